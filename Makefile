@@ -1,0 +1,82 @@
+# The project's menu. Everything is set up by what it needs: nothing to install first
+# but Python 3.11, node (for npm) and make.
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+READY  := $(VENV)/.ready
+UV_VERSION := 0.9
+
+IMAGES  := images
+DATASET := pokemon-cifar-64
+RUN     := runs/quickstart
+MODEL   := $(RUN)/model.safetensors
+SEED    := 7
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run train-quick data test lint fmt type check lock clean clean-all
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
+	  awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make .venv with everything in it (about a minute)
+
+$(READY): pyproject.toml requirements.lock
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet "uv>=$(UV_VERSION)"
+	$(PYTHON) -m uv pip sync --quiet --python $(PYTHON) --require-hashes requirements.lock
+	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --no-deps --editable .
+	@touch $@
+
+run: $(MODEL) ## Sprites, dataset, training, pictures: from nothing to PNGs
+	$(PYTHON) -m pokejax.generate --model $(MODEL) --seed $(SEED) --num 6 --out outputs \
+	  --prompt "a red fire lizard" \
+	  --prompt "a blue water fish" \
+	  --prompt "a small blue water turtle with a red shell" \
+	  --prompt "a big green grass dinosaur" \
+	  --prompt "a yellow electric mouse" \
+	  --prompt "a purple ghost" \
+	  --prompt "a pink fairy creature" \
+	  --prompt "a brown rock golem from the mountains"
+
+train-quick: $(MODEL) ## Train the quickstart model (a few minutes)
+
+# The data set may change behind a model's back (order-only): retrain by `make clean`.
+$(MODEL): $(READY) | $(DATASET)/batches.meta
+	$(PYTHON) -m pokejax.train --config configs/quickstart.py \
+	  --data.dir $(DATASET) --train.workdir $(RUN) \
+	  $(if $(wildcard $(RUN)/checkpoints/[0-9]*/_CHECKPOINT_METADATA),--resume auto)
+
+data: $(DATASET)/batches.meta ## Fetch the sprites and build the dataset
+
+$(DATASET)/batches.meta: | $(READY)
+	$(PYTHON) -m data_tools.fetch_sprites --out $(IMAGES)
+	$(PYTHON) -m data_tools.generate_metadata --images-dir $(IMAGES)
+	$(PYTHON) -m data_tools.create_dataset --images-dir $(IMAGES) --output-dir $(DATASET)
+
+test: $(READY) ## Run the test suite
+	$(PYTHON) -m pytest -n 2 --dist loadfile
+
+lint: $(READY) ## Check style
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+fmt: $(READY) ## Mend style
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+type: $(READY) ## Check types
+	$(VENV)/bin/pyright
+
+check: lint type test ## All of the above, as CI does
+
+lock: $(READY) ## Renew requirements.lock from pyproject.toml
+	$(PYTHON) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  --generate-hashes --no-annotate --no-header --all-extras \
+	  --output-file requirements.lock pyproject.toml
+
+clean: ## Remove what training and drawing made
+	rm -rf runs outputs .pytest_cache .ruff_cache
+
+clean-all: clean ## Remove the dataset, the sprites and .venv, too
+	rm -rf $(DATASET) $(IMAGES) $(VENV)

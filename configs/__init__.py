@@ -1,0 +1,1 @@
+"""Recipes: each file here assigns one `config`; `--config` takes its path."""

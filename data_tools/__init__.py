@@ -1,0 +1,1 @@
+"""The data commands: sprites, their metadata, the dataset. No JAX in here."""

@@ -1,0 +1,226 @@
+"""The data set on disk: the CIFAR-10 layout for Python, with what conditioning needs.
+
+A directory holds
+
+    data_batch_1 ... data_batch_5   the training pictures, balanced and shuffled
+    val_batch                       for validation; CIFAR-10 has no file for it
+    test_batch
+    batches.meta
+    README.txt                      the statistics, for people
+
+Each batch is a pickled dict, one row a picture:
+
+    data          uint8 [n, 3*S*S], a row is all red, then all green, then all blue,
+                  each plane row by row; for `n h w c` pictures:
+                  `data.reshape(n, 3, S, S).transpose(0, 2, 3, 1)`
+    labels        list of int, the main type's position in `attributes.TYPES`
+    filenames     list of bytes, `<Species>/<file>` in the images directory
+    batch_label   bytes
+    attributes    int32 [n, 10], `Attributes.ids` of each picture
+    prompts       list of lists of text
+    species       list of text
+    views         list of text
+
+`batches.meta` is a dict too: `label_names` (the types, bytes), `num_cases_per_batch`
+and `num_vis` as in CIFAR-10; `image_size`, `vocabularies`, `split_by`, `seed`,
+`format_version`.
+
+As in the original files, keys and byte strings are Python-2 strings: a reader that
+asks for `encoding="bytes"` finds `b"data"`, one that asks for `"latin1"` finds
+`"data"`. What can hold any character (prompts, species, views) is text in both.
+"""
+
+import pickle
+import statistics
+import struct
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pokejax import safe_pickle
+from pokejax.attributes import TYPES, VOCABULARIES, Attributes
+
+FORMAT_VERSION = 1
+SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
+    "train": tuple(f"data_batch_{i}" for i in range(1, 6)),
+    "val": ("val_batch",),
+    "test": ("test_batch",),
+}
+META_FILE = "batches.meta"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture with its metadata, ready to be written.
+
+    Attributes:
+      filename: `<Species>/<file>`, relative to the images directory.
+      pixels: `size size 3` uint8.
+      attributes: `type1` is known; the label.
+      prompts: one or more.
+    """
+
+    filename: str
+    species: str
+    view: str
+    attributes: Attributes
+    prompts: tuple[str, ...]
+    pixels: np.ndarray
+
+    @property
+    def group(self) -> str:
+        """The balancing key, `"<type1>_<primary colour>_<shape>"`."""
+        a = self.attributes
+        parts = a.type1, a.primary_color, a.shape
+        return "_".join(part or "Unknown" for part in parts)
+
+
+def write_dataset(
+    directory: Path,
+    splits: Mapping[str, Sequence[Picture]],
+    *,
+    image_size: int,
+    split_by: str,
+    seed: int,
+) -> None:
+    """Write every file but `README.txt` into an existing directory.
+
+    Args:
+      splits: pictures of `"train"`, `"val"` and `"test"`, in the order to be written;
+        train is cut into five batches of the same size, the last one or so smaller.
+      image_size: side of the pictures, pixels.
+      split_by: `"species"` or `"image"`.
+      seed: what the split and the order were drawn with.
+    """
+    per_batch = -(-len(splits["train"]) // len(SPLIT_FILES["train"]))
+    for split, names in SPLIT_FILES.items():
+        step = per_batch if split == "train" else len(splits[split])
+        for i, name in enumerate(names):
+            label = (
+                f"training batch {i + 1} of 5" if split == "train" else f"{split} set"
+            )
+            part = splits[split][i * step : (i + 1) * step]
+            _dump(directory / name, _batch(part, label, image_size))
+    meta = {
+        b"label_names": [name.encode() for name in TYPES],
+        b"num_cases_per_batch": per_batch,
+        b"num_vis": 3 * image_size**2,
+        b"image_size": image_size,
+        b"vocabularies": {name: list(words) for name, words in VOCABULARIES.items()},
+        b"split_by": split_by,
+        b"seed": seed,
+        b"format_version": FORMAT_VERSION,
+    }
+    _dump(directory / META_FILE, meta)
+
+
+def is_dataset(directory: Path) -> bool:
+    """Whether `directory` holds a data set that `write_dataset` wrote."""
+    try:
+        meta = safe_pickle.load(directory / META_FILE)
+    except (OSError, ValueError):
+        return False
+    return isinstance(meta, dict) and "format_version" in meta
+
+
+def dataset_statistics(
+    splits: Mapping[str, Sequence[Picture]],
+) -> dict[str, dict[str, Any]]:
+    """Counts for each split.
+
+    Returns:
+      For each split: `rows`; `pictures`, the different files among them; `species`;
+      `groups` (type, colour and shape); `median_group` and `largest_group` in rows;
+      `types`, rows by main type.
+    """
+    result = {}
+    for name, pictures in splits.items():
+        groups = Counter(p.group for p in pictures)
+        types = Counter(p.attributes.type1 for p in pictures)
+        result[name] = {
+            "rows": len(pictures),
+            "pictures": len({p.filename for p in pictures}),
+            "species": len({p.species for p in pictures}),
+            "groups": len(groups),
+            "median_group": statistics.median(groups.values()) if groups else 0,
+            "largest_group": max(groups.values(), default=0),
+            "types": {name: types[name] for name in TYPES},
+        }
+    return result
+
+
+def _batch(pictures: Sequence[Picture], label: str, image_size: int) -> dict:
+    n = len(pictures)
+    data = np.empty((n, 3, image_size, image_size), np.uint8)
+    ids = np.empty((n, len(VOCABULARIES)), np.int32)
+    for i, picture in enumerate(pictures):
+        data[i] = picture.pixels.transpose(2, 0, 1)
+        ids[i] = picture.attributes.ids()
+    return {
+        b"batch_label": label.encode(),
+        b"data": data.reshape(n, -1) if n else data.reshape(0, 3 * image_size**2),
+        b"labels": ids[:, 0].tolist(),
+        b"filenames": [p.filename.encode() for p in pictures],
+        b"attributes": ids,
+        b"prompts": [list(p.prompts) for p in pictures],
+        b"species": [p.species for p in pictures],
+        b"views": [p.view for p in pictures],
+    }
+
+
+def _dump(path: Path, content: dict) -> None:
+    opcodes = (pickle.PROTO, b"\x02", *_opcodes(content), pickle.STOP)
+    path.write_bytes(b"".join(opcodes))
+
+
+def _opcodes(value: Any) -> Iterator[bytes]:
+    """`value` in pickle's protocol 2, with `bytes` as Python 2 wrote its strings.
+
+    Python 3's picklers can't write those. Nothing is shared within a file, as it is by
+    `pickle.dump`, so equal data is equal bytes whatever objects it came in.
+    """
+    match value:
+        case int():
+            yield pickle.BININT + struct.pack("<i", value)
+        case bytes():
+            yield pickle.BINSTRING + struct.pack("<i", len(value))
+            yield value
+        case str():
+            text = value.encode()
+            yield pickle.BINUNICODE + struct.pack("<I", len(text)) + text
+        case list():
+            yield pickle.EMPTY_LIST + pickle.MARK
+            for item in value:
+                yield from _opcodes(item)
+            yield pickle.APPENDS
+        case dict():
+            yield pickle.EMPTY_DICT + pickle.MARK
+            for key, item in value.items():
+                yield from _opcodes(key)
+                yield from _opcodes(item)
+            yield pickle.SETITEMS
+        case np.ndarray():
+            yield from _array_opcodes(value)
+        case _:
+            raise TypeError(f"a dataset holds no {type(value).__name__}")
+
+
+def _array_opcodes(array: np.ndarray) -> Iterator[bytes]:
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    # The module's name before numpy 2, which every numpy answers to.
+    yield b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    # The state: version, shape, dtype, by column, bytes.
+    yield b"(K\x01("
+    for side in array.shape:
+        yield from _opcodes(side)
+    yield b"tcnumpy\ndtype\n"
+    yield from _opcodes(array.dtype.str[1:].encode())
+    order = array.dtype.str[:1].encode()
+    yield b"\x89\x88\x87R(K\x03U\x01" + order + b"NNN" + 2 * b"J\xff\xff\xff\xff"
+    yield b"K\x00tb\x89"
+    yield from _opcodes(array.tobytes())
+    yield b"tb"

@@ -1,0 +1,340 @@
+"""The command that makes a data set in the CIFAR-10 layout of pictures and metadata.
+
+Owns the options, the report and the all-or-nothing writing. `pictures` reads the images
+directory, `preprocess` frames a picture, `splits` decides where it goes, `cifar` lays
+out the files.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from data_tools.cifar import Picture, dataset_statistics, is_dataset, write_dataset
+from data_tools.pictures import (
+    NOT_WANTED,
+    Skipped,
+    base_view,
+    find_pictures,
+    load_picture,
+    skipped_lines,
+)
+from data_tools.splits import (
+    SPLITS,
+    Balance,
+    balance,
+    drop_duplicates,
+    leaks,
+    split_pictures,
+)
+from pokejax.attributes import nearest_hint
+
+
+def _load_all(
+    args: argparse.Namespace, paths: Sequence[Path]
+) -> tuple[list[Picture], list[Skipped]]:
+    def load(path: Path) -> Picture | Skipped:
+        return load_picture(path, args.image_size, args.views)
+
+    # Threads are enough: Pillow decodes and resizes without the interpreter's lock.
+    pool = ThreadPoolExecutor(args.workers)
+    try:
+        results = list(
+            tqdm(
+                pool.map(load, paths),
+                total=len(paths),
+                desc="pictures",
+                unit=" pictures",
+                disable=args.quiet,
+            )
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)  # so Ctrl-C waits for running ones only
+    pictures = [r for r in results if isinstance(r, Picture)]
+    skipped = [r for r in results if isinstance(r, Skipped)]
+    seen = {base_view(p.view) for p in pictures} | {p.view for p in pictures}
+    there = seen | {s.reason for s in skipped if s.kind == NOT_WANTED}
+    for view in args.views:
+        if view not in seen:
+            raise ValueError(
+                f"--views {view}: no usable picture of that view; there are "
+                f"{', '.join(sorted(there)) or 'none'}{nearest_hint(view, there)}"
+            )
+    if not pictures:
+        raise ValueError(
+            f"no usable picture in {args.images_dir}: "
+            + "; ".join(skipped_lines(skipped))
+            + "; python -m data_tools.generate_metadata writes the metadata"
+        )
+    return pictures, skipped
+
+
+def report(
+    splits: Mapping[str, Sequence[Picture]],
+    unbalanced: Sequence[Picture],
+    counts: Balance,
+    dropped: int,
+    args: argparse.Namespace,
+) -> list[str]:
+    """The statistics as lines of text, the same for the terminal and README.txt."""
+    after = dataset_statistics(splits)
+    before = dataset_statistics({"train": unbalanced})["train"]
+    table = ["split          rows  pictures  species  groups  median group  largest"]
+    for name, s in (
+        ("train as split", before),
+        ("train balanced", after["train"]),
+        ("val", after["val"]),
+        ("test", after["test"]),
+    ):
+        table.append(
+            f"{name:<14}{s['rows']:>5}{s['pictures']:>10}{s['species']:>9}"
+            f"{s['groups']:>8}{s['median_group']:>14g}{s['largest_group']:>9}"
+        )
+    types = ["type      " + "".join(f"{name:>9}" for name in SPLITS)]
+    shares = {"train": before, "val": after["val"], "test": after["test"]}
+    for type1 in before["types"]:
+        cells = [s["types"][type1] / max(1, s["rows"]) for s in shares.values()]
+        if any(cells):
+            types.append(f"{type1:<10}" + "".join(f"{cell:>9.1%}" for cell in cells))
+    species, pictures = leaks(splits)
+    mean = after["train"]["rows"] / max(1, after["train"]["pictures"])
+    target, minimum = args.target_per_group, args.min_per_group
+    return [
+        f"Split by {args.split_by}, seed {args.seed}. A group is one type, colour and "
+        "shape.",
+        "",
+        *table,
+        "",
+        f"Balance of train: {counts.raised} groups of {minimum} or more repeated up "
+        f"to {target} rows,",
+        f"{counts.cut} larger ones thinned to {target}, {counts.kept} of fewer than "
+        f"{minimum} kept as they are",
+        f"({counts.kept_rows} pictures). A picture stands in train {mean:.2f} times on "
+        f"average, {counts.most_copies} at most.",
+        "",
+        f"Leak check: {species} species in more than one split; {pictures} pictures in "
+        "more than one split",
+        f"({dropped} exact duplicates were dropped from val and test).",
+        "",
+        "Share of each type, before balancing:",
+        *types,
+    ]
+
+
+_README = """A pokejax data set: {size}x{size} RGB pictures in CIFAR-10's layout.
+
+data_batch_1 to 5   training pictures, balanced and shuffled
+val_batch           validation pictures (CIFAR-10 itself has none)
+test_batch          test pictures
+batches.meta        label names, sizes, vocabularies, split, seed
+
+    import pickle
+    with open("data_batch_1", "rb") as f:
+        batch = pickle.load(f, encoding="latin1")
+    images = batch["data"].reshape(-1, 3, {size}, {size}).transpose(0, 2, 3, 1)
+
+Further keys: labels (main type), attributes (int32, 10 ids a picture, -1 unknown, in
+the order of batches.meta's vocabularies), prompts, species, views, filenames.
+
+"""
+
+
+@contextlib.contextmanager
+def _replacing(output: Path) -> Iterator[Path]:
+    """A new directory to fill; in the end it takes the place of `output`, or vanishes.
+
+    The directory it replaces goes with the working directory, so there is one thing to
+    clean up however this ends.
+    """
+    work = output.parent / f".{output.name}.{os.getpid()}.tmp"
+    new, old = work / "new", work / "old"
+    try:
+        try:
+            new.mkdir(parents=True)
+        except OSError as error:
+            raise ValueError(
+                f"--output-dir {str(output)!r}: can't write there: {error.strerror}"
+            ) from error
+        yield new
+        if output.exists():
+            output.rename(old)
+        try:
+            new.rename(output)
+        except BaseException:
+            if old.exists():
+                old.rename(output)
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _check(args: argparse.Namespace, output: Path) -> None:
+    ratios = args.train_ratio, args.val_ratio, args.test_ratio
+    if not all(r > 0 for r in ratios) or not abs(sum(ratios) - 1) <= 1e-6:
+        raise ValueError(
+            "--train-ratio {:g}, --val-ratio {:g} and --test-ratio {:g} must be "
+            "positive and sum to 1; they sum to {:g}".format(*ratios, sum(ratios))
+        )
+    if args.images_dir.resolve().is_relative_to(output):
+        raise ValueError(f"--output-dir {str(output)!r} would replace the images in it")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"--output-dir {str(output)!r} is a file")
+    if output.is_dir() and any(output.iterdir()) and not is_dataset(output):
+        raise ValueError(
+            f"--output-dir {str(output)!r} holds something that is no pokejax data "
+            "set; nothing was touched: choose another directory"
+        )
+
+
+def _run(args: argparse.Namespace) -> None:
+    start = time.monotonic()
+    say: Callable[..., None] = (lambda *_: None) if args.quiet else print
+    output = args.output_dir.resolve()  # a link stays, and what it points to changes
+    _check(args, output)
+    paths = find_pictures(args.images_dir)
+    with _replacing(output) as directory:  # first: fails at once if it can't
+        pictures, skipped = _load_all(args, paths)
+        for line in skipped_lines(skipped):
+            print(f"skipped: {line}", file=sys.stderr)
+        splits = split_pictures(
+            pictures,
+            (args.train_ratio, args.val_ratio, args.test_ratio),
+            split_by=args.split_by,
+            seed=args.seed,
+        )
+        splits, dropped = drop_duplicates(splits)
+        unbalanced = splits["train"]
+        splits["train"], counts = balance(
+            unbalanced,
+            target=args.target_per_group,
+            minimum=args.min_per_group,
+            seed=args.seed,
+        )
+        lines = report(splits, unbalanced, counts, dropped, args)
+        write_dataset(
+            directory,
+            splits,
+            image_size=args.image_size,
+            split_by=args.split_by,
+            seed=args.seed,
+        )
+        text = _README.format(size=args.image_size) + "\n".join(lines) + "\n"
+        (directory / "README.txt").write_text(text, "utf-8")
+    species = len({p.species for p in pictures})
+    say("\n".join(lines))
+    say(
+        f"\n{len(pictures)} pictures of {species} species -> {args.output_dir} in "
+        f"{time.monotonic() - start:.0f} s\nnext: python -m pokejax.train --config "
+        f"configs/quickstart.py --data.dir {args.output_dir}"
+    )
+
+
+def _whole(low: int, high: int, multiple: int = 1) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high or number % multiple:
+            of = f"a multiple of {multiple} " if multiple > 1 else ""
+            raise argparse.ArgumentTypeError(
+                f"{number} is not {of}from {low} to {high}"
+            )
+        return number
+
+    parse.__name__ = "whole number"  # argparse names it where int() fails
+    return parse
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_tools.create_dataset",
+        description="Make a data set in the CIFAR-10 layout of images/<Species>/* and\n"
+        "the metadata beside them: frame and resize, split, balance train.",
+        epilog="example:\n  python -m data_tools.create_dataset --images-dir images "
+        "--output-dir pokemon-cifar-64 --image-size 64\n\nthe same pictures, options "
+        "and seed give the same files, byte for byte",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--images-dir", type=Path, default=Path("images"), help="input (images)")
+    add(
+        "--output-dir",
+        type=Path,
+        default=Path("pokemon-cifar-64"),
+        help="replaced if it is a pokejax data set (pokemon-cifar-64)",
+    )
+    add(
+        "--image-size",
+        type=_whole(16, 256, 8),
+        default=64,
+        help="pixels a side, a multiple of 8 from 16 to 256 (64)",
+    )
+    for split, ratio in zip(SPLITS, (0.7, 0.15, 0.15), strict=True):
+        add(f"--{split}-ratio", type=float, default=ratio, help=f"share ({ratio})")
+    add(
+        "--split-by",
+        choices=("species", "image"),
+        default="species",
+        help="species: all views of a species in one split; image: each picture on "
+        "its own, so views of a species leak from train to test (species)",
+    )
+    add(
+        "--target-per-group",
+        type=_whole(1, 10**6),
+        default=50,
+        help="rows of train for each group of one type, colour and shape (50)",
+    )
+    add(
+        "--min-per-group",
+        type=_whole(1, 10**6),
+        default=10,
+        help="groups of fewer pictures are kept, but not repeated (10)",
+    )
+    add(
+        "--views",
+        type=lambda text: [v for v in text.split(",") if v],
+        default=[],
+        metavar="A,B",
+        help="only these views, of any form, e.g. front,shiny (all)",
+    )
+    add(
+        "--seed",
+        type=_whole(0, 2**31 - 1),
+        default=0,
+        help="of split, balance and order (0)",
+    )
+    add(
+        "--workers",
+        type=_whole(1, 256),
+        default=os.cpu_count() or 1,
+        help="threads; changes nothing but the time (one for each CPU)",
+    )
+    add("--quiet", action="store_true", help="say nothing but what went wrong")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code.
+
+    Args:
+      argv: arguments without the program's name; None reads the command line.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        _run(args)
+    except (ValueError, OSError) as error:
+        print(f"create_dataset: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("create_dataset: stopped; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,121 @@
+"""The images directory: which files belong together, and which can't be used.
+
+Owns the reading of `images/<Species>/<picture>` with the metadata beside it. A picture
+that lacks something is never an error here: it becomes a `Skipped`, with the reason.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_tools.cifar import Picture
+from data_tools.pokedex import slug
+from data_tools.preprocess import preprocess
+from data_tools.sprite_sources import VIEWS
+from pokejax.attributes import attributes_from_metadata
+
+SUFFIXES = {".png", ".gif", ".jpg", ".jpeg", ".webp", ".bmp"}
+NOT_WANTED = "are not among --views"
+_LARGEST_JSON = 1 << 20  # bytes; real ones have two thousand
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture that isn't in the data set; `kind` is what the report counts by."""
+
+    kind: str
+    filename: str
+    reason: str
+
+
+def find_pictures(images_dir: Path) -> list[Path]:
+    """Every `<Species>/<picture>`, sorted by name.
+
+    Raises:
+      ValueError: no such directory, or no picture in it.
+    """
+    if not images_dir.is_dir():
+        raise ValueError(f"--images-dir {str(images_dir)!r} is not a directory")
+    paths = [p for p in images_dir.glob("*/*") if p.suffix.lower() in SUFFIXES]
+    if not paths:
+        raise ValueError(
+            f"--images-dir {str(images_dir)!r} holds no <Species>/<picture>.png; "
+            "python -m data_tools.fetch_sprites fills it"
+        )
+    return sorted(paths, key=lambda p: p.relative_to(images_dir).as_posix())
+
+
+def metadata_path(picture: Path) -> Path:
+    """`images/Mew/mew_front.png` -> `images/Mew/mew_mew_front.json`."""
+    return picture.with_name(f"{slug(picture.parent.name)}_{picture.stem}.json")
+
+
+def load_picture(
+    path: Path, image_size: int, views: Sequence[str] = ()
+) -> Picture | Skipped:
+    """One picture with its metadata, or why it can't be used.
+
+    Args:
+      path: `<Species>/<file>`; the metadata lies beside it.
+      image_size: pixels a side.
+      views: only these; none means all.
+    """
+    filename = f"{path.parent.name}/{path.name}"
+    beside = metadata_path(path)
+    if not beside.is_file():
+        return Skipped("have no metadata", filename, f"{beside.name} is missing")
+    try:
+        if beside.stat().st_size > _LARGEST_JSON:
+            raise ValueError("larger than 1 MiB")
+        metadata = json.loads(beside.read_text("utf-8"))
+        view = _text(metadata.get("view") or path.stem, "view")
+        species = _text(metadata.get("species") or path.parent.name, "species")
+        attributes = attributes_from_metadata(metadata)
+        if attributes.type1 is None:
+            raise ValueError("no type1, which is the label")
+        prompts = metadata["prompts"]
+        if not isinstance(prompts, list) or not prompts:
+            raise ValueError("no list of prompts")
+        prompts = tuple(_text(prompt, "prompt") for prompt in prompts)
+        _text(filename, "file name")
+    except KeyError as error:
+        return Skipped("have bad metadata", filename, f"{beside.name}: no {error}")
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        return Skipped("have bad metadata", filename, f"{beside.name}: {error}")
+    if views and not {view, base_view(view)} & set(views):
+        return Skipped(NOT_WANTED, filename, base_view(view))
+    try:
+        pixels = preprocess(path, image_size)
+    except ValueError as error:
+        return Skipped("can't be read", filename, str(error))
+    # The file name still tells the form and the frame.
+    return Picture(filename, species, base_view(view), attributes, prompts, pixels)
+
+
+def base_view(view: str) -> str:
+    """The view without a form before or a frame after: `attack_shiny` -> `shiny`."""
+    view = re.sub(r"_frame\d+$", "", view)
+    ends = [v for v in VIEWS if f"_{view}".endswith(f"_{v}")]
+    return max(ends, key=len, default=view)
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{what}: {value!r} is not text")
+    value.encode()  # half a surrogate pair can't be written; UnicodeEncodeError
+    return value
+
+
+def skipped_lines(skipped: Sequence[Skipped]) -> list[str]:
+    """One line for each kind of skipped picture: how many, and the first few."""
+    kinds: dict[str, list[Skipped]] = defaultdict(list)
+    for item in skipped:
+        kinds[item.kind].append(item)
+    return [
+        f"{len(items)} pictures {kind}, e.g. "
+        + ", ".join(f"{s.filename} ({s.reason})" for s in items[:3])
+        for kind, items in kinds.items()
+    ]

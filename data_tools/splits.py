@@ -1,0 +1,180 @@
+"""Which picture goes where: the split, duplicates across it, and the balance of train.
+
+Pure functions of pictures and a seed; nothing here reads or writes a file. The order
+matters: split first, then drop duplicates across splits, then balance train alone. Had
+pictures been repeated before the split, copies of one picture would lie on both sides.
+"""
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_tools.cifar import Picture
+
+SPLITS = ("train", "val", "test")
+
+
+def split_pictures(
+    pictures: Sequence[Picture],
+    ratios: Sequence[float],
+    *,
+    split_by: str,
+    seed: int,
+) -> dict[str, list[Picture]]:
+    """Stratified split into `SPLITS`.
+
+    A species' key is the type, colour and shape that most of its pictures have. Species
+    stand in line by type, then by key, shuffled within a key; keys too rare to reach
+    every split form one pool for each type. Each in turn goes whole to the split that
+    lacks most pictures so far, so any stretch of the line, a type above all, is divided
+    in nearly the wanted proportions.
+
+    Args:
+      pictures: in an order that doesn't depend on the machine.
+      ratios: shares of train, val and test; positive, sum 1.
+      split_by: `"species"`, or `"image"` to place each picture on its own; then views
+        of one species land on both sides.
+      seed: same seed and pictures, same split.
+
+    Raises:
+      ValueError: too few species (or pictures) to put one in each split.
+    """
+    units: dict[str, list[Picture]] = defaultdict(list)
+    for picture in pictures:
+        units[picture.species if split_by == "species" else picture.filename].append(
+            picture
+        )
+    rank = np.random.default_rng([seed, 0]).permutation(len(units))
+    keys = [_commonest_key(unit) for unit in units.values()]
+    reach = math.ceil(1 / min(ratios))
+    rare = {key for key, count in Counter(keys).items() if count < reach}
+    line = sorted(
+        (type1, "" if (type1, group) in rare else group, place, name)
+        for (type1, group), place, name in zip(keys, rank, units, strict=True)
+    )
+
+    splits: dict[str, list[Picture]] = {name: [] for name in SPLITS}
+    placed = 0
+    for *_, name in line:
+        placed += len(units[name])
+        lacking = [
+            ratio * placed - len(splits[split])
+            for split, ratio in zip(SPLITS, ratios, strict=True)
+        ]
+        splits[SPLITS[int(np.argmax(lacking))]] += units[name]
+    for split, ratio in zip(SPLITS, ratios, strict=True):
+        if not splits[split]:
+            what = "species" if split_by == "species" else "pictures"
+            raise ValueError(
+                f"{len(units)} {what} are too few: none is left for {split} at ratio "
+                f"{ratio:g}; some {reach} or more are needed"
+            )
+    return splits
+
+
+def drop_duplicates(
+    splits: Mapping[str, Sequence[Picture]],
+) -> tuple[dict[str, list[Picture]], int]:
+    """Drop from val and test what an earlier split shows, pixel for pixel.
+
+    Returns:
+      The splits, train untouched, and how many pictures were dropped.
+
+    Raises:
+      ValueError: a split has nothing else.
+    """
+    seen: set[bytes] = set()
+    kept: dict[str, list[Picture]] = {}
+    for name in SPLITS:
+        kept[name] = [p for p in splits[name] if _digest(p) not in seen]
+        seen |= {_digest(p) for p in kept[name]}
+        if not kept[name]:
+            raise ValueError(f"every picture of {name} is in an earlier split as well")
+    return kept, sum(len(splits[name]) - len(kept[name]) for name in SPLITS)
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What balancing did.
+
+    Attributes:
+      raised: groups repeated up to the target.
+      cut: groups thinned down to the target.
+      kept: groups below the minimum, left as they were.
+      kept_rows: pictures in those.
+      most_copies: of a single picture.
+    """
+
+    raised: int
+    cut: int
+    kept: int
+    kept_rows: int
+    most_copies: int
+
+
+def balance(
+    pictures: Sequence[Picture], *, target: int, minimum: int, seed: int
+) -> tuple[list[Picture], Balance]:
+    """Even out the groups (type, colour and shape) of the training pictures.
+
+    A group above `target` is thinned to it, one of `minimum` to `target` is repeated up
+    to it, every picture equally often within one. A smaller group stays as it is: to
+    repeat three pictures fifty times teaches those three by heart, and to remove them
+    would lose whole kinds of creature.
+
+    Args:
+      target: rows for each group, >= 1.
+      minimum: fewest pictures a group needs to be repeated, >= 1.
+      seed: decides which pictures are left out or repeated once more, and the order.
+
+    Returns:
+      The rows, shuffled, a repeated picture standing there several times; and counts.
+    """
+    groups: dict[str, list[Picture]] = defaultdict(list)
+    for picture in pictures:
+        groups[picture.group].append(picture)
+    rng = np.random.default_rng([seed, 1])
+    rows: list[Picture] = []
+    for group in sorted(groups):
+        members = groups[group]
+        if minimum <= len(members) < target or len(members) > target:
+            copies, extra = divmod(target, len(members))
+            rows += members * copies
+            rows += [members[i] for i in rng.permutation(len(members))[:extra]]
+        else:
+            rows += members
+    sizes = [len(members) for members in groups.values()]
+    kept = [n for n in sizes if n < minimum and n <= target]
+    counts = Balance(
+        raised=sum(minimum <= n < target for n in sizes),
+        cut=sum(n > target for n in sizes),
+        kept=len(kept),
+        kept_rows=sum(kept),
+        most_copies=max(Counter(p.filename for p in rows).values(), default=0),
+    )
+    return [rows[i] for i in rng.permutation(len(rows))], counts
+
+
+def leaks(splits: Mapping[str, Sequence[Picture]]) -> tuple[int, int]:
+    """How many species, and how many different pictures, lie in more than one split."""
+    species = [{p.species for p in splits[name]} for name in SPLITS]
+    pixels = [{_digest(p) for p in splits[name]} for name in SPLITS]
+    return _in_several(species), _in_several(pixels)
+
+
+def _digest(picture: Picture) -> bytes:
+    return hashlib.sha256(picture.pixels.tobytes()).digest()
+
+
+def _in_several(sets: Sequence[set]) -> int:
+    return sum(n > 1 for n in Counter(item for s in sets for item in s).values())
+
+
+def _commonest_key(pictures: Sequence[Picture]) -> tuple[str, str]:
+    counts = Counter((p.attributes.type1 or "", p.group) for p in pictures)
+    # The name decides between equals, not the order of the pictures.
+    return min(counts, key=lambda key: (-counts[key], key))

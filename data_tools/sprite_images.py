@@ -1,0 +1,197 @@
+"""From a source picture to the PNG files of its species.
+
+Owns the decoding (GIF, PNG, WebP, JPEG, SVG to RGBA), the names of the output files,
+what counts as already there or as a duplicate, and the writing.
+"""
+
+import contextlib
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from data_tools.sprite_sources import Picture, Species
+
+MAX_SIDE = 4096
+SVG_SIDE = 256
+# A PNG starts and ends with these bytes; a file cut short lacks the second.
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+
+
+@dataclass
+class Tally:
+    """What became of the pictures.
+
+    Attributes:
+      written: files written.
+      present: files that were there already.
+      duplicates: pictures left out because their species shows the same pixels.
+      species: how many of the tallies added to this one hold a picture.
+      problems: one line for each picture skipped.
+    """
+
+    written: int = 0
+    present: int = 0
+    duplicates: int = 0
+    species: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, other: "Tally") -> None:
+        """Count `other` in."""
+        self.written += other.written
+        self.present += other.present
+        self.duplicates += other.duplicates
+        self.species += other.written + other.present > 0
+        self.problems += other.problems
+
+
+def convert_species(species: Species, out: Path, frames: int = 1) -> Tally:
+    """Write one species' pictures below `out`, as RGBA PNG.
+
+    Whole files that are there already stay; pixels that an earlier picture of the
+    species shows are counted as a duplicate and not written again.
+
+    Args:
+      species: pictures in order of precedence.
+      out: the images folder.
+      frames: how many frames to take of an animation, evenly spaced, >= 1.
+
+    Raises:
+      OSError: a file can't be written. An unreadable picture isn't an error: it
+        becomes a line in the tally.
+    """
+    tally = Tally()
+    seen: set[bytes] = set()
+    plan = {p.view: output_paths(species, p, out, frames) for p in species.pictures}
+    tally.present = sum(map(is_whole_png, (t for ts in plan.values() for t in ts)))
+    if tally.present == sum(map(len, plan.values())):
+        return tally
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata, and of sizes that are checked here anyway.
+        warnings.simplefilter("ignore")
+        for picture in species.pictures:
+            targets = plan[picture.view]
+            if all(map(is_whole_png, targets)):
+                for target in targets:
+                    # One that no longer decodes is merely nothing to compare with.
+                    with contextlib.suppress(Exception), Image.open(target) as image:
+                        seen.add(_pixel_digest(image))
+                continue
+            images = decode(picture, frames)
+            for target in targets:
+                try:
+                    image = next(images, None)
+                # Pillow's decoders meet a damaged file with almost any exception.
+                except Exception as error:
+                    tally.problems.append(f"{picture.label!r}: {_reason(error)}")
+                    break
+                if image is None:
+                    break
+                digest = _pixel_digest(image)
+                if is_whole_png(target):
+                    pass
+                elif digest in seen:
+                    tally.duplicates += 1
+                else:
+                    _write_png(image, target)
+                    tally.written += 1
+                seen.add(digest)
+    return tally
+
+
+def decode(picture: Picture, frames: int = 1) -> Iterator[Image.Image]:
+    """Up to `frames` RGBA images of one picture, evenly spaced over its animation.
+
+    SVG is drawn to fit `SVG_SIDE` pixels. Invisible pixels come back as zeros.
+
+    Raises:
+      ValueError: empty, above `MAX_SIDE` pixels a side, or no SVG.
+      Exception: whatever Pillow raises for a damaged file.
+    """
+    data = picture.data
+    if not (data.stat().st_size if isinstance(data, Path) else data):
+        raise ValueError("empty file")
+    if picture.svg:
+        data = _draw_svg(data.read_bytes() if isinstance(data, Path) else data)
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    with Image.open(file, formats=("PNG", "GIF", "WEBP", "JPEG")) as image:
+        yield _rgba(image)
+        if frames > 1:
+            count = getattr(image, "n_frames", 1)
+            for index in sorted({k * count // frames for k in range(frames)} - {0}):
+                image.seek(index)
+                yield _rgba(image)
+
+
+def _draw_svg(svg: bytes) -> bytes:
+    import resvg_py  # only needed here, and an optional dependency
+
+    # Both sides bound the picture whatever its proportions: a very tall one would
+    # otherwise ask for more memory than there is, which ends the process.
+    return bytes(
+        resvg_py.svg_to_bytes(
+            svg_string=svg.decode("utf-8-sig"),
+            width=SVG_SIDE,
+            height=SVG_SIDE,
+            skip_system_fonts=True,
+        )
+    )
+
+
+def _rgba(image: Image.Image) -> Image.Image:
+    if max(image.size) > MAX_SIDE:
+        raise Image.DecompressionBombError
+    rgba = ImageOps.exif_transpose(image).convert("RGBA")
+    visible = rgba.getchannel("A").point(lambda a: 255 if a else 0)
+    clean = Image.new("RGBA", rgba.size)
+    clean.paste(rgba, mask=visible)
+    return clean
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return f"more than {MAX_SIDE} pixels a side"
+    if isinstance(error, UnidentifiedImageError):
+        return "not an image, whatever its name says"
+    return f"unreadable ({' '.join(str(error).split()) or type(error).__name__})"
+
+
+def _pixel_digest(image: Image.Image) -> bytes:
+    return hashlib.blake2b(repr(image.size).encode() + image.tobytes()).digest()
+
+
+def output_paths(
+    species: Species, picture: Picture, out: Path, frames: int = 1
+) -> list[Path]:
+    """Where the chosen frames of `picture` go: `<slug>_<view>[_frame2 …].png`."""
+    stem = f"{species.slug}_{picture.view}"
+    later = [f"{stem}_frame{k}" for k in range(2, frames + 1)]
+    return [out / species.folder / f"{name}.png" for name in (stem, *later)]
+
+
+def is_whole_png(path: Path) -> bool:
+    """Whether `path` is a PNG with both its ends, without decoding it."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_PNG_START)) != _PNG_START:
+                return False
+            file.seek(-len(_PNG_END), os.SEEK_END)
+            return file.read() == _PNG_END
+    except OSError:
+        return False
+
+
+def _write_png(image: Image.Image, target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        image.save(part, "PNG")
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)

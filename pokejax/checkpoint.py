@@ -1,0 +1,161 @@
+"""Training checkpoints: the only importer of Orbax.
+
+A checkpoint is a directory named by its epoch that holds the whole training state, with
+the run's header as metadata. Orbax writes to a temporary name and commits by renaming,
+so a killed save leaves the earlier checkpoints as they were.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+from pokejax.bundle import Bundle, BundleError, Header, from_arrays, named_leaves
+
+KEEP_LATEST = 3
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that can't be used; the message names it and what is wrong."""
+
+
+class Checkpoints:
+    """The checkpoints of one run: the latest few and the best by validation loss."""
+
+    def __init__(self, directory: Path):
+        """Open, and if need be create, the checkpoint directory of a run."""
+        # Orbax announces every decision at INFO, and each restart's mesh at WARNING.
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        keep = ocp.training.preservation_policies
+        self._checkpointer = ocp.training.Checkpointer(
+            str(directory.resolve()),
+            # Orbax types its own policies against a protocol they don't quite match.
+            save_decision_policy=(  # pyright: ignore[reportArgumentType]
+                ocp.training.save_decision_policies.FixedIntervalPolicy(1)
+            ),
+            preservation_policy=keep.AnyPreservationPolicy(  # pyright: ignore[reportArgumentType]
+                [
+                    keep.LatestN(KEEP_LATEST),
+                    # Sorted worst first, of which the last is kept.
+                    keep.BestN(
+                        get_metric_fn=lambda metrics: metrics["val_loss"],
+                        reverse=True,
+                        n=1,
+                    ),
+                ]
+            ),
+            cleanup_tmp_directories=True,
+        )
+
+    def save(self, state: Any, header: Header) -> None:
+        """Save the state at the header's epoch, unless that is saved already."""
+        if any(c.step == header.epoch for c in self._checkpointer.checkpoints):
+            return
+        self._checkpointer.save(
+            header.epoch,
+            state,
+            metrics={"val_loss": header.val_loss},
+            custom_metadata=header.to_dict(),
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """Epoch of the newest checkpoint, or None."""
+        latest = self._checkpointer.latest
+        return None if latest is None else latest.step
+
+    @property
+    def best(self) -> int | None:
+        """Epoch of the checkpoint with the lowest validation loss, or None."""
+        best = min(
+            self._checkpointer.checkpoints,
+            key=lambda c: cast(dict[str, float], c.metrics)["val_loss"],
+            default=None,
+        )
+        return None if best is None else best.step
+
+    def header(self, epoch: int) -> Header:
+        """The header saved with an epoch."""
+        metadata = self._checkpointer.metadata(epoch)
+        origin = self._checkpointer.directory / str(epoch)
+        return Header.from_dict(cast(dict, metadata.custom_metadata), str(origin))
+
+    def restore(self, epoch: int, like: Any) -> Any:
+        """The state saved at an epoch.
+
+        Args:
+          epoch: of an existing checkpoint.
+          like: a state of the same structure; shapes and placement are taken from it.
+
+        Raises:
+          CheckpointError: the checkpoint holds a state of another shape.
+        """
+        abstract = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
+        )
+        try:
+            return self._checkpointer.load(epoch, abstract)
+        except (ValueError, KeyError) as error:
+            first_line = str(error).splitlines()[0]
+            raise CheckpointError(
+                f"checkpoint {self._checkpointer.directory / str(epoch)} doesn't fit"
+                f" this model: {first_line}"
+            ) from None
+
+    def load_params(self, epoch: int) -> dict[str, Any]:
+        """The weights saved at an epoch, as numpy arrays by dotted name."""
+        saved = self._checkpointer.metadata(epoch).metadata
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        # The optimiser's state is as large again, twice: leave it on disk.
+        abstract = {
+            part: jax.tree.map(
+                lambda x, wanted=part == "params": (
+                    jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
+                    if wanted
+                    else ocp.PLACEHOLDER
+                ),
+                leaves,
+            )
+            for part, leaves in saved.items()
+        }
+        state = self._checkpointer.load(epoch, abstract)
+        return {
+            name.removesuffix(".value"): jax.device_get(leaf)
+            for name, leaf in named_leaves(state["params"])
+        }
+
+    def close(self) -> None:
+        """Wait for saves under way and let go of the directory."""
+        self._checkpointer.close()
+
+
+def find(path: Path) -> Path:
+    """The checkpoint directory that a person means by a run's or its own path.
+
+    Raises:
+      CheckpointError: there is no checkpoint.
+    """
+    for candidate in (path / "checkpoints", path):
+        if any(candidate.glob("[0-9]*/_CHECKPOINT_METADATA")):
+            return candidate
+    raise CheckpointError(f"no checkpoint in {path}")
+
+
+def load_bundle(path: Path, *, which: str = "best") -> Bundle:
+    """The model of a run's best (or latest) checkpoint, ready for sampling.
+
+    Raises:
+      CheckpointError: there is no checkpoint, or it is broken.
+    """
+    checkpoints = Checkpoints(find(path))
+    try:
+        epoch = checkpoints.best if which == "best" else checkpoints.latest
+        assert epoch is not None  # find() saw one
+        header = checkpoints.header(epoch)
+        return from_arrays(header, checkpoints.load_params(epoch), origin=path)
+    except BundleError as error:
+        raise CheckpointError(str(error)) from None
+    finally:
+        checkpoints.close()

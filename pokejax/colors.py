@@ -1,0 +1,201 @@
+"""Measures which of the eleven named colors a picture shows.
+
+Owns the rule from pixels to `pokejax.attributes.COLORS`; imports only that, NumPy and
+Pillow. The same rule labels training pictures and checks generated ones, so "blue"
+means the same pixels in both. The rule:
+
+- A pixel is named in OKLab's polar form: lightness L in [0, 1], chroma C in [0, 0.33],
+  hue h in degrees (CIELAB bends the blues towards purple). Little chroma: Black, Gray
+  or White by lightness. Otherwise the hue names it, and then dark or dull orange is
+  Brown, and light or dull red is Pink.
+- Drawings have dark outlines. Dark pixels count only where a 3x3 block of them fits,
+  so a line is never a color of the creature, but a black cat is black.
+- A color's share is its part of the pixels that count.
+"""
+
+import functools
+
+import numpy as np
+from PIL import Image
+
+from pokejax.attributes import COLORS, NONE
+
+# Share of the foreground a second color needs; below it lie eyes, claws and shine.
+SECONDARY_SHARE = 0.15
+# Black leads only at this share: shadows and mouths are black on many creatures.
+BLACK_SHARE = 0.4
+
+_MAX_SIDE = 96  # pixels; a bigger picture is thinned out first
+_NEAR_WHITE = 240  # of 255, in each channel
+_OPAQUE = 128  # of 255
+_OUTLINE_LIGHTNESS = 0.42
+_LEVELS = 32  # per channel of the table of names
+# Hues from the first bound to the next have this name, before lightness is considered.
+_HUES = (
+    (14, "Pink"),
+    (40, "Red"),
+    (77, "Orange"),
+    (114, "Yellow"),
+    (190, "Green"),
+    (290, "Blue"),
+    (328, "Purple"),
+    (360, "Pink"),
+)
+
+
+def foreground_mask(image: Image.Image) -> np.ndarray:
+    """Which pixels belong to the creature, and not to the background.
+
+    With transparency that is where alpha >= 128. Without, the background is the
+    near-white region that touches the border; white inside the creature stays.
+
+    Args:
+      image: any mode and size.
+
+    Returns:
+      `h w` bool; all false for a blank picture.
+    """
+    rgba = np.asarray(image.convert("RGBA"))
+    opaque = rgba[..., 3] >= _OPAQUE
+    if not opaque.all():
+        return opaque
+    white = rgba[..., :3].min(-1) >= _NEAR_WHITE
+    # Flooding needs as many passes as the longest way in, so it's done on a small copy.
+    step = -(-max(white.shape) // _MAX_SIDE)
+    background = _flood_from_border(white[::step, ::step])
+    background = background.repeat(step, 0).repeat(step, 1)
+    return ~(white & background[: white.shape[0], : white.shape[1]])
+
+
+def name_colors(image: Image.Image) -> list[tuple[str, float]]:
+    """The colors of the creature in `image`, the biggest share first.
+
+    Args:
+      image: any mode and size, the creature on transparency or on white.
+
+    Returns:
+      Pairs of a name of `COLORS` and its share in (0, 1]; the shares add up to 1.
+      Colors that don't occur are left out; a blank picture gives an empty list.
+    """
+    step = -(-max(image.size) // _MAX_SIDE)
+    # Keeping each step-th pixel, not averaging, blends no outline into a new color.
+    rgba = np.asarray(image.convert("RGBA"))[step // 2 :: step, step // 2 :: step]
+    mask = foreground_mask(Image.fromarray(np.ascontiguousarray(rgba)))
+    names, is_dark = _name_table()
+    cells = (rgba[..., :3] // (256 // _LEVELS)).astype(np.int32)
+    index = (cells[..., 0] * _LEVELS + cells[..., 1]) * _LEVELS + cells[..., 2]
+    dark = is_dark[index] & mask
+    counted = mask & ~(dark & ~_thick(dark))
+    if not counted.any():
+        counted = mask
+    counts = np.bincount(names[index[counted]], minlength=len(COLORS))
+    total = max(int(counts.sum()), 1)
+    order = np.argsort(-counts, kind="stable")
+    return [(COLORS[i], float(counts[i]) / total) for i in order if counts[i]]
+
+
+def primary_and_secondary(image: Image.Image) -> tuple[str, str]:
+    """The main color, and the second one or `"None"` if it has too small a share.
+
+    Black comes first only with `BLACK_SHARE` of the creature, or alone; the second
+    color needs `SECONDARY_SHARE`.
+
+    Raises:
+      ValueError: the picture is blank.
+    """
+    ranked = name_colors(image)
+    if not ranked:
+        raise ValueError("the picture is blank: nothing but background")
+    if ranked[0][0] == "Black" and ranked[0][1] < BLACK_SHARE and len(ranked) > 1:
+        ranked[:2] = ranked[1::-1]
+    second = ranked[1] if len(ranked) > 1 else (NONE, 0.0)
+    return ranked[0][0], second[0] if second[1] >= SECONDARY_SHARE else NONE
+
+
+def _flood_from_border(region: np.ndarray) -> np.ndarray:
+    reached = np.zeros_like(region)
+    reached[0], reached[-1] = region[0], region[-1]
+    reached[:, 0], reached[:, -1] = region[:, 0], region[:, -1]
+    count = -1
+    while count != (count := int(reached.sum())):
+        for _ in range(8):
+            grown = reached.copy()
+            grown[1:] |= reached[:-1]
+            grown[:-1] |= reached[1:]
+            grown[:, 1:] |= reached[:, :-1]
+            grown[:, :-1] |= reached[:, 1:]
+            reached = grown & region
+    return reached
+
+
+def _thick(mask: np.ndarray) -> np.ndarray:
+    """The pixels of `mask` that lie in some 3x3 block of it."""
+    padded = np.pad(mask, 2)
+    h, w = mask.shape
+    blocks = np.ones((h + 2, w + 2), bool)
+    shifts = [(i, j) for i in range(3) for j in range(3)]
+    for i, j in shifts:
+        blocks &= padded[i : i + h + 2, j : j + w + 2]
+    thick = np.zeros_like(mask)
+    for i, j in shifts:
+        thick |= blocks[i : i + h, j : j + w]
+    return thick
+
+
+@functools.cache
+def _name_table() -> tuple[np.ndarray, np.ndarray]:
+    """By quantized RGB: `l*l*l` index into `COLORS`, and whether it's outline-dark."""
+    levels = (np.arange(_LEVELS) + 0.5) / _LEVELS
+    rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1)
+    lightness, chroma, hue = _oklch(rgb.reshape(-1, 3))
+    bounds = [bound for bound, _ in _HUES[:-1]]
+    names = np.array([name for _, name in _HUES])[np.searchsorted(bounds, hue, "right")]
+
+    def rename(old: str, where: np.ndarray, new: str) -> None:
+        names[(names == old) & where] = new
+
+    light, pale = lightness > 0.72, lightness > 0.87
+    rename("Pink", (lightness < 0.68) & (hue > 180) & (hue < 345), "Purple")
+    rename("Pink", (lightness < 0.68) & (chroma < 0.1), "Purple")
+    rename("Pink", lightness < 0.55, "Red")
+    rename("Red", light & (chroma < 0.17), "Pink")
+    rename("Red", ~light & (chroma < 0.08), "Brown")
+    rename("Orange", pale & (hue < 60), "Pink")
+    rename("Orange", pale & (chroma < 0.075), "White")  # cream
+    rename("Orange", (lightness > 0.78) & (chroma < 0.13) & (hue < 52), "Pink")
+    rename("Orange", (lightness < 0.57) | (chroma < 0.09), "Brown")
+    rename("Yellow", pale & (chroma < 0.075), "White")
+    rename("Yellow", (lightness < 0.65) & (hue > 100), "Green")
+    rename("Yellow", (lightness < 0.6) | ((lightness < 0.85) & (chroma < 0.1)), "Brown")
+    rename("Yellow", (lightness < 0.75) & (chroma < 0.125), "Brown")
+    # Shadows on white are drawn bluish; a pale warm tint is meant as a color.
+    cool = (hue > 200) & (hue < 330)
+    limit = np.where(cool, 0.04, 0.03) + 0.02 * (lightness < 0.4)
+    limit += 0.015 * (cool & ((lightness > 0.75) | (hue > 270)))
+    gray = chroma < limit
+    names[gray] = "Gray"
+    names[gray & (lightness > np.where(chroma < 0.03, 0.8, 0.86))] = "White"
+    names[(lightness < 0.2) | (gray & (lightness < 0.46))] = "Black"
+    index = np.array([COLORS.index(name) for name in names])
+    return index, lightness < _OUTLINE_LIGHTNESS
+
+
+def _oklch(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lightness, chroma and hue in degrees of `n 3` sRGB in [0, 1].
+
+    Source: Björn Ottosson, "A perceptual color space for image processing" (2020).
+    """
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_lms = [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+    to_lab = [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+    lab = np.cbrt(linear @ np.array(to_lms).T) @ np.array(to_lab).T
+    hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
+    return lab[:, 0], np.hypot(lab[:, 1], lab[:, 2]), hue

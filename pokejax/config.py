@@ -1,0 +1,311 @@
+"""Every setting of a run: frozen dataclasses, checked on construction.
+
+A config file is a Python file that assigns `config = Config(...)`; see `configs/`. On
+the command line any leaf can be changed by its dotted name, `--train.epochs 300`.
+Imports nothing of ours.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import runpy
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+
+def setting(default: Any, help: str) -> Any:
+    """A config field with the sentence that `--help` prints for it."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which pictures are read, and how a batch is made from them."""
+
+    dir: str = setting(
+        "pokemon-cifar-64", "dataset directory, or one packed .npz (pokejax.data)"
+    )
+    image_size: int = setting(64, "pixels a side; must match the dataset")
+    views: tuple[str, ...] = setting(
+        (), "keep only pictures of these views, comma-separated; empty keeps all"
+    )
+    flip: bool = setting(True, "mirror half of the training pictures")
+
+    def __post_init__(self) -> None:
+        """Refuse a size that three halvings don't divide."""
+        _check(
+            self.image_size >= 16 and self.image_size % 8 == 0,
+            "data.image_size",
+            self.image_size,
+            "a multiple of 8 from 16 up",
+        )
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Which text encoder turns prompts into vectors."""
+
+    encoder: Literal["static", "clip"] = setting(
+        "static", "static: offline word vectors; clip: a CLIP text tower"
+    )
+    source: str = setting(
+        "openai/clip-vit-large-patch14",
+        "for clip: hub id, directory or safetensors file",
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of the CVAE. The defaults are the original's."""
+
+    channels: tuple[int, ...] = setting(
+        (32, 64, 128), "encoder channels, one per halving; the decoder mirrors them"
+    )
+    hidden_dim: int = setting(512, "width of the fully connected layers")
+    latent_dim: int = setting(256, "length of z")
+    dropout: float = setting(0.2, "dropout rate of the fully connected layers")
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no model can have."""
+        _check(
+            len(self.channels) == 3 and min(self.channels) > 0,
+            "model.channels",
+            self.channels,
+            "three positive numbers",
+        )
+        _check_positive("model.hidden_dim", self.hidden_dim)
+        _check_positive("model.latent_dim", self.latent_dim)
+        _check_fraction("model.dropout", self.dropout)
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """Weights of the loss: L1 + perceptual_weight LPIPS + beta kl_weight KL."""
+
+    perceptual_weight: float = setting(0.15, "weight of LPIPS; 0 leaves it out")
+    kl_weight: float = setting(8.0, "weight of the KL term at beta = 1")
+    kl_per_dimension: bool = setting(
+        False,
+        "divide KL by the number of pixel values, as the mean L1 already is",
+    )
+    annealing: Literal["cyclical", "monotonic", "constant"] = setting(
+        "cyclical", "how beta moves over the epochs"
+    )
+    kl_cycle_epochs: int = setting(50, "cyclical: epochs a cycle; half of it rises")
+    kl_warmup_epochs: int = setting(20, "monotonic: epochs until beta is 1")
+
+    def __post_init__(self) -> None:
+        """Refuse negative weights and empty cycles."""
+        _check_not_negative("loss.perceptual_weight", self.perceptual_weight)
+        _check_not_negative("loss.kl_weight", self.kl_weight)
+        _check_positive("loss.kl_cycle_epochs", self.kl_cycle_epochs)
+        _check_positive("loss.kl_warmup_epochs", self.kl_warmup_epochs)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Length, optimiser, regularisation by forgetting, and what is written when."""
+
+    epochs: int = setting(300, "passes over the training set")
+    batch_size: int = setting(128, "pictures a step")
+    learning_rate: float = setting(1e-4, "Adam's step size")
+    grad_clip: float = setting(1.0, "global gradient norm is clipped to this")
+    attribute_drop_prob: float = setting(
+        0.0, "chance that an attribute is hidden, so that unknown ones work later"
+    )
+    seed: int = setting(0, "seed of weights, data order, dropout and noise")
+    workdir: str = setting(
+        "runs/default", "checkpoints, logs and pictures go into this directory"
+    )
+    checkpoint_every: int = setting(5, "epochs between checkpoints")
+    sample_every: int = setting(5, "epochs between sample grids")
+
+    def __post_init__(self) -> None:
+        """Refuse lengths, rates and probabilities out of range."""
+        for name in ("epochs", "batch_size", "checkpoint_every", "sample_every"):
+            _check_positive(f"train.{name}", getattr(self, name))
+        for name in ("learning_rate", "grad_clip"):
+            _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "> 0")
+        _check_fraction("train.attribute_drop_prob", self.attribute_drop_prob)
+        _check_not_negative("train.seed", self.seed)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+class ConfigError(ValueError):
+    """A setting that can't be used; the message names it and what is accepted."""
+
+
+def load(path: str | Path) -> Config:
+    """The `config` that a config file assigns.
+
+    Raises:
+      ConfigError: no such file, or it assigns no `Config` to `config`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        near = [str(p) for p in sorted(Path("configs").glob("*.py"))]
+        close = difflib.get_close_matches(str(path), near, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ConfigError(f"no config file {path}{hint}")
+    config = runpy.run_path(str(path)).get("config")
+    if not isinstance(config, Config):
+        raise ConfigError(f"{path} assigns no pokejax Config to the name 'config'")
+    return config
+
+
+def to_dict(config: Config) -> dict[str, dict[str, Any]]:
+    """`config` as plain dicts, ready for JSON (tuples become lists)."""
+    return {
+        section: {
+            key: list(cast(tuple[Any, ...], value))
+            if isinstance(value, tuple)
+            else value
+            for key, value in values.items()
+        }
+        for section, values in dataclasses.asdict(config).items()
+    }
+
+
+def from_dict(values: Mapping[str, Mapping[str, Any]]) -> Config:
+    """The inverse of `to_dict`; settings that are left out keep their defaults.
+
+    Raises:
+      ConfigError: an unknown section or key, with the nearest valid one.
+    """
+    return override(
+        Config(),
+        {
+            f"{section}.{key}": (
+                tuple(cast(list[Any], value)) if isinstance(value, list) else value
+            )
+            for section, section_values in values.items()
+            for key, value in section_values.items()
+        },
+    )
+
+
+def override(config: Config, changes: Mapping[str, Any]) -> Config:
+    """`config` with the leaves that `changes` names, e.g. `{"train.epochs": 3}`.
+
+    Raises:
+      ConfigError: an unknown name, with the nearest valid one, or a bad value.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    valid = [name for name, _, _ in leaves()]
+    for name, value in changes.items():
+        if name not in valid:
+            raise ConfigError(f"unknown setting {name!r}{_nearest(name, valid)}")
+        section, key = name.split(".")
+        sections.setdefault(section, {})[key] = value
+    return dataclasses.replace(
+        config,
+        **{
+            section: dataclasses.replace(getattr(config, section), **values)
+            for section, values in sections.items()
+        },
+    )
+
+
+def leaves() -> list[tuple[str, Any, dataclasses.Field[Any]]]:
+    """`(dotted name, type, field)` of every setting."""
+    found: list[tuple[str, Any, dataclasses.Field[Any]]] = []
+    for section, cls in typing.get_type_hints(Config).items():
+        hints = typing.get_type_hints(cls)
+        found += [
+            (f"{section}.{f.name}", hints[f.name], f) for f in dataclasses.fields(cls)
+        ]
+    return found
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add a `--section.key` option for every setting.
+
+    An option that isn't given leaves no trace, so that the config file's value stands.
+    """
+    groups: dict[str, argparse._ArgumentGroup] = {}  # pyright: ignore[reportPrivateUsage]
+    for name, hint, leaf in leaves():
+        section = name.split(".")[0]
+        group = groups.setdefault(section, parser.add_argument_group(section))
+        default = leaf.default
+        shown = default
+        if isinstance(default, tuple):
+            shown = ",".join(map(str, cast(tuple[Any, ...], default))) or "all"
+        options: dict[str, Any] = {
+            "dest": name,
+            "default": argparse.SUPPRESS,
+            "help": f"{leaf.metadata['help']} (default: {shown})",
+        }
+        if hint is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        elif typing.get_origin(hint) is Literal:
+            options["choices"] = typing.get_args(hint)
+        else:
+            options["type"] = _parser_of(hint)
+            options["metavar"] = leaf.name.split("_")[-1].upper()
+        group.add_argument(f"--{name}", **options)
+
+
+def from_arguments(arguments: argparse.Namespace, unknown: Sequence[str]) -> Config:
+    """The config that parsed arguments ask for: `--config` file, then overrides.
+
+    Args:
+      arguments: from a parser with `--config` and `add_arguments`.
+      unknown: what `parse_known_args` left over.
+
+    Raises:
+      ConfigError: an unknown option with the nearest valid one, or a bad value.
+    """
+    for word in unknown:
+        name = word.removeprefix("--").split("=")[0]
+        valid = [leaf for leaf, _, _ in leaves()]
+        raise ConfigError(f"unknown option {word!r}{_nearest(name, valid)}")
+    config = load(arguments.config) if arguments.config else Config()
+    names = {name for name, _, _ in leaves()}
+    return override(config, {k: v for k, v in vars(arguments).items() if k in names})
+
+
+def _parser_of(hint: Any) -> Any:
+    if isinstance(hint, types.GenericAlias):  # tuple[item, ...]
+        item = typing.get_args(hint)[0]
+
+        def parse_tuple(text: str) -> tuple[Any, ...]:
+            return tuple(item(word) for word in text.split(",") if word)
+
+        return parse_tuple
+    return hint
+
+
+def _nearest(name: str, valid: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.4)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _check(ok: bool, name: str, value: object, expected: str) -> None:
+    if not ok:
+        raise ConfigError(f"{name} is {value!r}; expected {expected}")
+
+
+def _check_positive(name: str, value: float) -> None:
+    _check(value >= 1, name, value, "a whole number from 1 up")
+
+
+def _check_not_negative(name: str, value: float) -> None:
+    _check(value >= 0, name, value, "a number from 0 up")
+
+
+def _check_fraction(name: str, value: float) -> None:
+    _check(0 <= value < 1, name, value, "a number from 0 up to, but below, 1")

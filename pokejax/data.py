@@ -1,0 +1,336 @@
+"""A dataset directory (or one packed file) -> arrays; and which pictures a step sees.
+
+Owns reading and checking the CIFAR-format directory that `data_tools.create_dataset`
+writes, the cache of prompt embeddings beside it, and the packed `.npz` that holds both,
+for machines that have no text encoder. The order of pictures is a function of
+(seed, step) and of nothing else.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from pokejax import safe_pickle
+from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
+from pokejax.config import DataConfig, TextConfig
+from pokejax.text import load_text_encoder
+
+SPLIT_FILES = {
+    "train": tuple(f"data_batch_{i}" for i in range(1, 6)),
+    "val": ("val_batch",),
+    "test": ("test_batch",),
+}
+
+
+class DataError(ValueError):
+    """A dataset that can't be used; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures of one split, with everything a step needs of them.
+
+    Attributes:
+      images: `n h w 3` uint8.
+      attributes: `n 10` int32 ids in `VOCABULARIES` order.
+      prompt_ids: `n p` int32 rows of `Dataset.text_emb`; the first `prompt_counts` of
+        a row count, the rest are padding.
+      prompt_counts: `n` int32, from 1 up.
+    """
+
+    images: UInt8[np.ndarray, "n h w 3"]
+    attributes: Int[np.ndarray, "n 10"]
+    prompt_ids: Int[np.ndarray, "n p"]
+    prompt_counts: Int[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.images)
+
+    def take(self, rows: np.ndarray) -> "Split":
+        """The split that holds these rows only."""
+        return Split(
+            self.images[rows],
+            self.attributes[rows],
+            self.prompt_ids[rows],
+            self.prompt_counts[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits and the embeddings of their prompts.
+
+    Attributes:
+      text_emb: `m d` float16, one row per different prompt.
+      encoder: identity of the text encoder that made `text_emb`.
+      text: its config, so that a bundle can say how to load it again.
+    """
+
+    splits: dict[str, Split]
+    text_emb: Float[np.ndarray, "m d"]
+    encoder: str
+    text: TextConfig
+
+    @property
+    def text_dim(self) -> int:
+        """Length of one text embedding."""
+        return self.text_emb.shape[1]
+
+
+def load(config: DataConfig, text: TextConfig, *, debug_samples: int = 0) -> Dataset:
+    """Read a dataset, embed its prompts (or take them from the cache), and check it.
+
+    Args:
+      config: `dir` is a dataset directory or a packed `.npz`.
+      text: which encoder the prompts go through.
+      debug_samples: keep only so many pictures of each split; 0 keeps all.
+
+    Raises:
+      DataError: missing, truncated, hostile or inconsistent files.
+      FileNotFoundError: the text encoder's weights are missing.
+    """
+    path = Path(config.dir)
+    dataset = (
+        _load_packed(path, config, text)
+        if path.is_file()
+        else (_load_directory(path, config, text))
+    )
+    if debug_samples:
+        splits = {
+            name: split.take(np.arange(min(debug_samples, len(split))))
+            for name, split in dataset.splits.items()
+        }
+        dataset = Dataset(splits, dataset.text_emb, dataset.encoder, dataset.text)
+    return dataset
+
+
+def epoch_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
+    """The order in which an epoch (counted from 0) visits `n` pictures."""
+    return np.random.default_rng((seed, epoch)).permutation(n).astype(np.int32)
+
+
+def batch_rows(
+    seed: int, step: int, n: int, batch_size: int
+) -> Int[np.ndarray, " batch"]:
+    """Rows of the batch at a step (counted from 0); an epoch's remainder is dropped."""
+    epoch, position = divmod(step, n // batch_size)
+    start = position * batch_size
+    return epoch_order(seed, epoch, n)[start : start + batch_size]
+
+
+def pack(dataset: Dataset, path: Path) -> None:
+    """Write a dataset and its embeddings into one compressed `.npz`, no pickles."""
+    arrays: dict[str, np.ndarray] = {"text_emb": dataset.text_emb}
+    for name, split in dataset.splits.items():
+        for key, value in vars(split).items():
+            arrays[f"{name}.{key}"] = value
+    header = {
+        "encoder": dataset.encoder,
+        "text": {"encoder": dataset.text.encoder, "source": dataset.text.source},
+        "vocabularies": {k: list(v) for k, v in VOCABULARIES.items()},
+    }
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+            file.close()
+            os.replace(file.name, path)
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+def _load_packed(path: Path, config: DataConfig, text: TextConfig) -> Dataset:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays["header"].tobytes())
+        splits = {
+            name: Split(
+                *(arrays[f"{name}.{key}"] for key in Split.__dataclass_fields__)
+            )
+            for name in SPLIT_FILES
+        }
+        packed_text = TextConfig(**header["text"])
+    except (OSError, KeyError, ValueError, EOFError) as error:
+        raise DataError(f"{path} is not a packed dataset: {error}") from None
+    if header["vocabularies"] != {k: list(v) for k, v in VOCABULARIES.items()}:
+        raise DataError(f"{path} was packed with other attribute vocabularies")
+    if packed_text.encoder != text.encoder:
+        raise DataError(
+            f"{path} holds {packed_text.encoder!r} text embeddings, and the config"
+            f" asks for {text.encoder!r}: pass --text.encoder {packed_text.encoder}"
+        )
+    for name, split in splits.items():
+        _check_images(split.images, f"{path} ({name})", config)
+    return Dataset(splits, arrays["text_emb"], header["encoder"], packed_text)
+
+
+def _load_directory(path: Path, config: DataConfig, text: TextConfig) -> Dataset:
+    if not (path / "batches.meta").is_file():
+        raise DataError(
+            f"no dataset at {path} (no batches.meta): make one with"
+            f" python -m data_tools.create_dataset --output-dir {path}"
+        )
+    prompt_rows: dict[str, int] = {}
+    splits = {
+        name: _read_split(path, files, config, prompt_rows)
+        for name, files in SPLIT_FILES.items()
+    }
+    if not len(splits["train"]):
+        raise DataError(f"{path} has no training picture of data.views {config.views}")
+    text_emb, encoder = _embed(list(prompt_rows), text, path)
+    return Dataset(splits, text_emb, encoder, text)
+
+
+def _read_split(
+    path: Path,
+    files: Sequence[str],
+    config: DataConfig,
+    prompt_rows: dict[str, int],
+) -> Split:
+    images: list[np.ndarray] = []
+    attributes: list[np.ndarray] = []
+    prompts: list[list[str]] = []
+    for name in files:
+        batch = _read_batch(path / name, config)
+        keep = [
+            i
+            for i, view in enumerate(batch["views"])
+            if not config.views or view in config.views
+        ]
+        images.append(batch["data"][keep])
+        attributes.append(batch["attributes"][keep])
+        prompts += [batch["prompts"][i] for i in keep]
+    width = max((len(p) for p in prompts), default=1)
+    prompt_ids = np.zeros((len(prompts), width), np.int32)
+    for row, texts in zip(prompt_ids, prompts, strict=True):
+        row[: len(texts)] = [prompt_rows.setdefault(t, len(prompt_rows)) for t in texts]
+    return Split(
+        images=np.concatenate(images),
+        attributes=np.concatenate(attributes),
+        prompt_ids=prompt_ids,
+        prompt_counts=np.array([len(p) for p in prompts], np.int32),
+    )
+
+
+def _read_batch(path: Path, config: DataConfig) -> dict:
+    """One CIFAR-format file, checked, with `data` as `n h w 3`."""
+    if not path.is_file():
+        raise DataError(f"dataset file {path} is missing")
+    try:
+        batch = safe_pickle.load(path, encoding="latin1")
+        data, attributes = batch["data"], batch["attributes"]
+        prompts, views = batch["prompts"], batch["views"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path} lacks what a pokejax dataset holds: {error}") from None
+    except ValueError as error:  # truncated, or refused by the safe unpickler
+        raise DataError(str(error)) from None
+    n = len(prompts)
+    flat = 3 * config.image_size**2
+    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != flat:
+        side = round((data.shape[-1] / 3) ** 0.5)
+        raise DataError(
+            f"{path} holds {side}x{side} pictures; the config's data.image_size is"
+            f" {config.image_size}"
+        )
+    if not len(data) == len(attributes) == len(views) == n or not all(prompts):
+        raise DataError(f"{path}: data, attributes, views and prompts don't match up")
+    sizes = np.array([len(v) for v in VOCABULARIES.values()])
+    valid = attributes.ndim == 2 and attributes.shape[1] == len(sizes)
+    if n and (
+        not valid or (attributes < UNKNOWN_ID).any() or (attributes >= sizes).any()
+    ):
+        raise DataError(f"{path} holds attribute ids outside their vocabularies")
+    side = config.image_size
+    return {
+        "data": data.reshape(n, 3, side, side).transpose(0, 2, 3, 1),
+        "attributes": attributes.astype(np.int32).reshape(n, len(sizes)),
+        "prompts": prompts,
+        "views": views,
+    }
+
+
+def _check_images(images: np.ndarray, origin: str, config: DataConfig) -> None:
+    side = config.image_size
+    if images.shape[1:] != (side, side, 3):
+        raise DataError(
+            f"{origin} holds {images.shape[1]}x{images.shape[2]} pictures; the"
+            f" config's data.image_size is {side}"
+        )
+
+
+def _embed(
+    prompts: list[str], text: TextConfig, directory: Path
+) -> tuple[Float[np.ndarray, "m d"], str]:
+    """Embeddings of prompts, from the cache in the directory if it has them.
+
+    The cache's name holds the encoder's identity, and its header a hash of the prompts,
+    so that neither another encoder nor a rebuilt dataset can be served stale vectors.
+    """
+    encoder = load_text_encoder(text)
+    digest = hashlib.sha256("\0".join(prompts).encode()).hexdigest()
+    cache = directory / f"text_embeddings_{encoder.identity}.safetensors"
+    try:
+        with safe_open(cache, framework="numpy") as file:
+            if (file.metadata() or {}).get("prompts") == digest:
+                return file.get_tensor("text_emb"), encoder.identity
+    except (OSError, SafetensorError):
+        pass  # absent, or left by a crash: made anew below
+    text_emb = encoder.encode(prompts).astype(np.float16)
+    try:
+        partial = cache.with_suffix(f".{os.getpid()}.tmp")
+        save_file({"text_emb": text_emb}, partial, metadata={"prompts": digest})
+        os.replace(partial, cache)
+    except (OSError, SafetensorError):
+        print(
+            f"note: {directory} isn't writable; embeddings not cached", file=sys.stderr
+        )
+    return text_emb, encoder.identity
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Pack a dataset directory and its prompt embeddings into one file."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pokejax.data",
+        description=(
+            "Pack a dataset directory and the embeddings of its prompts into one .npz,"
+            " for training on a machine that has no text encoder."
+        ),
+        epilog="example: python -m pokejax.data --dir pokemon-cifar-64 --out set.npz",
+    )
+    parser.add_argument("--dir", default="pokemon-cifar-64", help="dataset directory")
+    parser.add_argument("--out", required=True, type=Path, help="the .npz to write")
+    parser.add_argument("--image-size", type=int, default=64, help="pixels a side")
+    parser.add_argument("--text.encoder", dest="encoder", default="static")
+    parser.add_argument("--text.source", dest="source", default=TextConfig.source)
+    args = parser.parse_args(argv)
+    try:
+        dataset = load(
+            DataConfig(dir=args.dir, image_size=args.image_size),
+            TextConfig(args.encoder, args.source),
+        )
+        pack(dataset, args.out)
+    except (DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    counts = ", ".join(f"{k} {len(v)}" for k, v in dataset.splits.items())
+    size = args.out.stat().st_size / 2**20
+    print(f"{args.out}: {counts}, text {dataset.text_dim} numbers, {size:.1f} MiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Flax NNX modules, and nothing else: no losses, no loops, no files."""

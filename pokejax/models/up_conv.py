@@ -1,0 +1,79 @@
+"""A transposed convolution that doubles the image, with a gradient that CPUs like.
+
+XLA's CPU backend has no fast path for the gradient of a transposed convolution with
+respect to its kernel: that is a convolution dilated on both sides, and runs as plain
+loops. The same numbers come from the *adjoint*, a strided convolution, for which the
+fast path exists. So the forward pass is defined as the transpose of a strided
+convolution, and its gradient is written down instead of derived.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float
+
+KERNEL_SIZE = 4
+
+
+class UpConv(nnx.Module):
+    """Transposed 4x4 convolution, stride 2, padding 1: `b h w i` -> `b 2h 2w o`.
+
+    The same map as `torch.nn.ConvTranspose2d(i, o, 4, stride=2, padding=1)`. `kernel`
+    is `4 4 o i`, which is torch's `i o 4 4` transposed and not flipped.
+    """
+
+    def __init__(self, in_features: int, out_features: int, *, rngs: nnx.Rngs):
+        """Initialise like `nnx.ConvTranspose`: LeCun-normal kernel, zero bias."""
+        init = nnx.initializers.variance_scaling(
+            # Each output pixel sees a quarter of the kernel.
+            4.0,
+            "fan_in",
+            "truncated_normal",
+            in_axis=(0, 1, 3),
+            out_axis=2,
+        )
+        shape = (KERNEL_SIZE, KERNEL_SIZE, out_features, in_features)
+        self.kernel = nnx.Param(init(rngs.params(), shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(out_features))
+
+    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
+        """Upsample `x`."""
+        bias = self.bias[...].reshape(1, 1, 1, -1)
+        return up_conv(x, self.kernel[...]) + bias
+
+
+@jax.custom_vjp
+def up_conv(
+    x: Float[Array, "b h w i"], kernel: Float[Array, "4 4 o i"]
+) -> Float[Array, "b h2 w2 o"]:
+    """Transposed convolution of `x` by `kernel`, exact in value and gradient."""
+    b, h, w, _ = x.shape
+    y_shape = jax.ShapeDtypeStruct((b, 2 * h, 2 * w, kernel.shape[2]), x.dtype)
+    (y,) = jax.linear_transpose(lambda y: _down_conv(y, kernel), y_shape)(x)
+    return y
+
+
+def _down_conv(y: Array, kernel: Array) -> Array:
+    return lax.conv_general_dilated(
+        y,
+        kernel,
+        window_strides=(2, 2),
+        padding=((1, 1), (1, 1)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+
+
+def _forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return up_conv(x, kernel), (x, kernel)
+
+
+def _backward(residuals: tuple[Array, Array], y_bar: Array) -> tuple[Array, Array]:
+    # <y_bar, up(x, k)> = <down(y_bar, k), x>: both gradients are gradients of `down`.
+    x, kernel = residuals
+    x_bar, pull_kernel = jax.vjp(lambda k: _down_conv(y_bar, k), kernel)
+    (kernel_bar,) = pull_kernel(x)
+    return x_bar, kernel_bar
+
+
+up_conv.defvjp(_forward, _backward)

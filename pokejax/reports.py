@@ -1,0 +1,130 @@
+"""What a run leaves for people: the console summary, the CSV, curves, sample grids."""
+
+import csv
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")  # a server or a container has no screen
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib import pyplot as plt
+
+from pokejax.bundle import Header
+from pokejax.grid import contact_sheet, to_uint8
+from pokejax.models.cvae import CATEGORY_DIM, CVAE, parameter_count
+
+_RULE = "=" * 80
+PARTS = ("Loss", "L1", "KL", "Perceptual")
+COLUMNS = (
+    "Epoch",
+    *(f"Train_{part}" for part in PARTS),
+    *(f"Val_{part}" for part in PARTS),
+    "Beta",
+    "Seconds",
+)
+
+
+def architecture(model: CVAE, header: Header) -> str:
+    """The original's table of parameter counts."""
+    counts = {
+        "Encoder": parameter_count(model.encoder),
+        "Decoder": parameter_count(model.decoder),
+        "Embedder": parameter_count(model.category_embedder),
+        "Gate": parameter_count(model.condition_gate),
+    }
+    size = header.config.data.image_size
+    lines = [_RULE, "MODEL ARCHITECTURE", _RULE]
+    lines += [f"{name + ':':<16}{n:>14,} parameters" for name, n in counts.items()]
+    lines += [
+        "-" * 70,
+        f"{'Total:':<16}{sum(counts.values()):>14,} parameters",
+        "",
+        f"Input: {size}×{size} RGB → Latent: {header.config.model.latent_dim} dims",
+        f"Conditioning: {header.text_dim + CATEGORY_DIM} dims"
+        f" ({header.encoder} {header.text_dim} + categorical {CATEGORY_DIM})",
+        _RULE,
+    ]
+    return "\n".join(lines)
+
+
+def banner(values: Mapping[str, object]) -> str:
+    """The block that opens a run: names and values between two rules."""
+    lines = [_RULE, "POKEMON CVAE TRAINING", _RULE]
+    lines += [f"{name + ':':<17}{value}" for name, value in values.items()]
+    return "\n".join([*lines, _RULE])
+
+
+def summary(name: str, parts: Mapping[str, float]) -> str:
+    """One line of losses, e.g. `Train - Loss: 0.2113, L1: 0.1630, …`."""
+    values = ", ".join(f"{part}: {parts[part]:.4f}" for part in PARTS)
+    return f"{name:<5} - {values}"
+
+
+class LossLog:
+    """`training_losses.csv`: a row an epoch, in the original's columns."""
+
+    def __init__(self, path: Path, *, epochs_done: int):
+        """Open the log of a run that has finished `epochs_done` epochs.
+
+        Rows of later epochs, left by a run that was killed after its last checkpoint,
+        are dropped, so that a resumed log has neither gaps nor duplicates.
+        """
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        if epochs_done and path.is_file():
+            with path.open(newline="") as file:
+                for row in csv.DictReader(file):
+                    values = {name: float(value) for name, value in row.items()}
+                    if values["Epoch"] <= epochs_done:
+                        self.rows.append(values)
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """Append an epoch's row and bring the file up to date."""
+        self.rows.append(dict(row))
+        partial = self.path.with_suffix(".tmp")
+        with partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            for values in self.rows:
+                formatted = {name: f"{values[name]:.6g}" for name in COLUMNS}
+                writer.writerow(formatted)
+        os.replace(partial, self.path)
+
+    def plot(self, path: Path) -> None:
+        """Draw every loss over the epochs, training beside validation."""
+        epochs = [row["Epoch"] for row in self.rows]
+        figure, axes = plt.subplots(2, 2, figsize=(10, 7), constrained_layout=True)
+        for axis, part in zip(axes.flat, PARTS, strict=True):
+            for split in ("Train", "Val"):
+                values = [row[f"{split}_{part}"] for row in self.rows]
+                axis.plot(epochs, values, label=split)
+            axis.set_title(f"{part} (nats)" if part == "KL" else part)
+            axis.set_xlabel("epoch")
+            axis.legend()
+        figure.savefig(path, dpi=100)
+        plt.close(figure)
+
+
+def save_samples(
+    path: Path,
+    real: Float[np.ndarray, "n h w 3"],
+    recon: Float[np.ndarray, "n h w 3"],
+    samples: Float[np.ndarray, "n k h w 3"],
+) -> None:
+    """Draw a grid of held-out pictures: the picture, its reconstruction, samples.
+
+    The samples know only the picture's prompt and attributes. All values in [-1, 1].
+    """
+    rows = [
+        [to_uint8(image) for image in (picture, rebuilt, *drawn)]
+        for picture, rebuilt, drawn in zip(real, recon, samples, strict=True)
+    ]
+    captions = [
+        "real | reconstruction | samples of its prompt",
+        *[""] * (len(rows) - 1),
+    ]
+    contact_sheet(rows, captions).save(path)

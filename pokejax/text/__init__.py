@@ -1,0 +1,49 @@
+"""Text encoders: prompt -> one vector. Two of them behind one small interface."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float
+
+from pokejax.config import TextConfig
+from pokejax.text.static import StaticTextEncoder
+
+
+class TextEncoder(Protocol):
+    """What training and sampling need of an encoder."""
+
+    @property
+    def dim(self) -> int:
+        """Length of one embedding."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Short name that changes whenever the same prompt would embed differently.
+
+        Caches are keyed by it, and a bundle records it: a model only understands the
+        encoder that it was trained with.
+        """
+        ...
+
+    def encode(self, prompts: Sequence[str]) -> Float[np.ndarray, "n d"]:
+        """Embed prompts, in order, as float32."""
+        ...
+
+
+def load_text_encoder(config: TextConfig) -> TextEncoder:
+    """The encoder that the config names.
+
+    Raises:
+      FileNotFoundError: its weights aren't here; the message says what to do.
+    """
+    if config.encoder == "clip":
+        # Pulls in the transformer; prompts through the static encoder don't need it.
+        from pokejax.text.clip import ClipTextEncoder
+
+        return ClipTextEncoder.load(config.source)
+    return StaticTextEncoder.load()
+
+
+__all__ = ["StaticTextEncoder", "TextEncoder", "load_text_encoder"]

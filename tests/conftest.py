@@ -1,0 +1,58 @@
+"""Shared fixtures: strict JAX, the drawn data set, one tiny trained run."""
+
+import os
+
+# Two devices on one CPU, before JAX starts: sharded code is then really sharded.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from pathlib import Path
+
+import jax
+import pytest
+
+import drawn
+from data_tools import create_dataset
+from pokejax import train
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    """A key that every test may fold its own numbers into."""
+    return jax.random.key(0)
+
+
+TINY = [
+    "--data.image_size=32",
+    "--model.channels=8,16,32",
+    "--model.hidden_dim=64",
+    "--model.latent_dim=16",
+    "--model.dropout=0.1",
+    "--loss.perceptual_weight=0",
+    "--loss.kl_per_dimension",
+    "--train.batch_size=8",
+    "--train.learning_rate=2e-3",
+    "--train.attribute_drop_prob=0.1",
+]
+
+
+@pytest.fixture(scope="session")
+def drawn_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 32x32 dataset directory of drawn creatures, made by the real command."""
+    root = tmp_path_factory.mktemp("drawn")
+    drawn.write_drawn_images(root / "images", species=16)
+    argv = ["--images-dir", str(root / "images"), "--output-dir", str(root / "set")]
+    flags = ["--image-size=32", "--quiet", "--workers=1", "--target-per-group=8"]
+    assert create_dataset.main([*argv, *flags]) == 0
+    return root / "set"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run of two epochs, made by the real command."""
+    workdir = tmp_path_factory.mktemp("run") / "tiny"
+    argv = ["--data.dir", str(drawn_dataset), "--train.workdir", str(workdir)]
+    assert train.main([*TINY, *argv, "--train.epochs=2"]) == 0
+    return workdir

@@ -1,0 +1,147 @@
+"""Prompts to pictures, through the command and as a library."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL.PngImagePlugin import PngImageFile
+from safetensors.numpy import load_file, save_file
+
+from pokejax import Sampler, export, generate
+from pokejax.attributes import Attributes
+from pokejax.bundle import BundleError
+
+PROMPT = "a small blue water turtle with a red shell"
+
+
+@pytest.fixture(scope="module")
+def sampler(tiny_run: Path) -> Sampler:
+    return Sampler.load(tiny_run / "model.safetensors")
+
+
+def run(tiny_run: Path, out: Path, *more: str) -> int:
+    places = ["--model", str(tiny_run / "model.safetensors"), "--out", str(out)]
+    return generate.main([*places, *more])
+
+
+def test_same_request_same_bytes(sampler: Sampler, tiny_run: Path):
+    four = sampler.generate(PROMPT, num=4, seed=42)
+    again = Sampler.load(tiny_run / "model.safetensors").generate(
+        PROMPT, num=4, seed=42
+    )
+    assert [s.png() for s in four] == [s.png() for s in again]
+    (third,) = sampler.generate(PROMPT, seed=44)
+    assert third.png() == four[2].png()
+    assert four[0].png() != four[1].png()
+    assert sampler.generate("a red dragon", seed=42)[0].png() != four[0].png()
+
+
+def test_png_carries_what_made_it(sampler: Sampler):
+    (sample,) = sampler.generate("a fiery café lizard 🔥", seed=3)
+    with PngImageFile(io.BytesIO(sample.png())) as image:
+        assert image.size == (32, 32)
+        text = image.text
+    assert text["prompt"] == "a fiery café lizard 🔥"
+    assert text["seed"] == "3"
+    assert text["model"] == sampler.bundle.model_id
+    assert json.loads(text["attributes"])["type1"] == "Fire"
+
+
+def test_attributes_override_the_prompt(sampler: Sampler):
+    (sample,) = sampler.generate(
+        PROMPT, seed=1, attributes=Attributes(primary_color="Green")
+    )
+    assert sample.attributes.primary_color == "Green"
+    assert sample.attributes.size == "Small"
+
+
+def test_temperature_zero_forgets_the_seed(sampler: Sampler):
+    one, two = sampler.generate(PROMPT, num=2, seed=0, temperature=0.0)
+    np.testing.assert_array_equal(one.image, two.image)
+
+
+def test_command_writes_pictures_sheet_and_json(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    prompts = ["--prompt", PROMPT, "--prompt", "../../etc/passwd"]
+    options = ["--num=2", "--seed=5", "--set", "size=huge", "--json"]
+    assert run(tiny_run, tmp_path, *prompts, *options) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert len(report["samples"]) == 4
+    assert {entry["seed"] for entry in report["samples"]} == {5, 6}
+    assert all(e["attributes"]["size"] == "Huge" for e in report["samples"])
+    written = {path.name for path in tmp_path.rglob("*")}
+    assert written == {Path(e["path"]).name for e in report["samples"]} | {
+        "contact_sheet.png"
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--prompt", " "], "the prompt is empty"),
+        (["--prompt", "a" * 100_000], "the prompt has 100,000 characters"),
+        (["--prompt", "x", "--num", "0"], "num is 0; expected 1 to"),
+        (["--prompt", "x", "--seed", "-1"], "seed is -1; expected 0 to"),
+        (["--prompt", "x", "--temperature", "nan"], "temperature is nan"),
+        (["--prompt", "x", "--set", "size=Tinny"], "did you mean 'Tiny'"),
+        (["--prompt", "x", "--set", "Tiny"], "expected NAME=VALUE"),
+        (["--prompt", "x", "--model", "nowhere.safetensors"], "no model at nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    options: list[str],
+    message: str,
+    tiny_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    assert run(tiny_run, tmp_path, *options) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert message in error
+    assert not any(tmp_path.iterdir())
+
+
+def test_checkpoint_directory_and_export_draw_the_same(
+    tiny_run: Path, tmp_path: Path, sampler: Sampler
+):
+    exported = tmp_path / "model.safetensors"
+    argv = ["--checkpoint", str(tiny_run), "--out", str(exported)]
+    assert export.main(argv) == 0
+    expected = sampler.generate(PROMPT, seed=9)[0].png()
+    for source in (tiny_run, exported):
+        assert Sampler.load(source).generate(PROMPT, seed=9)[0].png() == expected
+
+
+def test_export_without_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    argv = ["--checkpoint", str(tmp_path), "--out", str(tmp_path / "out.safetensors")]
+    assert export.main(argv) == 2
+    assert "no checkpoint in" in capsys.readouterr().err
+
+
+def test_broken_bundles_are_refused_by_name(tiny_run: Path, tmp_path: Path):
+    good = (tiny_run / "model.safetensors").read_bytes()
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(good[:1000])
+    with pytest.raises(BundleError, match="not a readable bundle"):
+        Sampler.load(path)
+    save_file(load_file(tiny_run / "model.safetensors"), path)
+    with pytest.raises(BundleError, match="not a pokejax bundle"):
+        Sampler.load(path)
+    path.write_bytes(good.replace(b'"decoder.up3.bias"', b'"decoder.up3.bios"'))
+    with pytest.raises(BundleError, match=r"decoder\.up3\.bias is missing"):
+        Sampler.load(path)
+
+
+def test_another_text_encoder_is_refused(tiny_run: Path, tmp_path: Path):
+    good = (tiny_run / "model.safetensors").read_bytes()
+    path = tmp_path / "other.safetensors"
+    at = good.index(b"static-rms-") + len(b"static-rms-")
+    path.write_bytes(good[:at] + b"000000000000" + good[at + 12 :])
+    with pytest.raises(BundleError, match="was trained with text encoder static-rms-0"):
+        Sampler.load(path)

@@ -1,0 +1,142 @@
+"""Training through the command, on drawn creatures and a tiny model."""
+
+import csv
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from conftest import TINY
+from pokejax import data, reports, train
+from pokejax.config import override
+
+
+def tiny_config(dataset: Path, **changes):
+    _, config = train.parse_arguments([*TINY, "--data.dir", str(dataset)])
+    return override(config, changes)
+
+
+def command(dataset: Path, workdir: Path, *more: str) -> int:
+    places = ["--data.dir", str(dataset), "--train.workdir", str(workdir)]
+    return train.main([*TINY, *places, *more])
+
+
+def test_a_run_leaves_what_the_readme_promises(tiny_run: Path):
+    assert {path.name for path in tiny_run.iterdir()} == {
+        "checkpoints",
+        "model.safetensors",
+        "samples_epoch_2.png",
+        "training_curves.png",
+        "training_losses.csv",
+    }
+    with (tiny_run / "training_losses.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == reports.COLUMNS
+    assert [row["Epoch"] for row in rows] == ["1", "2"]
+    assert all(np.isfinite(float(value)) for row in rows for value in row.values())
+
+
+def test_overfitting_eight_sprites(drawn_dataset: Path):
+    """An untrained model is far above the bound; a working one falls below it."""
+    config = tiny_config(
+        drawn_dataset,
+        **{
+            "data.flip": False,
+            "model.dropout": 0.0,
+            "train.attribute_drop_prob": 0.0,
+            "loss.kl_weight": 0.01,
+            "train.learning_rate": 3e-3,
+        },
+    )
+    dataset = data.load(config.data, config.text, debug_samples=8)
+    trainer = train.Trainer(config, dataset)
+    untrained = trainer.evaluate_split("train")["L1"]
+    for epoch in range(1, 301):
+        trainer.train_epoch(epoch)
+    assert untrained > 0.3
+    assert trainer.evaluate_split("train")["L1"] < 0.08
+
+
+def test_resumed_equals_uninterrupted(
+    drawn_dataset: Path, tiny_run: Path, tmp_path: Path
+):
+    assert command(drawn_dataset, tmp_path, "--train.epochs=1") == 0
+    resume = ("--train.epochs=2", "--resume", "auto")
+    assert command(drawn_dataset, tmp_path, *resume) == 0
+    ours, theirs = (
+        load_file(run / "model.safetensors") for run in (tmp_path, tiny_run)
+    )
+    assert ours.keys() == theirs.keys()
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(ours[name], value, err_msg=name)
+
+
+def test_a_second_run_never_overwrites_silently(
+    drawn_dataset: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert command(drawn_dataset, tiny_run, "--train.epochs=2") == 2
+    assert "--resume auto" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_another_shape_is_refused(
+    drawn_dataset: Path,
+    tiny_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    options = ("--resume", str(tiny_run), "--model.latent_dim=24")
+    assert command(drawn_dataset, tmp_path, *options) == 2
+    error = capsys.readouterr().err
+    assert "model.latent_dim = 16; the config has 24" in error
+    assert error.count("\n") == 1
+
+
+def test_resume_from_nothing_is_refused(
+    drawn_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert command(drawn_dataset, tmp_path, "--resume", "auto") == 2
+    assert "no checkpoint in" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--train.batch_size=-8", "train.batch_size is -8"),
+        ("--trian.epochs=3", "did you mean 'train.epochs'"),
+        ("--data.dir=nowhere", "no dataset at nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_2(
+    option: str,
+    message: str,
+    drawn_dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    assert command(drawn_dataset, tmp_path / "run", option) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert message in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_non_finite_loss_stops_and_names_the_part(drawn_dataset: Path):
+    config = tiny_config(drawn_dataset)
+    dataset = data.load(config.data, config.text, debug_samples=8)
+    trainer = train.Trainer(config, dataset)
+    params = jax.tree.map(lambda x: x * jnp.nan, trainer.state.params)
+    trainer.state = trainer.state._replace(params=params)
+    with pytest.raises(train.TrainingError, match="L1 became nan in epoch 1"):
+        trainer.train_epoch(1)
+
+
+def test_debug_images_show_what_the_model_sees(drawn_dataset: Path, tmp_path: Path):
+    config = tiny_config(drawn_dataset)
+    dataset = data.load(config.data, config.text, debug_samples=8)
+    train._save_debug_images(train.Trainer(config, dataset), tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"train_augmented.png", "train.png", "val.png", "test.png"}

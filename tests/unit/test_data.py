@@ -1,0 +1,135 @@
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pokejax import data
+from pokejax.config import DataConfig, TextConfig
+from pokejax.data import DataError
+
+
+def load(path: Path, **settings) -> data.Dataset:
+    return data.load(DataConfig(dir=str(path), image_size=32, **settings), TextConfig())
+
+
+@pytest.fixture
+def copy(drawn_dataset: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(drawn_dataset, tmp_path / "copy"))
+
+
+def test_arrays_fit_together(drawn_dataset: Path):
+    dataset = load(drawn_dataset)
+    train = dataset.splits["train"]
+    assert train.images.shape == (len(train), 32, 32, 3)
+    assert train.images.dtype == np.uint8
+    assert train.attributes.shape == (len(train), 10)
+    assert (train.prompt_counts >= 1).all()
+    assert train.prompt_ids.max() < len(dataset.text_emb)
+    assert dataset.text_emb.shape[1] == dataset.text_dim == 256
+    assert all(len(dataset.splits[name]) > 0 for name in ("val", "test"))
+
+
+def test_pixels_are_those_of_the_file(drawn_dataset: Path):
+    with (drawn_dataset / "val_batch").open("rb") as file:
+        raw = pickle.load(file, encoding="latin1")  # our own file, just written
+    image = load(drawn_dataset).splits["val"].images[0]
+    assert image[3, 5, 1] == raw["data"][0, 32 * 32 + 3 * 32 + 5]
+
+
+def test_views_filter(drawn_dataset: Path):
+    everything = load(drawn_dataset).splits["val"]
+    fronts = load(drawn_dataset, views=("front",)).splits["val"]
+    assert 0 < len(fronts) < len(everything)
+    with pytest.raises(DataError, match=r"no training picture of data.views \('bakc"):
+        load(drawn_dataset, views=("bakc",))
+
+
+def test_embeddings_are_cached_and_never_stale(copy: Path):
+    first = load(copy)
+    (cache,) = copy.glob("text_embeddings_static-*.safetensors")
+    written = cache.stat().st_mtime_ns
+    np.testing.assert_array_equal(load(copy).text_emb, first.text_emb)
+    assert cache.stat().st_mtime_ns == written
+    # Another set of prompts under the same name: the cache must not be believed.
+    fronts = load(copy, views=("front",))
+    assert len(fronts.text_emb) < len(first.text_emb)
+    assert cache.stat().st_mtime_ns > written
+
+
+def test_a_torn_cache_is_made_anew(copy: Path):
+    first = load(copy)
+    (cache,) = copy.glob("text_embeddings_static-*.safetensors")
+    cache.write_bytes(cache.read_bytes()[:100])
+    np.testing.assert_array_equal(load(copy).text_emb, first.text_emb)
+
+
+def test_packed_file_holds_the_same(drawn_dataset: Path, tmp_path: Path):
+    packed = tmp_path / "set.npz"
+    argv = ["--dir", str(drawn_dataset), "--out", str(packed), "--image-size", "32"]
+    assert data.main(argv) == 0
+    ours, theirs = load(packed), load(drawn_dataset)
+    assert ours.encoder == theirs.encoder
+    np.testing.assert_array_equal(ours.text_emb, theirs.text_emb)
+    for name, split in theirs.splits.items():
+        np.testing.assert_array_equal(ours.splits[name].images, split.images)
+        np.testing.assert_array_equal(ours.splits[name].prompt_ids, split.prompt_ids)
+    with pytest.raises(DataError, match=r"pass --text\.encoder static"):
+        data.load(DataConfig(dir=str(packed), image_size=32), TextConfig("clip"))
+
+
+def test_order_is_a_function_of_seed_and_step():
+    rows = [data.batch_rows(7, step, 20, 6) for step in range(6)]
+    for epoch in (rows[:3], rows[3:]):
+        seen = np.concatenate(epoch)
+        assert len(set(seen)) == 18  # no repeats; the remainder of 2 is dropped
+    np.testing.assert_array_equal(rows[4], data.batch_rows(7, 4, 20, 6))
+    assert not np.array_equal(rows[0], rows[3])
+    assert not np.array_equal(rows[0], data.batch_rows(8, 0, 20, 6))
+
+
+def test_missing_directory_says_how_to_make_it(tmp_path: Path):
+    with pytest.raises(DataError, match=r"no dataset at .*create_dataset"):
+        load(tmp_path / "nowhere")
+
+
+def test_missing_and_truncated_files_are_named(copy: Path):
+    batch = copy / "data_batch_3"
+    batch.write_bytes(batch.read_bytes()[:200])
+    with pytest.raises(DataError, match="data_batch_3"):
+        load(copy)
+    batch.unlink()
+    with pytest.raises(DataError, match="data_batch_3 is missing"):
+        load(copy)
+
+
+class _Hostile:
+    def __init__(self, witness: Path):
+        self.witness = witness
+
+    def __reduce__(self):
+        return (Path.touch, (self.witness,))
+
+
+def test_a_hostile_pickle_does_not_run(copy: Path, tmp_path: Path):
+    witness = tmp_path / "ran"
+    (copy / "test_batch").write_bytes(pickle.dumps({"data": _Hostile(witness)}))
+    with pytest.raises(DataError, match="test_batch"):
+        load(copy)
+    assert not witness.exists()
+
+
+def test_wrong_image_size_is_said(drawn_dataset: Path):
+    with pytest.raises(DataError, match=r"32x32 pictures.*image_size is 64"):
+        data.load(DataConfig(dir=str(drawn_dataset)), TextConfig())
+
+
+def test_attribute_ids_out_of_range_are_refused(copy: Path):
+    path = copy / "val_batch"
+    with path.open("rb") as file:
+        batch = pickle.load(file, encoding="latin1")  # our own file, just written
+    batch["attributes"][0, 0] = 18
+    path.write_bytes(pickle.dumps(batch, protocol=2))
+    with pytest.raises(DataError, match="outside their vocabularies"):
+        load(copy)
