@@ -110,11 +110,13 @@ def _plan(rng: random.Random, known: _Known, count: int) -> list[set[str]]:
 def _of_fair_length(
     rng: random.Random, known: _Known, facts: set[str], style: str
 ) -> str:
+    text = _write(rng, known, facts, style)
     for _ in range(_TRIES):
+        words = len(text.split())
+        if _SHORTEST <= words <= _LONGEST:
+            break
+        style = "sentence" if words < _SHORTEST else "terse"
         text = _write(rng, known, facts, style)
-        if _SHORTEST <= len(text.split()) <= _LONGEST:
-            return text
-        style = "sentence" if len(text.split()) < _SHORTEST else "terse"
     return text
 
 

@@ -33,7 +33,7 @@ _LEVELS = 32  # per channel of the table of names
 # Hues from the first bound to the next have this name, before lightness is considered.
 _HUES = (
     (14, "Pink"),
-    (40, "Red"),
+    (36, "Red"),
     (77, "Orange"),
     (114, "Yellow"),
     (190, "Green"),
@@ -164,6 +164,7 @@ def _name_table() -> tuple[np.ndarray, np.ndarray]:
     rename("Orange", pale & (chroma < 0.075), "White")  # cream
     rename("Orange", (lightness > 0.78) & (chroma < 0.13) & (hue < 52), "Pink")
     rename("Orange", (lightness < 0.57) | (chroma < 0.09), "Brown")
+    rename("Orange", (lightness < 0.68) & (chroma < 0.115), "Brown")
     rename("Yellow", pale & (chroma < 0.075), "White")
     rename("Yellow", (lightness < 0.65) & (hue > 100), "Green")
     rename("Yellow", (lightness < 0.6) | ((lightness < 0.85) & (chroma < 0.1)), "Brown")

@@ -40,7 +40,6 @@ _TYPE_MARKS = frozenset({"type", "typed", "element", "elemental"})
 _PURE = frozenset({"pure", "purely", "mono", "solely", "strictly", "only"})
 _SOLID = frozenset({"entirely", "solid", "completely", "wholly", "uniformly"})
 _CLAUSE_ENDS = stems(lexicon.CLAUSE_ENDS)
-
 _LINKS = stems(lexicon.LINKS)
 _NEGATION_REACH = 4
 _NOUN_REACH = 8

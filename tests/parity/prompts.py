@@ -3,9 +3,7 @@
 import itertools
 import random
 
-TYPES = "fire water grass electric psychic ghost dragon fairy steel bug".split()
-COLORS = "red blue green yellow purple pink brown black white gray".split()
-SHAPES = "bipedal quadruped humanoid avian serpentine aquatic amorphous".split()
+from pokejax.attributes import COLORS, SHAPES, TYPES
 
 HAND_WRITTEN = [
     "",
@@ -67,13 +65,13 @@ HAND_WRITTEN = [
     "  both  inner   runs  ",
     "#version of a hash: # ## #1",
 ]
-WORDS = (
-    "a the small big cute fierce glowing ancient baby legendary creature monster sprite "
-    "dragon bird fish turtle flower rock ghost with without and of from in on wings tail "
-    "horns scales fur shell flames leaves crystals eyes claws forest mountain cave sea "
-    "desert sky volcano moonlight standing flying sleeping smiling pixel art 64x64 don't "
-    "it's Pokémon-like blue-green red, yellow. silver; gold! 2nd evolution stage"
-).split()
+WORDS = """
+a the small big cute fierce glowing ancient baby legendary creature monster sprite
+dragon bird fish turtle flower rock ghost with without and of from in on wings tail
+horns scales fur shell flames leaves crystals eyes claws forest mountain cave sea
+desert sky volcano moonlight standing flying sleeping smiling pixel art 64x64 don't
+it's Pokémon-like blue-green red, yellow. silver; gold! 2nd evolution stage
+"""
 # Blocks that random strings draw from: (first, last) code points.
 BLOCKS = (
     (0x20, 0x7E),
@@ -99,19 +97,20 @@ BLOCKS = (
 def all_prompts() -> list[str]:
     """Return at least 500 strings, always the same ones."""
     rng = random.Random(20)
+    words = WORDS.split()
     templates = [
         f"A {color} {kind}-type creature, {shape} body, number {i}"
         for i, (color, kind, shape) in enumerate(
-            itertools.islice(itertools.product(COLORS, TYPES, SHAPES), 0, 700, 7)
+            itertools.islice(itertools.product(COLORS, TYPES, SHAPES), 0, 1400, 14)
         )
     ]
     sentences = [
-        " ".join(rng.choices(WORDS, k=rng.randint(3, 40))).capitalize()
+        " ".join(rng.choices(words, k=rng.randint(3, 40))).capitalize()
         for _ in range(130)
     ]
     # Around the cut at 77 tokens, word by word, and far beyond it.
     edges = [" ".join(["dragon"] * n) for n in range(70, 81)]
-    long = [" ".join(rng.choices(WORDS, k=300)) for _ in range(12)]
+    long = [" ".join(rng.choices(words, k=300)) for _ in range(12)]
     shouted = [rng.choice(sentences).swapcase() for _ in range(20)]
     noise = [_noise(rng) for _ in range(220)]
     return [*HAND_WRITTEN, *templates, *sentences, *edges, *long, *shouted, *noise]

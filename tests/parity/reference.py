@@ -4,6 +4,9 @@ Needs torch, transformers and lpips; imported by `make_goldens.py` and `live.py`
 by a test.
 """
 
+# torch and transformers are in nobody's development environment.
+# pyright: reportMissingImports=false
+
 import importlib.util
 import sys
 import types
@@ -15,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from vocabulary import build_vocab
 
 from pokejax import safe_pickle
-from vocabulary import build_vocab
 
 # torchvision's layout of `features`: channels of a 3x3 convolution, or "M" for pooling.
 VGG16 = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M"]

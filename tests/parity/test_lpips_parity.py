@@ -66,5 +66,21 @@ def test_gradient_matches_the_reference(
     assert error <= origin["max_relative_gradient_error"]
 
 
+@pytest.mark.weights
+def test_epsilon_is_the_references(
+    golden: dict[str, np.ndarray], origin: dict[str, Any]
+):
+    weights, distance = load("alexnet")
+    last = weights["backbone"]["convs"][4]
+    for leaf in (last["kernel"], last["bias"]):
+        leaf[...] = leaf[...] * origin["faint"]
+    first, second = (to_signed(golden[key], jnp.float32) for key in ("first", "second"))
+    with jax.default_matmul_precision("highest"):
+        faint = jax.jit(distance)(weights, first, second)
+    expected = golden["distance/alex, faint"]
+    assert np.abs(expected - golden["distance/alex"]).min() > 1e-3
+    assert np.abs(faint - expected).max() <= origin["max_abs_difference"]
+
+
 def to_signed(images: np.ndarray, dtype: Any) -> jax.Array:
     return jnp.asarray(images.astype(np.float32) / 127.5 - 1, dtype)

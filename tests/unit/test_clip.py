@@ -8,11 +8,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from tiny_clip import tiny_clip_config, tiny_clip_tensors, write_tiny_clip
 
 from pokejax.text.clip import ClipTextEncoder
 from pokejax.text.clip_tokenizer import ClipTokenizer
 from pokejax.text.clip_tower import ClipTextConfig
+from tiny_clip import tiny_clip_config, write_tiny_clip
 
 PROMPTS = ["a red bird", "a dragon " * 40, "", "two blue fish", "火 🔥", "x" * 20]
 
@@ -234,12 +234,20 @@ def config(**changes: Any) -> Callable[[Path], Any]:
     ("spoil", "error", "message"),
     [
         (drop_leaf, ValueError, f"1 of 36 tensors are missing, first '{FC1}'"),
-        (reshape_leaf, ValueError, f"'{FC1}' must be .* shape \\[32, 16\\], got .*32\\]"),
+        (
+            reshape_leaf,
+            ValueError,
+            f"'{FC1}' must be .* shape \\[32, 16\\], got .*32\\]",
+        ),
         (integer_leaf, ValueError, f"'{FC1}' must be floating point .* got I8"),
         (vision_only, ValueError, "36 of 36 tensors are missing"),
         (config(num_hidden_layers=1), ValueError, "16 tensors too many, first .*ers.1"),
         (config(num_hidden_layers=3), ValueError, "16 of 52 tensors .* first .*ers.2"),
-        (pickle_only, FileNotFoundError, "no model.safetensors .only pytorch_model.bin"),
+        (
+            pickle_only,
+            FileNotFoundError,
+            "no model.safetensors .only pytorch_model.bin",
+        ),
         (truncate, ValueError, "model.safetensors: not a complete safetensors file"),
         (shard_outside, ValueError, "'../secret.safetensors' is outside"),
         (gone("model.safetensors"), FileNotFoundError, "no model.safetensors$"),
@@ -276,7 +284,7 @@ def test_bad_sources_are_refused(folder: Path):
         load(folder / "pytorch_model.bin")
     with pytest.raises(FileNotFoundError, match=r"no CLIP weights at './nowhere'"):
         load("./nowhere")
-    with pytest.raises(FileNotFoundError, match="no CLIP weights at 'a/b.safetensors'"):
+    with pytest.raises(FileNotFoundError, match=r"no CLIP weights at 'a/b.safe"):
         load("a/b.safetensors")
     with pytest.raises(ValueError, match="float32 or bfloat16, got 'float16'"):
         load(folder, dtype="float16")
@@ -314,7 +322,3 @@ def test_padding_token_is_special_in_prompts_too(folder: Path):
     assert marked.pad_id == vocab["!"]
     assert plain(["!"])[0][1] == vocab["!</w>"]
     assert marked(["!"])[0][1] == vocab["!"]
-
-
-def test_tiny_tensors_are_all_of_the_tower(folder: Path):
-    assert len(tiny_clip_tensors()) == 36

@@ -1,0 +1,106 @@
+"""Data flows one way: each room imports only from the rooms listed before it."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# From the bottom up; rooms of one line don't import each other's line-mates above.
+ROOMS = [
+    "pokejax.safe_pickle",
+    "pokejax.attributes",
+    "pokejax.colors",
+    "pokejax.lexicon",
+    "pokejax.phrases",
+    "pokejax.prompt_rules",
+    "pokejax.config",
+    "pokejax.grid",
+    "pokejax.text.static",
+    "pokejax.text.clip_tokenizer",
+    "pokejax.text.clip",
+    "pokejax.text",
+    "pokejax.models",
+    "pokejax.models.up_conv",
+    "pokejax.models.cvae",
+    "pokejax.lpips",
+    "pokejax.losses",
+    "pokejax.data",
+    "pokejax.bundle",
+    "pokejax.checkpoint",
+    "pokejax.sampler",
+    "pokejax.generate",
+    "pokejax.evaluate",
+    "pokejax.export",
+    "pokejax.reports",
+    "pokejax.steps",
+    "pokejax.train",
+]
+# What the data commands may use of the library: they never load JAX.
+DATA_TOOLS_MAY_USE = {
+    "pokejax.attributes",
+    "pokejax.colors",
+    "pokejax.lexicon",
+    "pokejax.phrases",
+    "pokejax.safe_pickle",
+}
+
+
+def name_of(path: Path) -> str:
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def own_imports(path: Path) -> set[str]:
+    """Modules of ours that a file imports at its top level or inside a function."""
+    modules = {name_of(p) for p in Path("pokejax").rglob("*.py")}
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names} & modules
+            found |= inner or {node.module}
+    return {name for name in found if name.split(".")[0] in ("pokejax", "data_tools")}
+
+
+@pytest.mark.parametrize("path", sorted(Path("pokejax").rglob("*.py")), ids=name_of)
+def test_imports_go_downwards(path: Path):
+    name = name_of(path)
+    if name == "pokejax":  # the front door, which opens lazily
+        return
+    assert name in ROOMS, f"{name} has no place in the order of rooms yet"
+    allowed = set(ROOMS[: ROOMS.index(name)])
+    lazy = {
+        # Chosen by config or path, loaded only then.
+        "pokejax.text": {"pokejax.text.clip"},
+        "pokejax.sampler": {"pokejax.checkpoint"},
+    }
+    assert own_imports(path) <= allowed | lazy.get(name, set())
+
+
+@pytest.mark.parametrize("path", sorted(Path("data_tools").glob("*.py")), ids=name_of)
+def test_data_tools_use_little_of_the_library(path: Path):
+    ours = {name for name in own_imports(path) if name.startswith("pokejax")}
+    assert ours <= DATA_TOOLS_MAY_USE
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("pokejax", ("jax", "flax", "numpy")),
+        # flax itself imports optax.
+        ("pokejax.generate", ("orbax", "matplotlib", "tensorflow", "torch")),
+        ("pokejax.train", ("tensorflow", "torch", "transformers")),
+        ("data_tools.create_dataset", ("jax", "tensorflow", "torch")),
+        ("data_tools.generate_metadata", ("jax", "tensorflow", "torch")),
+        ("data_tools.fetch_sprites", ("jax", "tensorflow", "torch")),
+    ],
+)
+def test_heavy_packages_stay_out(module: str, heavy: tuple[str, ...]):
+    code = f"import sys, {module}; print([m for m in {heavy!r} if m in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
