@@ -52,7 +52,7 @@ class TextConfig:
     encoder: Literal["static", "clip"] = setting(
         "static", "static: offline word vectors; clip: a CLIP text tower"
     )
-    source: str = setting(
+    weights: str = setting(
         "openai/clip-vit-large-patch14",
         "for clip: hub id, directory or safetensors file",
     )

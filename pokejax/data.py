@@ -138,7 +138,7 @@ def pack(dataset: Dataset, path: Path) -> None:
             arrays[f"{name}.{key}"] = value
     header = {
         "encoder": dataset.encoder,
-        "text": {"encoder": dataset.text.encoder, "source": dataset.text.source},
+        "text": {"encoder": dataset.text.encoder, "weights": dataset.text.weights},
         "vocabularies": {k: list(v) for k, v in VOCABULARIES.items()},
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
@@ -315,12 +315,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, help="the .npz to write")
     parser.add_argument("--image-size", type=int, default=64, help="pixels a side")
     parser.add_argument("--text.encoder", dest="encoder", default="static")
-    parser.add_argument("--text.source", dest="source", default=TextConfig.source)
+    parser.add_argument("--text.weights", dest="weights", default=TextConfig.weights)
     args = parser.parse_args(argv)
     try:
         dataset = load(
             DataConfig(dir=args.dir, image_size=args.image_size),
-            TextConfig(args.encoder, args.source),
+            TextConfig(args.encoder, args.weights),
         )
         pack(dataset, args.out)
     except (DataError, OSError) as error:

@@ -11,9 +11,9 @@ from pathlib import Path
 import jax
 import pytest
 
-import drawn
 from data_tools import create_dataset
 from pokejax import train
+from tests import drawn
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

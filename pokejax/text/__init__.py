@@ -42,7 +42,7 @@ def load_text_encoder(config: TextConfig) -> TextEncoder:
         # Pulls in the transformer; prompts through the static encoder don't need it.
         from pokejax.text.clip import ClipTextEncoder
 
-        return ClipTextEncoder.load(config.source)
+        return ClipTextEncoder.load(config.weights)
     return StaticTextEncoder.load()
 
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from conftest import TINY
 from pokejax import data, reports, train
 from pokejax.config import override
+from tests.conftest import TINY
 
 
 def tiny_config(dataset: Path, **changes):
