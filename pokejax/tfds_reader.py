@@ -1,0 +1,133 @@
+"""A prepared TFDS directory -> arrays, checked against its checksums; no TensorFlow.
+
+Owns the rows that the CIFAR directory and its TFDS copy have in common, and what their
+checksum covers. The builder that prepares such a directory is
+`data_tools.pokemon_cifar`; nothing of it is needed to read one. Only
+`read_prepared` needs the package tensorflow-datasets.
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from PIL import Image
+
+from pokejax.attributes import VOCABULARIES
+
+# TFDS's names of the splits, by ours.
+TFDS_SPLITS = {"train": "train", "val": "validation", "test": "test"}
+INFO_FILE = "dataset_info.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The pictures of one split, in order, with their metadata.
+
+    Attributes:
+      images: `n h w 3` uint8.
+      attributes: `n 10` int32 ids in `VOCABULARIES` order.
+      prompts: one or more for each picture.
+      filenames: `<Species>/<file>` in the images directory.
+    """
+
+    images: UInt8[np.ndarray, "n h w 3"]
+    attributes: Int[np.ndarray, "n 10"]
+    prompts: list[list[str]]
+    views: list[str]
+    species: list[str]
+    filenames: list[str]
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.images)
+
+    def sha256(self) -> str:
+        """Checksum of all of it, in hexadecimal; the order of pictures counts."""
+        texts = [self.filenames, self.species, self.views, self.prompts]
+        digest = hashlib.sha256(json.dumps([self.images.shape, texts]).encode())
+        digest.update(np.ascontiguousarray(self.attributes, "<i4"))
+        digest.update(np.ascontiguousarray(self.images))
+        return digest.hexdigest()
+
+
+def is_prepared(directory: Path) -> bool:
+    """Whether TFDS prepared this directory, `<data_dir>/pokemon_cifar/64x64/1.0.0`."""
+    return (directory / INFO_FILE).is_file()
+
+
+def read_prepared(directory: Path) -> dict[str, Rows]:
+    """Read every split of a prepared directory, and verify its checksum.
+
+    Returns:
+      `"train"`, `"val"` and `"test"`; a split may have no rows.
+
+    Raises:
+      ValueError: the directory isn't a prepared `pokemon_cifar`, was prepared with
+        other vocabularies, is damaged, or tensorflow-datasets isn't installed.
+    """
+    if not is_prepared(directory):
+        raise ValueError(
+            f"no prepared TFDS dataset at {directory} (no {INFO_FILE}): make one with"
+            " python -m data_tools.pokemon_cifar"
+        )
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        raise ValueError(
+            f"reading {directory} needs tensorflow-datasets: pip install 'pokejax[data]'"
+        ) from None
+    try:
+        builder = tfds.builder_from_directory(str(directory))
+        _check_features(builder.info.features)
+        side = builder.info.features["image"].shape[0]
+        statistics = builder.info.metadata["splits"]
+        return {
+            ours: _read_split(tfds, builder, theirs, side, statistics[theirs])
+            for ours, theirs in TFDS_SPLITS.items()
+        }
+    # A damaged file can fail in Python, protobuf or C++, each with its own exception.
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{directory}: not usable as pokemon_cifar: {reason}") from error
+
+
+def _check_features(features: Any) -> None:
+    for name, vocabulary in VOCABULARIES.items():
+        if tuple(features["attributes"][name].names) != vocabulary:
+            raise ValueError(f"it was prepared with another vocabulary of {name}")
+
+
+def _read_split(
+    tfds: Any, builder: Any, name: str, side: int, statistics: dict[str, Any]
+) -> Rows:
+    source = []
+    if name in builder.info.splits:  # TFDS can't hold a split without rows
+        # Pixels are decoded here, into their place: TFDS would take OpenCV if it finds
+        # it, and complain if it doesn't.
+        raw_image = {"image": tfds.decode.SkipDecoding()}
+        source = builder.as_data_source(split=name, decoders=raw_image)
+    n = len(source)
+    images = np.empty((n, side, side, 3), np.uint8)
+    attributes = np.empty((n, len(VOCABULARIES)), np.int32)
+    rows = Rows(images, attributes, [], [], [], [])
+    for i, example in enumerate(source):
+        with Image.open(io.BytesIO(example["image"]), formats=["PNG"]) as image:
+            if image.size != (side, side) or image.mode != "RGB":
+                raise ValueError(f"picture {i} of {name} isn't {side}x{side} RGB")
+            images[i] = image
+        attributes[i] = [example["attributes"][key] for key in VOCABULARIES]
+        rows.prompts.append([prompt.decode() for prompt in example["prompts"]])
+        rows.views.append(example["view"].decode())
+        rows.species.append(example["species"].decode())
+        rows.filenames.append(example["filename"].decode())
+    if n != statistics["rows"] or rows.sha256() != statistics["sha256"]:
+        raise ValueError(
+            f"the {n} rows of {name} don't match the checksum taken when it was built"
+            f" with {statistics['rows']}"
+        )
+    return rows

@@ -1,0 +1,29 @@
+import numpy as np
+
+from pokejax.grid import contact_sheet, to_uint8
+
+
+def test_pictures_stand_in_their_places_unsmoothed():
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, 3, 8, 8, 3), np.uint8)
+    sheet = np.asarray(contact_sheet([list(row) for row in pictures], ["one", "two"]))
+    for row in range(2):
+        for column in range(3):
+            top = 4 + row * (22 + 16 + 4) + 22
+            left = 4 + column * (16 + 4)
+            tile = sheet[top : top + 16, left : left + 16]
+            np.testing.assert_array_equal(tile[::2, ::2], pictures[row, column])
+            np.testing.assert_array_equal(tile[1::2, 1::2], pictures[row, column])
+
+
+def test_any_caption_can_be_drawn():
+    picture = np.zeros((8, 8, 3), np.uint8)
+    captions = ["x" * 10_000, "火 🔥\n\x00\ud800", ""]
+    sheet = contact_sheet([[picture]] * 3, captions)
+    assert sheet.width == 4 + 16 + 4
+
+
+def test_to_uint8_covers_the_range():
+    values = np.array([-1.2, -1, 0, 1, 1.2])
+    pixels = to_uint8(np.repeat(values[:, None], 3, axis=1))
+    np.testing.assert_array_equal(pixels[:, 0], [0, 0, 128, 255, 255])
