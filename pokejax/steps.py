@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from pokejax import losses
 from pokejax.attributes import UNKNOWN_ID
+from pokejax.augment import augment
 from pokejax.config import Config
 from pokejax.data import Dataset, Split
 
@@ -28,8 +29,14 @@ class TrainState(NamedTuple):
     """All that a step changes."""
 
     params: Any
+    ema_params: Any  # None if no average is kept
     opt_state: Any
     step: Int[Array, ""]
+
+    @property
+    def eval_params(self) -> Any:
+        """The weights to evaluate and keep: the average, if there is one."""
+        return self.params if self.ema_params is None else self.ema_params
 
 
 class DeviceSplit(NamedTuple):
@@ -61,17 +68,34 @@ def to_device(split: Split, dataset: Dataset) -> DeviceSplit:
     )
 
 
-def optimizer(config: Config) -> optax.GradientTransformation:
+def optimizer(config: Config, total_steps: int) -> optax.GradientTransformation:
     """Adam behind a clip of the global gradient norm."""
-    return optax.chain(
-        optax.clip_by_global_norm(config.train.grad_clip),
-        optax.adam(config.train.learning_rate),
-    )
+    train = config.train
+    schedule = optax.constant_schedule(train.learning_rate)
+    if train.schedule == "cosine":
+        steps_left = max(1, total_steps - train.warmup_steps)
+        schedule = optax.cosine_decay_schedule(train.learning_rate, steps_left)
+    if train.warmup_steps:
+        warmup = optax.linear_schedule(0.0, train.learning_rate, train.warmup_steps)
+        schedule = optax.join_schedules([warmup, schedule], [train.warmup_steps])
+    return optax.chain(optax.clip_by_global_norm(train.grad_clip), optax.adam(schedule))
 
 
-def initial_state(params: nnx.State, tx: optax.GradientTransformation) -> TrainState:
+def initial_state(
+    params: nnx.State, tx: optax.GradientTransformation, config: Config
+) -> TrainState:
     """The state before the first step."""
-    return TrainState(params, tx.init(params), jnp.zeros((), jnp.int32))
+    ema_params = jax.tree.map(jnp.copy, params) if config.train.ema_decay else None
+    return TrainState(params, ema_params, tx.init(params), jnp.zeros((), jnp.int32))
+
+
+def ema_rate(step: Int[Array, ""], decay: float) -> Float[Array, ""]:
+    """The share of the old average that a step keeps.
+
+    It rises to `decay`: an average that remembers its random start for thousands of
+    steps is worse than none on a small set.
+    """
+    return jnp.minimum(decay, (1 + step) / (10 + step))
 
 
 def gather(
@@ -89,15 +113,13 @@ def gather(
 def augmented(
     split: DeviceSplit, rows: Int[Array, " b"], key: Array, config: Config
 ) -> Batch:
-    """A training batch: random prompts, random mirroring, some attributes hidden."""
-    prompt_key, flip_key, drop_key = jax.random.split(key, 3)
+    """A training batch: random prompts, changed pictures, some attributes hidden."""
+    prompt_key, image_key, drop_key = jax.random.split(key, 3)
     uniform = jax.random.uniform(prompt_key, rows.shape)
     counts = split.prompt_counts[rows]
     batch = gather(split, rows, (uniform * counts).astype(jnp.int32))
-    image, attributes = batch.image, batch.attributes
-    if config.data.flip:
-        flip = jax.random.bernoulli(flip_key, 0.5, (rows.shape[0], 1, 1, 1))
-        image = jnp.where(flip, image[:, :, ::-1], image)
+    image = augment(batch.image, image_key, config.data)
+    attributes = batch.attributes
     if config.train.attribute_drop_prob:
         drop = jax.random.bernoulli(
             drop_key, config.train.attribute_drop_prob, attributes.shape
@@ -186,9 +208,13 @@ def make_step(
         grads, parts = jax.grad(objective, has_aux=True)(state.params)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        return state._replace(
-            params=params, opt_state=opt_state, step=state.step + 1
-        ), parts
+        ema_params = state.ema_params
+        if config.train.ema_decay:
+            keep = ema_rate(state.step, config.train.ema_decay)
+            ema_params = jax.tree.map(
+                lambda old, new: keep * old + (1 - keep) * new, ema_params, params
+            )
+        return TrainState(params, ema_params, opt_state, state.step + 1), parts
 
     return jax.jit(step, donate_argnums=0)
 

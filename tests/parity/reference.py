@@ -26,6 +26,16 @@ from pokejax import safe_pickle
 VGG16 = [64, 64, "M", 128, 128, "M", 256, 256, 256, "M"]
 VGG16 += [512, 512, 512, "M", 512, 512, 512, "M"]
 
+# The text tower of openai/clip-vit-large-patch14.
+LARGE: dict[str, Any] = {
+    "vocab_size": 49408,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 77,
+}
+
 
 def clip_tower(seed: int, **geometry: Any) -> CLIPTextModel:
     """Return the reference tower with random weights that leave no detail idle.
@@ -168,3 +178,13 @@ def _backbone(net: str) -> torch.nn.Sequential:
         layer.weight.data = torch.from_numpy(kernel.copy())
         layer.bias.data = torch.from_numpy(np.array(arrays[f"Conv_{i}"]["bias"]))
     return nn.Sequential(*layers)
+
+
+def reference_encode(
+    tower: Any, tokenizer: Any, prompts: list[str], padding: str = "max_length"
+) -> np.ndarray:
+    """Pooled vectors of prompts by the reference's own tokenizer and tower."""
+    inputs = tokenizer(prompts, padding=padding, truncation=True, max_length=77)
+    return clip_pooled(
+        tower, np.array(inputs["input_ids"]), np.array(inputs["attention_mask"])
+    )

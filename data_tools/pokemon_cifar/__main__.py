@@ -1,0 +1,105 @@
+"""The command that prepares `pokemon_cifar` for TFDS, and checks what is there.
+
+It does what `tfds build` does, and runs where that can't: TFDS's own command line
+imports TensorFlow and Apache Beam before it looks at its arguments.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+
+from data_tools.pokemon_cifar.pokemon_cifar_dataset_builder import (
+    Builder,
+    directory_name,
+    read_cifar,
+)
+from pokejax.tfds_reader import TFDS_SPLITS, Rows, read_prepared
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_tools.pokemon_cifar",
+        description=(
+            "Copy a CIFAR directory (see data_tools.create_dataset) into TFDS's"
+            " ArrayRecord files, and compare every row of the copy with it. Where the"
+            " copy exists already, only compare. Needs no TensorFlow."
+        ),
+        epilog=(
+            "example: python -m data_tools.pokemon_cifar --manual-dir . --data-dir tfds"
+        ),
+    )
+    parser.add_argument(
+        "--manual-dir",
+        type=Path,
+        default=Path("."),
+        help="folder that holds pokemon-cifar-64 or pokemon-cifar-32 (default: here)",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help="where TFDS keeps its datasets (default: TFDS_DATA_DIR, or"
+        " ~/tensorflow_datasets)",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        default=64,
+        choices=[config.image_size for config in Builder.BUILDER_CONFIGS],
+        help="pixels a side (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a copy of another dataset"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    return parser.parse_args(argv)
+
+
+def _prepare(args: argparse.Namespace) -> tuple[Path, dict[str, Rows]]:
+    source = args.manual_dir / directory_name(args.image_size)
+    expected = read_cifar(source, args.image_size)
+    size = f"{args.image_size}x{args.image_size}"
+    builder = Builder(config=size, data_dir=args.data_dir)
+    modes = tfds.GenerateMode
+    config = tfds.download.DownloadConfig(
+        manual_dir=args.manual_dir,
+        download_mode=modes.REUSE_CACHE_IF_EXISTS
+        if args.overwrite
+        else modes.REUSE_DATASET_IF_EXISTS,
+    )
+    (tfds.disable_progress_bar if args.quiet else tfds.enable_progress_bar)()
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere if args.quiet else sys.stderr),
+    ):
+        builder.download_and_prepare(download_config=config)
+    directory = Path(builder.data_dir)
+    rows = read_prepared(directory)
+    for name in TFDS_SPLITS:
+        if rows[name].sha256() != expected[name].sha256():
+            raise ValueError(
+                f"{directory} is a copy of another dataset than {source} (they differ"
+                f" in {name}): pass --overwrite to replace it"
+            )
+    return directory, rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prepare, compare, and say where it is."""
+    args = _arguments(argv)
+    try:
+        directory, rows = _prepare(args)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    counts = ", ".join(f"{TFDS_SPLITS[name]} {len(r)}" for name, r in rows.items())
+    print(f"{directory}: {counts}; every row equal to its source")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
