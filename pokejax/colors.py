@@ -62,7 +62,7 @@ def foreground_mask(image: Image.Image) -> np.ndarray:
     white = rgba[..., :3].min(-1) >= _NEAR_WHITE
     # Flooding needs as many passes as the longest way in, so it's done on a small copy.
     step = -(-max(white.shape) // _MAX_SIDE)
-    background = _flood_from_border(white[::step, ::step])
+    background = flood_from_border(white[::step, ::step])
     background = background.repeat(step, 0).repeat(step, 1)
     return ~(white & background[: white.shape[0], : white.shape[1]])
 
@@ -112,7 +112,8 @@ def primary_and_secondary(image: Image.Image) -> tuple[str, str]:
     return ranked[0][0], second[0] if second[1] >= SECONDARY_SHARE else NONE
 
 
-def _flood_from_border(region: np.ndarray) -> np.ndarray:
+def flood_from_border(region: np.ndarray) -> np.ndarray:
+    """The part of a region (`h w` bool) that hangs together with the border."""
     reached = np.zeros_like(region)
     reached[0], reached[-1] = region[0], region[-1]
     reached[:, 0], reached[:, -1] = region[:, 0], region[:, -1]

@@ -33,6 +33,12 @@ class DataConfig:
     views: tuple[str, ...] = setting(
         (), "keep only pictures of these views, comma-separated; empty keeps all"
     )
+    resident_mb: int = setting(
+        4096, "sets up to this size live on the device; larger ones are streamed to it"
+    )
+    use_preprocessing: bool = setting(
+        False, "remove backgrounds and enhance contrast of the pictures when loading"
+    )
     flip: bool = setting(True, "mirror half of the training pictures")
     max_shift: float = setting(
         0.0, "shift training pictures by up to this share of their side"
@@ -48,6 +54,7 @@ class DataConfig:
         """Refuse a size that three halvings don't divide, and wild augmentation."""
         for name in ("max_shift", "max_scale", "color_jitter"):
             _check_fraction(f"data.{name}", getattr(self, name))
+        _check_not_negative("data.resident_mb", self.resident_mb)
         _check(
             self.image_size >= 16 and self.image_size % 8 == 0,
             "data.image_size",

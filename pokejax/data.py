@@ -7,6 +7,7 @@ for machines that have no text encoder. The order of pictures is a function of
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ from safetensors.numpy import save_file
 from pokejax import safe_pickle
 from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
 from pokejax.config import DataConfig, TextConfig
+from pokejax.preprocessing import preprocess_all
 from pokejax.text import load_text_encoder
 
 SPLIT_FILES = {
@@ -107,13 +109,18 @@ def load(config: DataConfig, text: TextConfig, *, debug_samples: int = 0) -> Dat
         if path.is_file()
         else (_load_directory(path, config, text))
     )
+    splits = dataset.splits
     if debug_samples:
         splits = {
             name: split.take(np.arange(min(debug_samples, len(split))))
-            for name, split in dataset.splits.items()
+            for name, split in splits.items()
         }
-        dataset = Dataset(splits, dataset.text_emb, dataset.encoder, dataset.text)
-    return dataset
+    if config.use_preprocessing:
+        splits = {
+            name: dataclasses.replace(split, images=preprocess_all(split.images))
+            for name, split in splits.items()
+        }
+    return dataclasses.replace(dataset, splits=splits)
 
 
 def epoch_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:

@@ -18,7 +18,7 @@ from tqdm import trange
 
 from pokejax.attributes import COLORS
 from pokejax.bundle import BundleError
-from pokejax.colors import name_colors
+from pokejax.colors import primary_and_secondary
 from pokejax.sampler import Sampler
 
 # The words beside the colour say nothing of colour themselves.
@@ -49,9 +49,8 @@ def color_adherence(sampler: Sampler, *, num: int, seed: int) -> dict[str, objec
         color = COLORS[i % len(COLORS)]
         prompt = _PROMPTS[i // len(COLORS) % len(_PROMPTS)].format(color.lower())
         (sample,) = sampler.generate(prompt, seed=seed + i)
-        named = name_colors(Image.fromarray(sample.image))
         asked.append(color)
-        drawn.append(named[0][0] if named else None)
+        drawn.append(_primary(Image.fromarray(sample.image)))
     hits = np.array([a == d for a, d in zip(asked, drawn, strict=True)])
     return {
         "num": num,
@@ -66,6 +65,13 @@ def color_adherence(sampler: Sampler, *, num: int, seed: int) -> dict[str, objec
             if (rows := np.array([a == color for a in asked])).any()
         },
     }
+
+
+def _primary(image: Image.Image) -> str | None:
+    try:
+        return primary_and_secondary(image)[0]
+    except ValueError:  # blank: no colour at all, so a miss
+        return None
 
 
 def wilson_interval(hits: int, num: int) -> tuple[float, float]:

@@ -74,7 +74,7 @@ def read_settings(
       need_key: off where nothing will be sent.
 
     Raises:
-      LlmUnavailable: there's no key.
+      LlmUnavailable: there's no key, or the base URL is none.
     """
     found = {**_read_dot_env(), **os.environ} if environ is None else dict(environ)
 
@@ -85,6 +85,11 @@ def read_settings(
         raise LlmUnavailable(
             "OPENAI_API_KEY is not set: export it, or write OPENAI_API_KEY=... to .env "
             "(any word will do for a server of your own in OPENAI_BASE_URL)"
+        )
+    if not get("OPENAI_BASE_URL").startswith(("http://", "https://")):
+        raise LlmUnavailable(
+            f"OPENAI_BASE_URL {get('OPENAI_BASE_URL')!r} doesn't start with http:// or "
+            "https://"
         )
     return LlmSettings(
         model=get("OPENAI_MODEL"),

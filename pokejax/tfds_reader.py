@@ -50,8 +50,8 @@ class Rows:
         """Checksum of all of it, in hexadecimal; the order of pictures counts."""
         texts = [self.filenames, self.species, self.views, self.prompts]
         digest = hashlib.sha256(json.dumps([self.images.shape, texts]).encode())
-        digest.update(np.ascontiguousarray(self.attributes, "<i4"))
-        digest.update(np.ascontiguousarray(self.images))
+        digest.update(np.ascontiguousarray(self.attributes, "<i4").data)
+        digest.update(np.ascontiguousarray(self.images).data)
         return digest.hexdigest()
 
 
@@ -79,10 +79,11 @@ def read_prepared(directory: Path) -> dict[str, Rows]:
         import tensorflow_datasets as tfds
     except ImportError:
         raise ValueError(
-            f"reading {directory} needs tensorflow-datasets: pip install 'pokejax[data]'"
+            f"reading {directory} needs the package tensorflow-datasets, which comes"
+            " with pip install 'pokejax[data]'"
         ) from None
     try:
-        builder = tfds.builder_from_directory(str(directory))
+        builder: Any = tfds.builder_from_directory(str(directory))
         _check_features(builder.info.features)
         side = builder.info.features["image"].shape[0]
         statistics = builder.info.metadata["splits"]
@@ -94,7 +95,8 @@ def read_prepared(directory: Path) -> dict[str, Rows]:
     except Exception as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
-            f"{directory}: not usable as pokemon_cifar: {reason}"
+            f"{directory} is not usable as pokemon_cifar: {reason}; to make it again:"
+            " python -m data_tools.pokemon_cifar --overwrite"
         ) from error
 
 
@@ -121,7 +123,7 @@ def _read_split(
         with Image.open(io.BytesIO(example["image"]), formats=["PNG"]) as image:
             if image.size != (side, side) or image.mode != "RGB":
                 raise ValueError(f"picture {i} of {name} isn't {side}x{side} RGB")
-            images[i] = image
+            images[i] = np.asarray(image)
         attributes[i] = [example["attributes"][key] for key in VOCABULARIES]
         rows.prompts.append([prompt.decode() for prompt in example["prompts"]])
         rows.views.append(example["view"].decode())
@@ -129,7 +131,7 @@ def _read_split(
         rows.filenames.append(example["filename"].decode())
     if n != statistics["rows"] or rows.sha256() != statistics["sha256"]:
         raise ValueError(
-            f"the {n} rows of {name} don't match the checksum taken when it was built"
-            f" with {statistics['rows']}"
+            f"the {n} rows of {name} don't match the checksum of the"
+            f" {statistics['rows']} that were built"
         )
     return rows
