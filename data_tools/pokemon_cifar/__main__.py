@@ -7,11 +7,13 @@ imports TensorFlow and Apache Beam before it looks at its arguments.
 import argparse
 import contextlib
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.constants import DATA_DIR
 
 from data_tools.pokemon_cifar.pokemon_cifar_dataset_builder import (
     Builder,
@@ -42,8 +44,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--data-dir",
         type=Path,
-        help="where TFDS keeps its datasets (default: TFDS_DATA_DIR, or"
-        " ~/tensorflow_datasets)",
+        default=Path(DATA_DIR),
+        help="where TFDS keeps its datasets (default: %(default)s)",
     )
     parser.add_argument(
         "--image-size",
@@ -63,21 +65,11 @@ def _prepare(args: argparse.Namespace) -> tuple[Path, dict[str, Rows]]:
     source = args.manual_dir / directory_name(args.image_size)
     expected = read_cifar(source, args.image_size)
     size = f"{args.image_size}x{args.image_size}"
-    builder = Builder(config=size, data_dir=args.data_dir)
-    modes = tfds.GenerateMode
-    config = tfds.download.DownloadConfig(
-        manual_dir=args.manual_dir,
-        download_mode=modes.REUSE_CACHE_IF_EXISTS
-        if args.overwrite
-        else modes.REUSE_DATASET_IF_EXISTS,
-    )
-    (tfds.disable_progress_bar if args.quiet else tfds.enable_progress_bar)()
-    with (
-        open(os.devnull, "w") as nowhere,
-        contextlib.redirect_stdout(nowhere if args.quiet else sys.stderr),
-    ):
-        builder.download_and_prepare(download_config=config)
-    directory = Path(builder.data_dir)
+    directory = args.data_dir / Builder.name / size / str(Builder.VERSION)
+    if args.overwrite and directory.exists():
+        shutil.rmtree(directory)
+    if not directory.exists():
+        _build(args, size)
     rows = read_prepared(directory)
     for name in TFDS_SPLITS:
         if rows[name].sha256() != expected[name].sha256():
@@ -86,6 +78,20 @@ def _prepare(args: argparse.Namespace) -> tuple[Path, dict[str, Rows]]:
                 f" in {name}): pass --overwrite to replace it"
             )
     return directory, rows
+
+
+def _build(args: argparse.Namespace, size: str) -> None:
+    (tfds.disable_progress_bar if args.quiet else tfds.enable_progress_bar)()
+    config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stdout(nowhere if args.quiet else sys.stderr),
+    ):
+        builder = Builder(config=size, data_dir=args.data_dir)
+        try:
+            builder.download_and_prepare(download_config=config)
+        except RuntimeError as error:  # how ArrayRecord says that the disk is full
+            raise OSError(str(error).partition("\n")[0]) from None
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -52,10 +52,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """Sprites with species, ten attributes and text prompts."""
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {
-        "1.0.0": "Pictures, species, ten attributes, prompts; split by species."
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "Pictures, species, ten attributes and prompts, in the source's order."
     }
-    BUILDER_CONFIGS = [_config(32), _config(64)]
+    BUILDER_CONFIGS: ClassVar[list[Config]] = [_config(32), _config(64)]
     DEFAULT_BUILDER_CONFIG_NAME = "64x64"
     # Nothing is downloaded. TFDS would look for a list of URLs, by a package
     # (importlib_resources) that it doesn't declare for this Python.
@@ -72,8 +72,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         """As TFDS's own, but for ArrayRecord, which alone needs no TensorFlow."""
         super().__init__(file_format=file_format, **kwargs)
 
+    @property
+    def _image_size(self) -> int:
+        assert isinstance(self.builder_config, Config)
+        return self.builder_config.image_size
+
     def _info(self) -> tfds.core.DatasetInfo:
-        side = self.builder_config.image_size
+        side = self._image_size
         text = tfds.features.Text
         features = {
             "image": tfds.features.Image(
@@ -101,14 +106,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        side = self.builder_config.image_size
+        side = self._image_size
         directory = Path(dl_manager.manual_dir) / directory_name(side)
         splits = {
-            TFDS_SPLITS[name]: rows for name, rows in read_cifar(directory, side).items()
+            TFDS_SPLITS[name]: rows
+            for name, rows in read_cifar(directory, side).items()
         }
-        self.info.metadata["splits"] = {
-            name: statistics(rows) for name, rows in splits.items()
-        }
+        metadata = self.info.metadata
+        assert metadata is not None  # as given in _info
+        metadata["splits"] = {name: statistics(rows) for name, rows in splits.items()}
         # TFDS refuses to write a split without rows.
         return {
             name: self._generate_examples(rows)
@@ -190,10 +196,15 @@ def read_cifar(directory: Path, image_size: int) -> dict[str, Rows]:
             f"{directory} holds pictures of {meta.get(b'image_size')} pixels a side,"
             f" not {image_size}"
         )
-    return {
-        split: _concatenate([_read_batch(directory / name, image_size) for name in names])
+    splits = {
+        split: _concatenate(
+            [_read_batch(directory / name, image_size) for name in names]
+        )
         for split, names in SPLIT_FILES.items()
     }
+    if not len(splits["train"]):
+        raise ValueError(f"{directory} holds no training picture")
+    return splits
 
 
 def _read_batch(path: Path, image_size: int) -> Rows:
@@ -202,11 +213,14 @@ def _read_batch(path: Path, image_size: int) -> Rows:
         batch = safe_pickle.load(path, encoding="bytes")
         data, attributes = batch[b"data"], batch[b"attributes"]
         filenames = [name.decode() for name in batch[b"filenames"]]
-        texts = [batch[key] for key in (b"prompts", b"views", b"species")]
+        prompts, views = batch[b"prompts"], batch[b"views"]
+        species = batch[b"species"]
     except OSError as error:
         raise ValueError(f"{path} can't be read: {error.strerror}") from None
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} lacks what a pokejax dataset holds: {error}") from None
+        raise ValueError(
+            f"{path} lacks what a pokejax dataset holds: {error}"
+        ) from None
     n = len(filenames)
     if data.dtype != np.uint8 or data.shape != (n, 3 * image_size**2):
         raise ValueError(
@@ -214,15 +228,21 @@ def _read_batch(path: Path, image_size: int) -> Rows:
             f" rows of {3 * image_size**2}"
         )
     sizes = np.array([len(words) for words in VOCABULARIES.values()])
-    if attributes.shape != (n, len(sizes)) or any(len(text) != n for text in texts):
-        raise ValueError(f"{path}: its attributes or texts don't match its {n} pictures")
+    if attributes.shape != (n, len(sizes)) or {
+        len(x) for x in (prompts, views, species)
+    } != {n}:
+        raise ValueError(
+            f"{path}: its attributes or texts don't match its {n} pictures"
+        )
     if (attributes < UNKNOWN_ID).any() or (attributes >= sizes).any():
         raise ValueError(f"{path} holds attribute ids outside their vocabularies")
     planes = data.reshape(n, 3, image_size, image_size)
     return Rows(
         np.ascontiguousarray(planes.transpose(0, 2, 3, 1)),
         attributes.astype(np.int32),
-        *texts,
+        prompts,
+        views,
+        species,
         filenames,
     )
 
