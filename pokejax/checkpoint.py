@@ -1,6 +1,6 @@
 """Training checkpoints: the only importer of Orbax.
 
-A checkpoint is a directory named by its epoch that holds the whole training state, with
+A checkpoint is a directory named by its step that holds the whole training state, with
 the run's header as metadata. Orbax writes to a temporary name and commits by renaming,
 so a killed save leaves the earlier checkpoints as they were.
 """
@@ -43,50 +43,78 @@ class Checkpoints:
                         get_metric_fn=lambda metrics: metrics["val_loss"],
                         reverse=True,
                         n=1,
+                        keep_checkpoints_without_metrics=False,
                     ),
                 ]
             ),
             cleanup_tmp_directories=True,
         )
 
-    def save(self, state: Any, header: Header) -> None:
-        """Save the state at the header's epoch, unless that is saved already."""
-        if any(c.step == header.epoch for c in self._checkpointer.checkpoints):
+    def save(
+        self,
+        step: int,
+        state: Any,
+        header: Header,
+        *,
+        history: list[dict[str, float]],
+        val_loss: float | None,
+    ) -> None:
+        """Begin to save the state; training may go on while it is written.
+
+        Args:
+          step: that the state has reached; saved already, nothing happens.
+          state: the whole training state.
+          header: of the run, as of the last whole epoch.
+          history: the log's rows so far.
+          val_loss: at the end of an epoch; None in the middle of one.
+        """
+        if any(c.step == step for c in self._checkpointer.checkpoints):
             return
-        self._checkpointer.save(
-            header.epoch,
+        self._checkpointer.save_async(
+            step,
             state,
-            metrics={"val_loss": header.val_loss},
-            custom_metadata=header.to_dict(),
+            metrics=None if val_loss is None else {"val_loss": val_loss},
+            custom_metadata=cast(Any, {"header": header.to_dict(), "history": history}),
         )
+
+    def wait(self) -> None:
+        """Wait until a save under way is complete; raises what went wrong with it."""
+        self._checkpointer.wait()
 
     @property
     def latest(self) -> int | None:
-        """Epoch of the newest checkpoint, or None."""
+        """Step of the newest complete checkpoint, or None."""
         latest = self._checkpointer.latest
         return None if latest is None else latest.step
 
     @property
     def best(self) -> int | None:
-        """Epoch of the checkpoint with the lowest validation loss, or None."""
+        """Step of the checkpoint with the lowest validation loss, or None."""
+        scored = [c for c in self._checkpointer.checkpoints if c.metrics]
         best = min(
-            self._checkpointer.checkpoints,
+            scored,
             key=lambda c: cast(dict[str, float], c.metrics)["val_loss"],
             default=None,
         )
         return None if best is None else best.step
 
-    def header(self, epoch: int) -> Header:
-        """The header saved with an epoch."""
-        metadata = self._checkpointer.metadata(epoch)
-        origin = self._checkpointer.directory / str(epoch)
-        return Header.from_dict(cast(dict, metadata.custom_metadata), str(origin))
+    def header(self, step: int) -> Header:
+        """The header saved with a step."""
+        origin = self._checkpointer.directory / str(step)
+        return Header.from_dict(self._metadata(step)["header"], str(origin))
 
-    def restore(self, epoch: int, like: Any) -> Any:
-        """The state saved at an epoch.
+    def history(self, step: int) -> list[dict[str, float]]:
+        """The log's rows saved with a step."""
+        return self._metadata(step)["history"]
+
+    def _metadata(self, step: int) -> dict[str, Any]:
+        return cast(dict, self._checkpointer.metadata(step).custom_metadata)
+
+    def restore(self, step: int, like: Any) -> Any:
+        """The state saved at a step.
 
         Args:
-          epoch: of an existing checkpoint.
+          step: of an existing checkpoint.
           like: a state of the same structure; shapes and placement are taken from it.
 
         Raises:
@@ -96,17 +124,17 @@ class Checkpoints:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
         )
         try:
-            return self._checkpointer.load(epoch, abstract)
+            return self._checkpointer.load(step, abstract)
         except (ValueError, KeyError) as error:
             first_line = str(error).splitlines()[0]
             raise CheckpointError(
-                f"checkpoint {self._checkpointer.directory / str(epoch)} doesn't fit"
+                f"checkpoint {self._checkpointer.directory / str(step)} doesn't fit"
                 f" this model: {first_line}"
             ) from None
 
-    def load_params(self, epoch: int) -> dict[str, Any]:
-        """The weights to use of an epoch's, as numpy arrays by dotted name."""
-        saved = self._checkpointer.metadata(epoch).metadata
+    def load_params(self, step: int) -> dict[str, Any]:
+        """The weights to use of a step's, as numpy arrays by dotted name."""
+        saved = self._checkpointer.metadata(step).metadata
         kept = "params" if saved["ema_params"] is None else "ema_params"
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
         # The optimiser's state is as large again, twice: leave it on disk.
@@ -121,7 +149,7 @@ class Checkpoints:
             )
             for part, leaves in saved.items()
         }
-        state = self._checkpointer.load(epoch, abstract)
+        state = self._checkpointer.load(step, abstract)
         return {
             name.removesuffix(".value"): jax.device_get(leaf)
             for name, leaf in named_leaves(state[kept])
@@ -152,10 +180,13 @@ def load_bundle(path: Path, *, which: str = "best") -> Bundle:
     """
     checkpoints = Checkpoints(find(path))
     try:
-        epoch = checkpoints.best if which == "best" else checkpoints.latest
-        assert epoch is not None  # find() saw one
-        header = checkpoints.header(epoch)
-        return from_arrays(header, checkpoints.load_params(epoch), origin=path)
+        step = checkpoints.best if which == "best" else checkpoints.latest
+        if step is None:
+            raise CheckpointError(
+                f"no finished epoch in {path} yet; ask for the latest"
+            )
+        header = checkpoints.header(step)
+        return from_arrays(header, checkpoints.load_params(step), origin=path)
     except BundleError as error:
         raise CheckpointError(str(error)) from None
     finally:

@@ -86,6 +86,9 @@ class ModelConfig:
     hidden_dim: int = setting(512, "width of the fully connected layers")
     latent_dim: int = setting(256, "length of z")
     dropout: float = setting(0.2, "dropout rate of the fully connected layers")
+    compute_dtype: Literal["float32", "bfloat16"] = setting(
+        "float32", "of the layers while training; weights and losses stay float32"
+    )
 
     def __post_init__(self) -> None:
         """Refuse sizes that no model can have."""
@@ -135,6 +138,18 @@ class TrainConfig:
     schedule: Literal["constant", "cosine"] = setting(
         "constant", "after warm-up: stays, or falls to 0 at the last step"
     )
+    accumulate: int = setting(
+        1, "cut each batch into so many parts, to need less memory; slow on CPU"
+    )
+    on_nonfinite: Literal["stop", "skip"] = setting(
+        "stop", "a loss or gradient that isn't finite: stop, or skip the step"
+    )
+    patience: int = setting(
+        0, "stop after so many epochs without a better validation loss; 0: never"
+    )
+    steps_per_call: int = setting(
+        0, "steps in one compiled call; 0: one on CPU, where loops are slow, else 32"
+    )
     grad_clip: float = setting(1.0, "global gradient norm is clipped to this")
     ema_decay: float = setting(
         0.0, "decay of the averaged weights that are evaluated and kept; 0: no average"
@@ -151,14 +166,52 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse lengths, rates and probabilities out of range."""
-        for name in ("epochs", "batch_size", "checkpoint_every", "sample_every"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "accumulate",
+            "checkpoint_every",
+            "sample_every",
+        ):
             _check_positive(f"train.{name}", getattr(self, name))
         for name in ("learning_rate", "grad_clip"):
             _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "> 0")
         for name in ("attribute_drop_prob", "ema_decay"):
             _check_fraction(f"train.{name}", getattr(self, name))
-        for name in ("warmup_steps", "seed"):
+        _check(
+            self.batch_size % self.accumulate == 0,
+            "train.accumulate",
+            self.accumulate,
+            f"a divisor of train.batch_size = {self.batch_size}",
+        )
+        for name in ("warmup_steps", "seed", "patience", "steps_per_call"):
             _check_not_negative(f"train.{name}", getattr(self, name))
+
+
+@dataclass(frozen=True)
+class MeshConfig:
+    """On how many devices, in how many processes, a run is spread."""
+
+    devices: int = setting(0, "devices that share each batch; 0: all there are")
+    shard_params: bool = setting(
+        False, "spread weights and optimiser state over the devices, too"
+    )
+    coordinator: str = setting(
+        "", "address:port of process 0; 'auto': ask the cluster; empty: one process"
+    )
+    processes: int = setting(1, "how many processes there are, with an address given")
+    process_id: int = setting(0, "which of them this is, from 0")
+
+    def __post_init__(self) -> None:
+        """Refuse counts that can't be."""
+        _check_not_negative("mesh.devices", self.devices)
+        _check_positive("mesh.processes", self.processes)
+        _check(
+            0 <= self.process_id < self.processes,
+            "mesh.process_id",
+            self.process_id,
+            f"0 to {self.processes - 1}",
+        )
 
 
 @dataclass(frozen=True)
@@ -170,6 +223,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    mesh: MeshConfig = field(default_factory=MeshConfig)
 
 
 class ConfigError(ValueError):

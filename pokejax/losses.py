@@ -25,15 +25,15 @@ def l1(
     return jnp.mean(jnp.abs(recon - image), axis=(1, 2, 3))
 
 
-def kl(mean: Float[Array, "b z"], logvar: Float[Array, "b z"]) -> Float[Array, " b"]:
-    """KL(N(mean, exp(logvar)) || N(0, I)) of each example, summed over z.
+def kl(mean: Float[Array, "b z"], logvar: Float[Array, "b z"]) -> Float[Array, "b z"]:
+    """KL(N(mean, exp(logvar)) || N(0, 1)) of each example and latent dimension.
 
     Returns:
-      `b` float32, nats per example (not averaged).
+      `b z` float32, nats; the KL of an example is its sum over z.
 
     Source: Kingma & Welling, arXiv 1312.6114, appendix B.
     """
-    return -0.5 * jnp.sum(1 + logvar - mean**2 - jnp.exp(logvar), axis=-1)
+    return -0.5 * (1 + logvar - mean**2 - jnp.exp(logvar))
 
 
 def beta(epoch: int, config: LossConfig) -> float:
@@ -75,7 +75,7 @@ def total(
     Args:
       l1_loss: from `l1`.
       perceptual_loss: from `pokejax.lpips.lpips`; zeros if unused.
-      kl_nats: from `kl`.
+      kl_nats: from `kl`, summed over z.
       beta: from `beta`.
       pixel_values: height x width x channels of one picture.
       config: the weights.

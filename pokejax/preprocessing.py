@@ -1,7 +1,7 @@
 """Mending other people's pictures before training: background out, contrast up.
 
-The fetched sprites have neither problem; photographs and scans of one's own may. This is
-the original's `--use-preprocessing`; it runs once, when the dataset is loaded.
+The fetched sprites have neither problem; photographs and scans of one's own may. This
+is the original's `--use-preprocessing`; it runs once, when the dataset is loaded.
 """
 
 import numpy as np

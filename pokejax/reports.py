@@ -1,6 +1,7 @@
 """What a run leaves for people: the console summary, the CSV, curves, sample grids."""
 
 import csv
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +17,17 @@ from matplotlib import pyplot as plt
 from pokejax.bundle import Header
 from pokejax.grid import contact_sheet, to_uint8
 from pokejax.models.cvae import CATEGORY_DIM, CVAE, parameter_count
+from pokejax.steps import PARTS
 
 _RULE = "=" * 80
-PARTS = ("Loss", "L1", "KL", "Perceptual")
 COLUMNS = (
     "Epoch",
     *(f"Train_{part}" for part in PARTS),
     *(f"Val_{part}" for part in PARTS),
     "Beta",
+    "Active_Units",
     "Seconds",
+    "Images_per_s",
 )
 
 
@@ -67,20 +70,14 @@ def summary(name: str, parts: Mapping[str, float]) -> str:
 class LossLog:
     """`training_losses.csv`: a row an epoch, in the original's columns."""
 
-    def __init__(self, path: Path, *, epochs_done: int):
-        """Open the log of a run that has finished `epochs_done` epochs.
+    def __init__(self, path: Path, rows: list[dict[str, float]]):
+        """Begin with the rows of the epochs behind a run.
 
-        Rows of later epochs, left by a run that was killed after its last checkpoint,
-        are dropped, so that a resumed log has neither gaps nor duplicates.
+        They come from its checkpoint: what the file says may be of epochs that were
+        lost with a killed run, and those will be trained, and logged, again.
         """
         self.path = path
-        self.rows: list[dict[str, float]] = []
-        if epochs_done and path.is_file():
-            with path.open(newline="") as file:
-                for row in csv.DictReader(file):
-                    values = {name: float(value) for name, value in row.items()}
-                    if values["Epoch"] <= epochs_done:
-                        self.rows.append(values)
+        self.rows = list(rows)
 
     def add(self, row: Mapping[str, float]) -> None:
         """Append an epoch's row and bring the file up to date."""
@@ -93,6 +90,9 @@ class LossLog:
                 formatted = {name: f"{values[name]:.6g}" for name in COLUMNS}
                 writer.writerow(formatted)
         os.replace(partial, self.path)
+        lines = [json.dumps(values) for values in self.rows]
+        partial.write_text("\n".join(lines) + "\n")
+        os.replace(partial, self.path.with_suffix(".jsonl"))
 
     def plot(self, path: Path) -> None:
         """Draw every loss over the epochs, training beside validation."""

@@ -1,9 +1,9 @@
 """Batches from the host, for sets too large to live on the device.
 
 The order is the same function of (seed, step) as for resident sets
-(`pokejax.data.batch_rows`), so both give the same batches. Grain reads ahead in threads;
-its iterator can be checkpointed, but need not be: the step says where to go on. The only
-importer of Grain.
+(`pokejax.data.batch_rows`), so both give the same batches. Grain reads ahead in
+threads; its iterator can be checkpointed, but need not be: the step says where to go
+on. The only importer of Grain.
 """
 
 from collections.abc import Callable, Iterator

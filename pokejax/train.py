@@ -6,6 +6,7 @@ checkpoint. A checkpoint is saved last, so whatever it resumes has its logs comp
 
 import argparse
 import dataclasses
+import math
 import os
 import sys
 import time
@@ -13,157 +14,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jaxtyping import Array, Int
-from tqdm import tqdm, trange
+from tqdm import tqdm
 
 from pokejax import bundle as bundle_lib
 from pokejax import config as config_lib
 from pokejax import data as data_lib
-from pokejax import losses, lpips, reports, steps
-from pokejax.bundle import Bundle, Header
+from pokejax import losses, reports
+from pokejax.bundle import Header
 from pokejax.checkpoint import CheckpointError, Checkpoints, find
 from pokejax.config import Config, ConfigError
 from pokejax.grid import contact_sheet, to_uint8
-from pokejax.models.cvae import CVAE
+from pokejax.stop import StopRequest
+from pokejax.trainer import Trainer, TrainingError
 
 SAMPLE_ROWS = 8
 SAMPLES_A_ROW = 6
 
-
-class TrainingError(RuntimeError):
-    """Training can't go on; the message says which quantity failed, and when."""
-
-
-class Trainer:
-    """One run: the compiled functions, the data on the device, and the state."""
-
-    def __init__(self, config: Config, dataset: data_lib.Dataset):
-        """Build the model, put the data on the device, and jit (nothing compiles yet).
-
-        Raises:
-          FileNotFoundError: LPIPS weights are wanted and missing.
-        """
-        self.dataset = dataset
-        batch_size = min(config.train.batch_size, len(dataset.splits["train"]))
-        self.config = dataclasses.replace(
-            config, train=dataclasses.replace(config.train, batch_size=batch_size)
-        )
-        self.header = Header(
-            self.config, dataset.text_dim, dataset.encoder, 0, float("inf")
-        )
-        rngs = nnx.Rngs(config.train.seed)
-        self.model = bundle_lib.new_model(self.header, rngs=rngs)
-        self.graphdef, params = nnx.split(self.model)
-        self.lpips_weights, distance = (
-            lpips.distance_function()
-            if config.loss.perceptual_weight
-            else (None, steps.no_distance)
-        )
-        self.steps_per_epoch = len(dataset.splits["train"]) // batch_size
-        tx = steps.optimizer(self.config, config.train.epochs * self.steps_per_epoch)
-        self.state = steps.initial_state(params, tx, self.config)
-        self.step = steps.make_step(self.graphdef, tx, distance, self.config)
-        self.evaluate = steps.make_evaluate(self.graphdef, distance, self.config)
-        self.splits = {
-            name: steps.to_device(split, dataset)
-            for name, split in dataset.splits.items()
-        }
-        self.key = jax.random.key(config.train.seed)
-
-    def train_epoch(self, epoch: int) -> dict[str, float]:
-        """Run one epoch (counted from 1); returns the mean of each loss part.
-
-        Raises:
-          TrainingError: a part of the loss is not finite.
-        """
-        beta = jnp.float32(losses.beta(epoch, self.config.loss))
-        order = self.epoch_rows(epoch)
-        sums: steps.Parts = {}
-        progress = tqdm(order, f"epoch {epoch}", leave=False, unit="step")
-        for i, rows in enumerate(progress):
-            self.state, parts = self.step(
-                self.state,
-                self.lpips_weights,
-                self.splits["train"],
-                rows,
-                beta,
-                self.key,
-            )
-            sums = {name: sums.get(name, 0) + part for name, part in parts.items()}
-            # Reading a value waits for the device: now and then is enough.
-            if i % 20 == 0:
-                progress.set_postfix(loss=f"{float(parts['Loss']):.3f}")
-        means = {name: float(value) / len(order) for name, value in sums.items()}
-        for name in ("L1", "KL", "Perceptual", "Loss"):
-            if not np.isfinite(means[name]):
-                raise TrainingError(
-                    f"{name} became {means[name]} in epoch {epoch}: lower"
-                    " --train.learning_rate or --loss.kl_weight"
-                )
-        return means
-
-    def epoch_rows(self, epoch: int) -> Int[Array, "steps batch"]:
-        """The rows of every step of an epoch (counted from 1)."""
-        batch_size = self.config.train.batch_size
-        first = (epoch - 1) * self.steps_per_epoch
-        n = len(self.dataset.splits["train"])
-        return jnp.stack(
-            [
-                data_lib.batch_rows(self.config.train.seed, first + i, n, batch_size)
-                for i in range(self.steps_per_epoch)
-            ]
-        )
-
-    def evaluate_split(self, name: str) -> dict[str, float]:
-        """Mean of each loss part over a split, at beta = 1, always the same noise."""
-        n, batch_size = len(self.dataset.splits[name]), self.config.train.batch_size
-        if n == 0:
-            return dict.fromkeys(reports.PARTS, float("nan"))
-        sums = dict.fromkeys(reports.PARTS, 0.0)
-        for start in range(0, n, batch_size):
-            rows = np.arange(start, start + batch_size)
-            parts = self.evaluate(
-                self.state.eval_params,
-                self.lpips_weights,
-                self.splits[name],
-                jnp.asarray(rows % n, jnp.int32),  # padded to one compiled shape
-                jnp.asarray(rows < n, jnp.float32),
-                jax.random.fold_in(self.key, start),
-            )
-            sums = {part: sums[part] + float(parts[part]) for part in sums}
-        return {part: value / n for part, value in sums.items()}
-
-    def save_samples(self, path: Path) -> None:
-        """Draw held-out pictures beside what the model makes of them."""
-        split = self.splits["val" if len(self.dataset.splits["val"]) else "train"]
-        n = min(SAMPLE_ROWS, len(split.images))
-        rows = np.random.default_rng(0).choice(len(split.images), n, replace=False)
-        latent_dim = self.config.model.latent_dim
-        z = jax.random.normal(jax.random.key(0), (SAMPLES_A_ROW, latent_dim))
-        batch = steps.gather(
-            split, jnp.asarray(rows, jnp.int32), jnp.zeros(n, jnp.int32)
-        )
-        recon, samples = _draw_rows(self.graphdef, self.state.eval_params, batch, z)
-        reports.save_samples(
-            path, *(np.asarray(x) for x in (batch.image, recon, samples))
-        )
-
-
-@jax.jit(static_argnums=0)
-def _draw_rows(graphdef, params, batch: steps.Batch, z: Array) -> tuple[Array, Array]:
-    """Reconstructions `n h w 3` and samples `n k h w 3` of a batch's conditions."""
-    model: CVAE = nnx.merge(graphdef, params)
-    noise = jnp.zeros((len(batch.image), z.shape[1]))
-    recon, *_ = model(batch.image, batch.text_emb, batch.attributes, noise=noise)
-
-    def draw(text_emb: Array, attributes: Array) -> Array:
-        k = len(z)
-        return model.decode(z, jnp.tile(text_emb, (k, 1)), jnp.tile(attributes, (k, 1)))
-
-    return recon, jax.vmap(draw)(batch.text_emb, batch.attributes)
+# Settings that a resumed run may change: they don't touch what is computed.
+_FREE_TO_CHANGE = {
+    "data.dir",
+    "data.resident_mb",
+    "train.epochs",
+    "train.workdir",
+    "train.checkpoint_every",
+    "train.sample_every",
+    "train.patience",
+    "train.steps_per_call",
+    *(name for name, _, _ in config_lib.leaves() if name.startswith("mesh.")),
+}
 
 
 def train(
@@ -172,7 +51,7 @@ def train(
     resume: Path | None = None,
     debug_samples: int = 0,
     debug_images_dir: Path | None = None,
-) -> Bundle:
+) -> int | None:
     """Train a model as the config says.
 
     Args:
@@ -182,86 +61,203 @@ def train(
       debug_images_dir: write what the model is fed into this directory first.
 
     Returns:
-      The best model by validation loss; it is at `<workdir>/model.safetensors`, too.
+      None when done: the best model by validation loss is at
+      `<workdir>/model.safetensors`. The number of the signal that ended it early, if
+      one did: the state is saved.
 
     Raises:
-      DataError, CheckpointError, FileNotFoundError: before anything is trained.
+      DataError, CheckpointError, ConfigError, FileNotFoundError: before training.
       TrainingError: a loss is not finite.
     """
     workdir = Path(config.train.workdir)
     _refuse_silent_restart(workdir, resume)
-    print(
-        reports.banner(
-            {
-                "Dataset": config.data.dir,
-                "Work dir": workdir,
-                "Text encoder": config.text.encoder,
-                "Epochs": config.train.epochs,
-            }
-        )
-    )
-    print(f"\nDevice: {jax.devices()[0].device_kind} ({jax.default_backend()})")
-    print(f"\nLoading {config.data.dir} dataset...")
+    with StopRequest() as stop:
+        trainer = _prepare(config, debug_samples)
+        if debug_images_dir:
+            _save_debug_images(trainer, debug_images_dir)
+        history = _resume(trainer, resume) if resume else []
+        workdir.mkdir(parents=True, exist_ok=True)
+        log = reports.LossLog(workdir / "training_losses.csv", history)
+        checkpoints = Checkpoints(workdir / "checkpoints")
+        try:
+            run = _Run(trainer, checkpoints, log, stop)
+            if not run.epochs():
+                print(f"saved at step {trainer.step}; go on with --resume auto")
+                return stop.signal
+            _finish(trainer, checkpoints, workdir)
+        finally:
+            checkpoints.close()
+    return None
+
+
+def _prepare(config: Config, debug_samples: int) -> Trainer:
+    """Load the data and build everything, with the original's announcements."""
+    values = {
+        "Dataset": config.data.dir,
+        "Work dir": config.train.workdir,
+        "Text encoder": config.text.encoder,
+        "Epochs": config.train.epochs,
+    }
+    _say(reports.banner(values))
+    device = f"{jax.devices()[0].device_kind} ({jax.default_backend()})"
+    _say(f"\nDevice: {jax.device_count()} x {device}")
+    _say(f"\nLoading {config.data.dir} dataset...")
     dataset = data_lib.load(config.data, config.text, debug_samples=debug_samples)
     counts = {name: len(split) for name, split in dataset.splits.items()}
-    print("Train: {train}, Val: {val}, Test: {test}\n".format(**counts))
+    _say("Train: {train}, Val: {val}, Test: {test}\n".format(**counts))
     trainer = Trainer(config, dataset)
-    print(reports.architecture(trainer.model, trainer.header), flush=True)
-    if debug_images_dir:
-        _save_debug_images(trainer, debug_images_dir)
-
-    epochs_done = _resume(trainer, resume) if resume else 0
-    workdir.mkdir(parents=True, exist_ok=True)
-    log = reports.LossLog(workdir / "training_losses.csv", epochs_done=epochs_done)
-    checkpoints = Checkpoints(workdir / "checkpoints")
-    try:
-        _run_epochs(trainer, checkpoints, log, first=epochs_done + 1)
-        best = checkpoints.best
-        if best is None:
-            raise CheckpointError(f"{workdir} has no checkpoint, and no epoch was run")
-        trainer.state = checkpoints.restore(best, trainer.state)
-        header = checkpoints.header(best)
-    finally:
-        checkpoints.close()
-    print(reports.summary("Test", trainer.evaluate_split("test")), f"(epoch {best})")
-    model_path = workdir / "model.safetensors"
-    bundle_lib.write(model_path, header, trainer.state.eval_params)
-    print(f"\nbest model: {model_path}\nlogs and pictures: {workdir}")
-    return bundle_lib.read(model_path)
+    _say(reports.architecture(trainer.model, trainer.header))
+    return trainer
 
 
-def _run_epochs(
-    trainer: Trainer, checkpoints: Checkpoints, log: reports.LossLog, *, first: int
-) -> None:
-    config = trainer.config.train
-    workdir = Path(config.workdir)
-    best_loss = min((row["Val_Loss"] for row in log.rows), default=float("inf"))
-    print("Compiling the train step: about a minute on a slow CPU, once.", flush=True)
-    for epoch in trange(first, config.epochs + 1, desc="Epochs", unit="epoch"):
-        started = time.monotonic()
-        train_parts = trainer.train_epoch(epoch)
-        has_val = len(trainer.dataset.splits["val"]) > 0
-        val_parts = trainer.evaluate_split("val") if has_val else train_parts
-        row = {"Epoch": float(epoch), "Seconds": time.monotonic() - started}
-        row["Beta"] = losses.beta(epoch, trainer.config.loss)
+class _Run:
+    """The epochs of a run, and what each leaves behind."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        checkpoints: Checkpoints,
+        log: reports.LossLog,
+        stop: StopRequest,
+    ):
+        self.trainer, self.checkpoints = trainer, checkpoints
+        self.log, self.stop = log, stop
+        self.config = trainer.config.train
+        self.workdir = Path(self.config.workdir)
+        self.has_val = len(trainer.dataset.splits["val"]) > 0
+
+    def epochs(self) -> bool:
+        """Train to the last epoch, or until patience ends; False if asked to stop."""
+        first = len(self.log.rows) + 1
+        _say("Compiling the train step: up to a minute on a slow CPU, once.")
+        with tqdm(
+            total=self.config.epochs,
+            initial=first - 1,
+            desc="Epochs",
+            unit="epoch",
+            disable=not _is_first(),
+        ) as progress:
+            for epoch in range(first, self.config.epochs + 1):
+                if not self._epoch(epoch):
+                    self._save(epoch - 1, None)
+                    self.checkpoints.wait()
+                    return False
+                progress.update()
+                if self._out_of_patience():
+                    _say(f"No better validation loss in {self.config.patience} epochs.")
+                    break
+                # A wish that came while this epoch was evaluated or saved.
+                if self.stop() and epoch < self.config.epochs:
+                    self._save(epoch, None)
+                    self.checkpoints.wait()
+                    return False
+        return True
+
+    def _epoch(self, epoch: int) -> bool:
+        """One epoch with all that follows it; False if stopped before its end."""
+        trainer, started = self.trainer, time.monotonic()
+        first_step = trainer.step
+        with tqdm(
+            total=trainer.steps_per_epoch,
+            initial=first_step - (epoch - 1) * trainer.steps_per_epoch,
+            desc=f"epoch {epoch}",
+            unit="step",
+            leave=False,
+            disable=not _is_first(),
+        ) as progress:
+
+            def report(count: int, loss: float) -> None:
+                progress.update(count)
+                if not math.isnan(loss):
+                    progress.set_postfix(loss=f"{loss:.3f}")
+
+            train_parts = trainer.train_epoch(epoch, stop=self.stop, report=report)
+        if train_parts is None:
+            return False
+        images = (trainer.step - first_step) * self.config.batch_size
+        seconds = time.monotonic() - started
+        val_parts, latents = trainer.evaluate("val" if self.has_val else "train")
+        best_before = self._best()
+        row = {"Epoch": float(epoch)}
         row |= {f"Train_{k}": v for k, v in train_parts.items()}
         row |= {f"Val_{k}": v for k, v in val_parts.items()}
-        log.add(row)
-        last, is_best = epoch == config.epochs, val_parts["Loss"] < best_loss
-        best_loss = min(best_loss, val_parts["Loss"])
-        if last or epoch % config.sample_every == 0:
-            log.plot(workdir / "training_curves.png")
-            trainer.save_samples(workdir / f"samples_epoch_{epoch}.png")
-        if last or is_best or epoch % config.checkpoint_every == 0:
-            header = dataclasses.replace(
-                trainer.header, epoch=epoch, val_loss=val_parts["Loss"]
+        row["Beta"] = losses.beta(epoch, trainer.config.loss)
+        row["Active_Units"] = float(latents.active)
+        row["Seconds"] = time.monotonic() - started
+        row["Images_per_s"] = images / seconds
+        is_best = val_parts["Loss"] < best_before
+        last = epoch == self.config.epochs
+        if _is_first():
+            self.log.add(row)
+        else:
+            self.log.rows.append(row)
+        if last or epoch % self.config.sample_every == 0:
+            self._save_pictures(epoch)
+        if last or is_best or epoch % self.config.checkpoint_every == 0:
+            self._save(epoch, val_parts["Loss"])
+        message = f"epoch {epoch}\n{reports.summary('Train', train_parts)}"
+        message += f"\n{reports.summary('Val', val_parts)}"
+        if is_best:
+            message += f"\n✓ New best validation loss: {val_parts['Loss']:.4f}"
+        if latents.collapsed:
+            message += (
+                f"\nwarning: the posterior has collapsed: {latents.active} of"
+                f" {len(latents.kl)} latent dimensions are in use, KL"
+                f" {latents.kl.sum():.2f} nats; lower --loss.kl_weight"
             )
-            checkpoints.save(trainer.state, header)
-        tqdm.write(
-            f"epoch {epoch}\n{reports.summary('Train', train_parts)}"
-            f"\n{reports.summary('Val', val_parts)}"
-            + (f"\n✓ New best validation loss: {best_loss:.4f}" if is_best else "")
+        if _is_first():
+            tqdm.write(message)
+        return True
+
+    def _save(self, epoch: int, val_loss: float | None) -> None:
+        header = dataclasses.replace(
+            self.trainer.header, epoch=epoch, val_loss=self._best()
         )
+        if val_loss is not None:
+            header = dataclasses.replace(header, val_loss=val_loss)
+        self.checkpoints.save(
+            self.trainer.step,
+            self.trainer.state,
+            header,
+            history=self.log.rows,
+            val_loss=val_loss,
+        )
+
+    def _save_pictures(self, epoch: int) -> None:
+        """Curves, and held-out pictures beside what the model makes of them."""
+        name = "val" if self.has_val else "train"
+        n = len(self.trainer.dataset.splits[name])
+        rows = np.random.default_rng(0).choice(n, min(SAMPLE_ROWS, n), replace=False)
+        pictures = self.trainer.draw(name, rows, SAMPLES_A_ROW)
+        if _is_first():
+            self.log.plot(self.workdir / "training_curves.png")
+            reports.save_samples(self.workdir / f"samples_epoch_{epoch}.png", *pictures)
+
+    def _best(self) -> float:
+        return min((row["Val_Loss"] for row in self.log.rows), default=float("inf"))
+
+    def _out_of_patience(self) -> bool:
+        since_best = [row["Val_Loss"] for row in self.log.rows][::-1]
+        return bool(self.config.patience) and (
+            since_best.index(min(since_best)) >= self.config.patience
+        )
+
+
+def _finish(trainer: Trainer, checkpoints: Checkpoints, workdir: Path) -> None:
+    """Test the best checkpoint, and write its bundle."""
+    checkpoints.wait()
+    best = checkpoints.best
+    if best is None:
+        raise CheckpointError(f"{workdir} has no checkpoint, and no epoch was run")
+    trainer.state = checkpoints.restore(best, trainer.state)
+    header = checkpoints.header(best)
+    if len(trainer.dataset.splits["test"]):
+        parts, _ = trainer.evaluate("test")
+        _say(f"{reports.summary('Test', parts)} (best epoch: {header.epoch})")
+    model_path = workdir / "model.safetensors"
+    if _is_first():
+        bundle_lib.write(model_path, header, trainer.state.eval_params)
+    _say(f"\nbest model: {model_path}\nlogs and pictures: {workdir}")
 
 
 def _refuse_silent_restart(workdir: Path, resume: Path | None) -> None:
@@ -272,60 +268,76 @@ def _refuse_silent_restart(workdir: Path, resume: Path | None) -> None:
         )
 
 
-def _resume(trainer: Trainer, path: Path) -> int:
-    """Put a checkpoint's state into the trainer; returns the epochs behind it."""
+def _resume(trainer: Trainer, path: Path) -> list[dict[str, float]]:
+    """Put the newest checkpoint's state into the trainer; returns the log so far."""
     source = Checkpoints(find(path))
     try:
-        epoch = source.latest
-        assert epoch is not None  # find() saw one
-        saved = source.header(epoch)
-        _check_same_model(saved, trainer.header, path)
-        trainer.state = source.restore(epoch, trainer.state)
+        step = source.latest
+        assert step is not None  # find() saw one
+        _check_same_run(source.header(step), trainer.header, path)
+        trainer.state = source.restore(step, trainer.state)
+        history = source.history(step)
     finally:
         source.close()
-    print(f"\nResumed {path} after epoch {epoch}.")
-    return epoch
+    _say(f"\nResumed {path} at step {step}, after {len(history)} whole epochs.")
+    return history
 
 
-def _check_same_model(saved: Header, wanted: Header, path: Path) -> None:
-    pairs = {
-        "the text encoder": (saved.encoder, wanted.encoder),
-        "data.image_size": (
-            saved.config.data.image_size,
-            wanted.config.data.image_size,
-        ),
-    }
-    for field in dataclasses.fields(saved.config.model):
-        pairs[f"model.{field.name}"] = (
-            getattr(saved.config.model, field.name),
-            getattr(wanted.config.model, field.name),
-        )
-    for name, (was, now) in pairs.items():
-        if was != now:
+def _check_same_run(saved: Header, wanted: Header, path: Path) -> None:
+    """Refuse to go on with another computation than the checkpoint's."""
+    free = set(_FREE_TO_CHANGE)
+    if saved.config.train.schedule == "cosine":
+        free -= {"train.epochs"}  # the schedule ends with the last epoch
+    was, now = (config_lib.to_dict(header.config) for header in (saved, wanted))
+    pairs = {"the text encoder": (saved.encoder, wanted.encoder)}
+    for name, _, _ in config_lib.leaves():
+        section, key = name.split(".")
+        if name not in free:
+            pairs[name] = (was[section][key], now[section][key])
+    for name, (before, after) in pairs.items():
+        if before != after:
             raise CheckpointError(
-                f"{path} was trained with {name} = {was}; the config has {now}"
+                f"{path} was trained with {name} = {before}; the config has {after}"
             )
 
 
 def _save_debug_images(trainer: Trainer, directory: Path) -> None:
     """Write one training batch exactly as the model sees it, and one of each split."""
     directory.mkdir(parents=True, exist_ok=True)
-    rows = trainer.epoch_rows(1)[0]
-    batch = steps.augmented(trainer.splits["train"], rows, trainer.key, trainer.config)
+    batch = trainer.first_batch()
     pictures = {"train_augmented": to_uint8(np.asarray(batch.image))}
     for name, split in trainer.dataset.splits.items():
         if len(split):
-            pictures[name] = split.images
+            pictures[name] = split.take(np.arange(min(64, len(split)))).images
     for name, images in pictures.items():
         grid = [list(images[i : i + 8]) for i in range(0, min(64, len(images)), 8)]
         contact_sheet(grid, [""] * len(grid)).save(directory / f"{name}.png")
-    print(f"\nDebug images: {directory}")
+    _say(f"\nDebug images: {directory}")
+
+
+def _is_first() -> bool:
+    """Whether this process writes logs, pictures and messages."""
+    return jax.process_index() == 0
+
+
+def _say(text: str) -> None:
+    if _is_first():
+        print(text, flush=True)
 
 
 def use_compilation_cache() -> None:
     """Keep compiled programs on disk: a step that took a minute then loads at once."""
     root = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     jax.config.update("jax_compilation_cache_dir", str(root / "pokejax" / "xla"))
+
+
+def join_processes(config: Config) -> None:
+    """Meet the run's other processes, if there are any, before JAX starts."""
+    mesh = config.mesh
+    if mesh.coordinator == "auto":
+        jax.distributed.initialize()
+    elif mesh.coordinator:
+        jax.distributed.initialize(mesh.coordinator, mesh.processes, mesh.process_id)
 
 
 def parse_arguments(
@@ -379,14 +391,20 @@ def parse_arguments(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when trained, 2 on bad input, 1 if training failed."""
+    """Run the command.
+
+    Returns:
+      0 when trained, 2 on bad input, 1 if training failed, 128 + the signal's number if
+      one ended it early (the state is saved then).
+    """
     try:
         args, config = parse_arguments(argv)
         use_compilation_cache()
+        join_processes(config)
         resume = args.resume and Path(
             config.train.workdir if args.resume == "auto" else args.resume
         )
-        train(
+        signal = train(
             config,
             resume=resume,
             debug_samples=args.debug_samples,
@@ -398,10 +416,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\ninterrupted; go on with --resume auto", file=sys.stderr)
-        return 130
-    return 0
+    return 128 + signal if signal else 0
 
 
 if __name__ == "__main__":

@@ -39,8 +39,10 @@ ROOMS = [
     "pokejax.generate",
     "pokejax.evaluate",
     "pokejax.export",
-    "pokejax.reports",
     "pokejax.steps",
+    "pokejax.reports",
+    "pokejax.trainer",
+    "pokejax.stop",
     "pokejax.train",
 ]
 # What the data commands may use of the library: they never load JAX.

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 
 from pokejax import data, reports, train
 from pokejax.config import override
+from pokejax.trainer import Trainer, TrainingError
 from tests.conftest import TINY
 
 
@@ -31,6 +32,7 @@ def test_a_run_leaves_what_the_readme_promises(tiny_run: Path):
         "samples_epoch_2.png",
         "training_curves.png",
         "training_losses.csv",
+        "training_losses.jsonl",
     }
     with (tiny_run / "training_losses.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -52,12 +54,12 @@ def test_overfitting_eight_sprites(drawn_dataset: Path):
         },
     )
     dataset = data.load(config.data, config.text, debug_samples=8)
-    trainer = train.Trainer(config, dataset)
-    untrained = trainer.evaluate_split("train")["L1"]
+    trainer = Trainer(config, dataset)
+    untrained = trainer.evaluate("train")[0]["L1"]
     for epoch in range(1, 301):
         trainer.train_epoch(epoch)
     assert untrained > 0.3
-    assert trainer.evaluate_split("train")["L1"] < 0.08
+    assert trainer.evaluate("train")[0]["L1"] < 0.08
 
 
 def test_resumed_equals_uninterrupted(
@@ -127,16 +129,16 @@ def test_bad_input_is_one_line_and_code_2(
 def test_non_finite_loss_stops_and_names_the_part(drawn_dataset: Path):
     config = tiny_config(drawn_dataset)
     dataset = data.load(config.data, config.text, debug_samples=8)
-    trainer = train.Trainer(config, dataset)
+    trainer = Trainer(config, dataset)
     params = jax.tree.map(lambda x: x * jnp.nan, trainer.state.params)
     trainer.state = trainer.state._replace(params=params)
-    with pytest.raises(train.TrainingError, match="L1 became nan in epoch 1"):
+    with pytest.raises(TrainingError, match=r"L1 became nan at step 0 \(epoch 1\)"):
         trainer.train_epoch(1)
 
 
 def test_debug_images_show_what_the_model_sees(drawn_dataset: Path, tmp_path: Path):
     config = tiny_config(drawn_dataset)
     dataset = data.load(config.data, config.text, debug_samples=8)
-    train._save_debug_images(train.Trainer(config, dataset), tmp_path)
+    train._save_debug_images(Trainer(config, dataset), tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"train_augmented.png", "train.png", "val.png", "test.png"}

@@ -1,0 +1,343 @@
+"""One run's machinery: mesh, compiled functions, data on the device, and the state.
+
+Knows nothing of files: what is written when is `pokejax.train`'s business.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jaxtyping import Array, Float, Int
+
+from pokejax import bundle as bundle_lib
+from pokejax import data as data_lib
+from pokejax import losses, lpips, steps
+from pokejax.bundle import Header
+from pokejax.config import Config, ConfigError
+from pokejax.models.cvae import CVAE
+from pokejax.stream import stream
+
+# A latent dimension is in use if its posterior mean varies by this much over pictures.
+# Source: Burda et al., arXiv 1509.00519, section 5.2.
+ACTIVE_VARIANCE = 0.01
+_DEFAULT_STEPS_PER_CALL = 32
+
+
+class TrainingError(RuntimeError):
+    """Training can't go on; the message says which quantity failed, and when."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Latents:
+    """The health of the latent code on a split.
+
+    Attributes:
+      active: dimensions in use; see `ACTIVE_VARIANCE`.
+      kl: `z` nats, mean over pictures.
+    """
+
+    active: int
+    kl: Float[np.ndarray, " z"]
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the code says next to nothing about the picture.
+
+        Under one nat in all, or with one dimension in fifty alive, a decoder can't tell
+        pictures of the same condition apart.
+        """
+        return self.kl.sum() < 1.0 or self.active < max(1, len(self.kl) // 50)
+
+
+class Trainer:
+    """Steps and evaluations of one model on one dataset."""
+
+    def __init__(self, config: Config, dataset: data_lib.Dataset):
+        """Build the model, put the data on the devices, and jit (nothing compiles yet).
+
+        Raises:
+          FileNotFoundError: LPIPS weights are wanted and missing.
+          ConfigError: the batch can't be shared by the devices.
+        """
+        self.dataset = dataset
+        self.mesh = make_mesh(config)
+        batch_size = min(config.train.batch_size, len(dataset.splits["train"]))
+        if batch_size % self.mesh.size:
+            raise ConfigError(
+                f"train.batch_size is {batch_size}; expected a multiple of the"
+                f" {self.mesh.size} devices that share it (--mesh.devices)"
+            )
+        train = dataclasses.replace(config.train, batch_size=batch_size)
+        self.config = dataclasses.replace(config, train=train)
+        self.steps_per_epoch = len(dataset.splits["train"]) // batch_size
+        self.header = Header(
+            self.config, dataset.text_dim, dataset.encoder, 0, float("inf")
+        )
+        rngs = nnx.Rngs(train.seed)
+        self.model = bundle_lib.new_model(self.header, rngs=rngs)
+        self.graphdef, params = nnx.split(self.model)
+        weights, distance = (
+            lpips.distance_function()
+            if config.loss.perceptual_weight
+            else (None, steps.no_distance)
+        )
+        tx = steps.optimizer(self.config, train.epochs * self.steps_per_epoch)
+        self.state = self.place_state(steps.initial_state(params, tx, self.config))
+        self.lpips_weights = self._replicate(weights)
+        self.key = self._replicate(jax.random.key(train.seed))
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, self.state)
+        self._run = steps.make_run(
+            self.graphdef, tx, distance, self.config, self.mesh, shardings
+        )
+        self._evaluate = steps.make_evaluate(self.graphdef, distance, self.config)
+        self._text_emb = self._replicate(dataset.text_emb)
+        self._resident = {
+            name: self._replicate(steps.split_arrays(split, self._text_emb))
+            for name, split in dataset.splits.items()
+            if split.images.nbytes <= config.data.resident_mb * 2**20
+        }
+
+    @property
+    def step(self) -> int:
+        """Steps done so far."""
+        return int(self.state.step)
+
+    def place_state(self, state: steps.TrainState) -> steps.TrainState:
+        """A state on the devices: replicated, or spread by its largest axes."""
+
+        def place(leaf: Any) -> Array:
+            spec = PartitionSpec()
+            if self.config.mesh.shard_params:
+                spec = _spread(leaf.shape, self.mesh.size)
+            return _put(leaf, NamedSharding(self.mesh, spec))
+
+        return jax.tree.map(place, state)
+
+    def train_epoch(
+        self,
+        epoch: int,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        report: Callable[[int, float], None] = lambda count, loss: None,
+    ) -> dict[str, float] | None:
+        """Run what is left of an epoch (counted from 1).
+
+        Args:
+          epoch: the one that the state is in.
+          stop: asked between compiled calls.
+          report: told the number of steps behind each call, and a recent loss.
+
+        Returns:
+          The mean of each loss part over the whole epoch; None if stopped before its
+          end, and then the state can be saved and gone on from.
+
+        Raises:
+          TrainingError: a part of the loss is not finite, unless those are skipped.
+        """
+        beta = self._replicate(jnp.float32(losses.beta(epoch, self.config.loss)))
+        last = epoch * self.steps_per_epoch
+        if self.step == last - self.steps_per_epoch:
+            zeros = jax.tree.map(jnp.zeros_like, self.state.epoch_sums)
+            self.state = self.state._replace(epoch_sums=zeros)
+        waiting: tuple[int, steps.Parts] | None = None
+        for first, split, rows in self._train_batches(self.step, last):
+            if self._agreed(stop()):
+                self._check(waiting, epoch)
+                return None
+            self.state, parts = self._run(
+                self.state, self.lpips_weights, split, rows, beta, self.key
+            )
+            # Looked at one call late: reading a value waits for the device.
+            loss = self._check(waiting, epoch)
+            waiting = (first, parts)
+            report(rows.shape[0], loss)
+        self._check(waiting, epoch)
+        sums = jax.device_get(self.state.epoch_sums)
+        return {part: float(sums[part]) / self.steps_per_epoch for part in steps.PARTS}
+
+    def evaluate(self, name: str) -> tuple[dict[str, float], Latents]:
+        """Loss parts (means, at beta = 1) and latent health on a split.
+
+        The noise is the same at every call.
+        """
+        n, batch_size = len(self.dataset.splits[name]), self.config.train.batch_size
+        sums: dict[str, Any] = {}
+        for start in range(0, n, batch_size):
+            wanted = np.arange(start, start + batch_size)
+            # Padded to one compiled shape by starting over; padding weighs nothing.
+            split, rows = self._feed(name, wanted % n)
+            new = self._evaluate(
+                self.state.eval_params,
+                self.lpips_weights,
+                split,
+                self._replicate(rows),
+                self._replicate((wanted < n).astype(np.float32)),
+                jax.random.fold_in(self.key, start),
+            )
+            new = jax.device_get(new)
+            sums = {key: sums.get(key, 0) + value for key, value in new.items()}
+        means = {key: value / max(n, 1) for key, value in sums.items()}
+        variance = means["mean_squared"] - means["mean"] ** 2
+        latents = Latents(int((variance > ACTIVE_VARIANCE).sum()), means["kl"])
+        return {part: float(means[part]) for part in steps.PARTS}, latents
+
+    def draw(
+        self, name: str, rows: Int[np.ndarray, " n"], samples: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pictures of a split, their reconstructions, and samples of their prompts.
+
+        Returns:
+          `n h w 3`, `n h w 3` and `n k h w 3` float32 in [-1, 1].
+        """
+        split, rows = self._feed(name, rows)
+        batch = steps.gather(split, jnp.asarray(rows), jnp.zeros(len(rows), jnp.int32))
+        shape = (samples, self.config.model.latent_dim)
+        z = jax.random.normal(jax.random.key(0), shape)
+        recon, drawn = _draw(self.graphdef, self.state.eval_params, batch, z)
+        return np.asarray(batch.image), np.asarray(recon), np.asarray(drawn)
+
+    def first_batch(self) -> steps.Batch:
+        """The first training batch, exactly as the model will see it."""
+        _, split, rows = next(self._train_batches(0, self.steps_per_epoch))
+        return steps.augmented(split, rows[0], self.key, self.config)
+
+    def _train_batches(
+        self, first: int, last: int
+    ) -> Iterator[tuple[int, steps.DeviceSplit, Int[Array, "k b"]]]:
+        """What the compiled calls for steps `first` to `last - 1` are given."""
+        batch_size = self.config.train.batch_size
+        by_batch = NamedSharding(self.mesh, PartitionSpec(None, "data"))
+        if "train" in self._resident:
+            count = self.config.train.steps_per_call or (
+                1 if jax.default_backend() == "cpu" else _DEFAULT_STEPS_PER_CALL
+            )
+            for start in range(first, last, count):
+                chunk = range(start, min(start + count, last))
+                rows = np.stack([self._rows_of_step(step) for step in chunk])
+                yield start, self._resident["train"], _put(rows, by_batch)
+            return
+        batches = stream(
+            self.dataset.splits["train"],
+            self._rows_of_step,
+            first,
+            last,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+        by_example = NamedSharding(self.mesh, PartitionSpec("data"))
+        rows = _put(np.arange(batch_size, dtype=np.int32)[None], by_batch)
+        for step, part in enumerate(batches, first):
+            local = steps.split_arrays(part, self._text_emb)
+            shared = {
+                name: jax.make_array_from_process_local_data(
+                    by_example, np.asarray(getattr(local, name))
+                )
+                for name in local._fields
+                if name != "text_emb"
+            }
+            yield step, local._replace(**shared), rows
+
+    def _rows_of_step(self, step: int) -> Int[np.ndarray, " b"]:
+        n = len(self.dataset.splits["train"])
+        train = self.config.train
+        return data_lib.batch_rows(train.seed, step, n, train.batch_size)
+
+    def _feed(
+        self, name: str, rows: np.ndarray
+    ) -> tuple[steps.DeviceSplit, Int[np.ndarray, " b"]]:
+        """A split on the device that holds these rows, and where in it they are."""
+        if name in self._resident:
+            return self._resident[name], rows.astype(np.int32)
+        part = self.dataset.splits[name].take(rows)
+        split = self._replicate(steps.split_arrays(part, self._text_emb))
+        return split, np.arange(len(rows), dtype=np.int32)
+
+    def _check(self, waiting: tuple[int, steps.Parts] | None, epoch: int) -> float:
+        """Wait for a call's losses; returns the last one, nan if there was none."""
+        if waiting is None:
+            return float("nan")
+        first, parts = waiting
+        values = {name: np.asarray(jax.device_get(parts[name])) for name in steps.PARTS}
+        if self.config.train.on_nonfinite == "stop":
+            # The total comes last: it is the symptom, a part of it the cause.
+            for name in ("L1", "KL", "Perceptual", "Loss"):
+                bad = np.flatnonzero(~np.isfinite(values[name]))
+                if len(bad):
+                    raise TrainingError(
+                        f"{name} became {values[name][bad[0]]} at step"
+                        f" {first + bad[0]} (epoch {epoch}): lower"
+                        " --train.learning_rate, or pass --train.on_nonfinite skip"
+                    )
+        return float(values["Loss"][-1])
+
+    def _agreed(self, wish: bool) -> bool:
+        """Whether any process wishes to stop: all must do so at the same step."""
+        if jax.process_count() == 1:
+            return wish
+        return bool(multihost_utils.process_allgather(np.array(wish)).any())
+
+    def _replicate(self, tree: Any) -> Any:
+        everywhere = NamedSharding(self.mesh, PartitionSpec())
+        return jax.tree.map(lambda leaf: _put(leaf, everywhere), tree)
+
+
+def make_mesh(config: Config) -> jax.sharding.Mesh:
+    """The devices of a run along one axis, `data`.
+
+    Raises:
+      ConfigError: more devices are asked for than there are.
+    """
+    devices = jax.devices()
+    count = config.mesh.devices or len(devices)
+    if count > len(devices):
+        raise ConfigError(
+            f"mesh.devices is {count}; there are {len(devices)}"
+            f" ({jax.default_backend()})"
+        )
+    # Under Explicit axes, the default, an embedding by sharded ids raises.
+    return jax.make_mesh(
+        (count,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:count]
+    )
+
+
+@jax.jit(static_argnums=0)
+def _draw(graphdef, params, batch: steps.Batch, z: Array) -> tuple[Array, Array]:
+    model: CVAE = nnx.merge(graphdef, params)
+    noise = jnp.zeros((len(batch.image), z.shape[1]))
+    recon, *_ = model(batch.image, batch.text_emb, batch.attributes, noise=noise)
+
+    def draw(text_emb: Array, attributes: Array) -> Array:
+        k = len(z)
+        return model.decode(z, jnp.tile(text_emb, (k, 1)), jnp.tile(attributes, (k, 1)))
+
+    return recon, jax.vmap(draw)(batch.text_emb, batch.attributes)
+
+
+def _spread(shape: tuple[int, ...], count: int) -> PartitionSpec:
+    """Cut the largest axis that divides evenly; small arrays stay whole."""
+    axes = [i for i, size in enumerate(shape) if size % count == 0]
+    if not axes or int(np.prod(shape)) < 2**12:
+        return PartitionSpec()
+    largest = max(axes, key=lambda i: shape[i])
+    return PartitionSpec(*("data" if i == largest else None for i in range(len(shape))))
+
+
+def _put(leaf: Any, sharding: NamedSharding) -> Array:
+    """An array that every process holds alike, as one global array."""
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _put(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data)
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return leaf
+    if jax.process_count() == 1:
+        return jax.device_put(leaf, sharding)
+    value = np.asarray(leaf)
+    return jax.make_array_from_callback(
+        value.shape, sharding, lambda index: value[index]
+    )
