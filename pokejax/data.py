@@ -1,28 +1,26 @@
-"""A dataset directory (or one packed file) -> arrays; and which pictures a step sees.
+"""A dataset (directory, TFDS or packed) -> arrays; and which pictures a step sees.
 
 Owns reading and checking the CIFAR-format directory that `data_tools.create_dataset`
-writes, the cache of prompt embeddings beside it, and the packed `.npz` that holds both,
-for machines that have no text encoder. The order of pictures is a function of
-(seed, step) and of nothing else.
+writes, its TFDS copy, and the file that `pokejax.pack` makes of them; and the cache of
+prompt embeddings. The order of pictures is a function of (seed, step) and of nothing
+else.
 """
 
-import argparse
 import dataclasses
 import hashlib
 import json
 import os
 import sys
-import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from pokejax import safe_pickle
+from pokejax import safe_pickle, tfds_reader
 from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
 from pokejax.config import DataConfig, TextConfig
 from pokejax.preprocessing import preprocess_all
@@ -39,19 +37,50 @@ class DataError(ValueError):
     """A dataset that can't be used; the message names the file and what is wrong."""
 
 
+class Pictures(Protocol):
+    """`n h w 3` uint8: a numpy array, or something that reads rows on demand."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As an array's."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """As an array's, if all were read."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        ...
+
+    def __getitem__(self, rows: np.ndarray | slice, /) -> UInt8[np.ndarray, "m h w 3"]:
+        """Read some pictures."""
+        ...
+
+
+class _Stored(NamedTuple):
+    """What a file on disk says of its pictures."""
+
+    images: Pictures
+    attributes: np.ndarray
+    prompts: list[list[str]]
+    views: list[str]
+
+
 @dataclass(frozen=True)
 class Split:
     """Pictures of one split, with everything a step needs of them.
 
     Attributes:
-      images: `n h w 3` uint8.
+      images: `n h w 3` uint8, in memory or read on demand.
       attributes: `n 10` int32 ids in `VOCABULARIES` order.
       prompt_ids: `n p` int32 rows of `Dataset.text_emb`; the first `prompt_counts` of
         a row count, the rest are padding.
       prompt_counts: `n` int32, from 1 up.
     """
 
-    images: UInt8[np.ndarray, "n h w 3"]
+    images: Pictures
     attributes: Int[np.ndarray, "n 10"]
     prompt_ids: Int[np.ndarray, "n p"]
     prompt_counts: Int[np.ndarray, " n"]
@@ -117,7 +146,7 @@ def load(config: DataConfig, text: TextConfig, *, debug_samples: int = 0) -> Dat
         }
     if config.use_preprocessing:
         splits = {
-            name: dataclasses.replace(split, images=preprocess_all(split.images))
+            name: dataclasses.replace(split, images=preprocess_all(split.images[:]))
             for name, split in splits.items()
         }
     return dataclasses.replace(dataset, splits=splits)
@@ -135,28 +164,6 @@ def batch_rows(
     epoch, position = divmod(step, n // batch_size)
     start = position * batch_size
     return epoch_order(seed, epoch, n)[start : start + batch_size]
-
-
-def pack(dataset: Dataset, path: Path) -> None:
-    """Write a dataset and its embeddings into one compressed `.npz`, no pickles."""
-    arrays: dict[str, np.ndarray] = {"text_emb": dataset.text_emb}
-    for name, split in dataset.splits.items():
-        for key, value in vars(split).items():
-            arrays[f"{name}.{key}"] = value
-    header = {
-        "encoder": dataset.encoder,
-        "text": {"encoder": dataset.text.encoder, "weights": dataset.text.weights},
-        "vocabularies": {k: list(v) for k, v in VOCABULARIES.items()},
-    }
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-            file.close()
-            os.replace(file.name, path)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
 
 
 def _load_packed(path: Path, config: DataConfig, text: TextConfig) -> Dataset:
@@ -186,15 +193,18 @@ def _load_packed(path: Path, config: DataConfig, text: TextConfig) -> Dataset:
 
 
 def _load_directory(path: Path, config: DataConfig, text: TextConfig) -> Dataset:
-    if not (path / "batches.meta").is_file():
+    if tfds_reader.is_prepared(path):
+        stored = _read_tfds(path, config)
+    elif (path / "batches.meta").is_file():
+        stored = {name: _read_cifar(path, name, config) for name in SPLIT_FILES}
+    else:
         raise DataError(
             f"no dataset at {path} (no batches.meta): make one with"
             f" python -m data_tools.create_dataset --output-dir {path}"
         )
     prompt_rows: dict[str, int] = {}
     splits = {
-        name: _read_split(path, files, config, prompt_rows)
-        for name, files in SPLIT_FILES.items()
+        name: _to_split(part, config, prompt_rows) for name, part in stored.items()
     }
     if not len(splits["train"]):
         raise DataError(f"{path} has no training picture of data.views {config.views}")
@@ -202,39 +212,49 @@ def _load_directory(path: Path, config: DataConfig, text: TextConfig) -> Dataset
     return Dataset(splits, text_emb, encoder, text)
 
 
-def _read_split(
-    path: Path,
-    files: Sequence[str],
-    config: DataConfig,
-    prompt_rows: dict[str, int],
-) -> Split:
-    images: list[np.ndarray] = []
-    attributes: list[np.ndarray] = []
-    prompts: list[list[str]] = []
-    for name in files:
-        batch = _read_batch(path / name, config)
-        keep = [
-            i
-            for i, view in enumerate(batch["views"])
-            if not config.views or view in config.views
-        ]
-        images.append(batch["data"][keep])
-        attributes.append(batch["attributes"][keep])
-        prompts += [batch["prompts"][i] for i in keep]
-    width = max((len(p) for p in prompts), default=1)
-    prompt_ids = np.zeros((len(prompts), width), np.int32)
-    for row, texts in zip(prompt_ids, prompts, strict=True):
-        row[: len(texts)] = [prompt_rows.setdefault(t, len(prompt_rows)) for t in texts]
-    return Split(
-        images=np.concatenate(images),
-        attributes=np.concatenate(attributes),
-        prompt_ids=prompt_ids,
-        prompt_counts=np.array([len(p) for p in prompts], np.int32),
+def _read_tfds(path: Path, config: DataConfig) -> dict[str, "_Stored"]:
+    try:
+        rows = tfds_reader.read_prepared(path, decode_limit=config.resident_mb * 2**20)
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    for name, part in rows.items():
+        _check_images(part.images, f"{path} ({name})", config)
+    return {
+        name: _Stored(part.images, part.attributes, part.prompts, part.views)
+        for name, part in rows.items()
+    }
+
+
+def _read_cifar(path: Path, split: str, config: DataConfig) -> "_Stored":
+    batches = [_read_batch(path / name, config) for name in SPLIT_FILES[split]]
+    return _Stored(
+        np.concatenate([batch.images[:] for batch in batches]),
+        np.concatenate([batch.attributes for batch in batches]),
+        [prompts for batch in batches for prompts in batch.prompts],
+        [view for batch in batches for view in batch.views],
     )
 
 
-def _read_batch(path: Path, config: DataConfig) -> dict:
-    """One CIFAR-format file, checked, with `data` as `n h w 3`."""
+def _to_split(
+    stored: "_Stored", config: DataConfig, prompt_rows: dict[str, int]
+) -> Split:
+    """Keep the wanted views, and number the prompts."""
+    width = max((len(p) for p in stored.prompts), default=1)
+    prompt_ids = np.zeros((len(stored.prompts), width), np.int32)
+    counts = np.array([len(p) for p in stored.prompts], np.int32)
+    wanted = [not config.views or view in config.views for view in stored.views]
+    keep = np.flatnonzero(wanted)
+    for i in keep:
+        texts = stored.prompts[i]
+        prompt_ids[i, : len(texts)] = [
+            prompt_rows.setdefault(text, len(prompt_rows)) for text in texts
+        ]
+    split = Split(stored.images, stored.attributes, prompt_ids, counts)
+    return split if len(keep) == len(split) else split.take(keep)
+
+
+def _read_batch(path: Path, config: DataConfig) -> _Stored:
+    """One CIFAR-format file, checked."""
     if not path.is_file():
         raise DataError(f"dataset file {path} is missing")
     try:
@@ -262,15 +282,15 @@ def _read_batch(path: Path, config: DataConfig) -> dict:
     ):
         raise DataError(f"{path} holds attribute ids outside their vocabularies")
     side = config.image_size
-    return {
-        "data": data.reshape(n, 3, side, side).transpose(0, 2, 3, 1),
-        "attributes": attributes.astype(np.int32).reshape(n, len(sizes)),
-        "prompts": prompts,
-        "views": views,
-    }
+    return _Stored(
+        data.reshape(n, 3, side, side).transpose(0, 2, 3, 1),
+        attributes.astype(np.int32).reshape(n, len(sizes)),
+        prompts,
+        views,
+    )
 
 
-def _check_images(images: np.ndarray, origin: str, config: DataConfig) -> None:
+def _check_images(images: Pictures, origin: str, config: DataConfig) -> None:
     side = config.image_size
     if images.shape[1:] != (side, side, 3):
         raise DataError(
@@ -306,38 +326,3 @@ def _embed(
             f"note: {directory} isn't writable; embeddings not cached", file=sys.stderr
         )
     return text_emb, encoder.identity
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Pack a dataset directory and its prompt embeddings into one file."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pokejax.data",
-        description=(
-            "Pack a dataset directory and the embeddings of its prompts into one .npz,"
-            " for training on a machine that has no text encoder."
-        ),
-        epilog="example: python -m pokejax.data --dir pokemon-cifar-64 --out set.npz",
-    )
-    parser.add_argument("--dir", default="pokemon-cifar-64", help="dataset directory")
-    parser.add_argument("--out", required=True, type=Path, help="the .npz to write")
-    parser.add_argument("--image-size", type=int, default=64, help="pixels a side")
-    parser.add_argument("--text.encoder", dest="encoder", default="static")
-    parser.add_argument("--text.weights", dest="weights", default=TextConfig.weights)
-    args = parser.parse_args(argv)
-    try:
-        dataset = load(
-            DataConfig(dir=args.dir, image_size=args.image_size),
-            TextConfig(args.encoder, args.weights),
-        )
-        pack(dataset, args.out)
-    except (DataError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    counts = ", ".join(f"{k} {len(v)}" for k, v in dataset.splits.items())
-    size = args.out.stat().st_size / 2**20
-    print(f"{args.out}: {counts}, text {dataset.text_dim} numbers, {size:.1f} MiB")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,6 +9,7 @@ checksum covers. The builder that prepares such a directory is
 import hashlib
 import io
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +61,46 @@ def is_prepared(directory: Path) -> bool:
     return (directory / INFO_FILE).is_file()
 
 
-def read_prepared(directory: Path) -> dict[str, Rows]:
+class LazyPictures:
+    """Pictures of a TFDS split that are decoded when they are asked for."""
+
+    def __init__(self, source: Any, side: int):
+        """Read through a random-access TFDS data source of undecoded pictures."""
+        self._source, self._side = source, side
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """`n h w 3`."""
+        return (len(self._source), self._side, self._side, 3)
+
+    @property
+    def nbytes(self) -> int:
+        """What all of them would take in memory."""
+        return math.prod(self.shape)
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self._source)
+
+    def __getitem__(self, rows: np.ndarray | slice) -> UInt8[np.ndarray, "m h w 3"]:
+        """Decode some pictures."""
+        wanted = np.arange(len(self))[rows]
+        out = np.empty((len(wanted), *self.shape[1:]), np.uint8)
+        for place, row in zip(out, wanted, strict=True):
+            place[:] = _decode(self._source[int(row)]["image"], self._side)
+        return out
+
+
+def read_prepared(
+    directory: Path, *, decode_limit: int | None = None
+) -> dict[str, Rows]:
     """Read every split of a prepared directory, and verify its checksum.
+
+    Args:
+      directory: as `is_prepared`.
+      decode_limit: bytes; a split whose pictures are larger is left on disk and read on
+        demand, and its checksum, which covers the pixels, is not verified. None: no
+        limit.
 
     Returns:
       `"train"`, `"val"` and `"test"`; a split may have no rows.
@@ -88,7 +127,9 @@ def read_prepared(directory: Path) -> dict[str, Rows]:
         side = builder.info.features["image"].shape[0]
         statistics = builder.info.metadata["splits"]
         return {
-            ours: _read_split(tfds, builder, theirs, side, statistics[theirs])
+            ours: _read_split(
+                tfds, builder, theirs, side, statistics[theirs], decode_limit
+            )
             for ours, theirs in TFDS_SPLITS.items()
         }
     # A damaged file can fail in Python, protobuf or C++, each with its own exception.
@@ -107,7 +148,12 @@ def _check_features(features: Any) -> None:
 
 
 def _read_split(
-    tfds: Any, builder: Any, name: str, side: int, statistics: dict[str, Any]
+    tfds: Any,
+    builder: Any,
+    name: str,
+    side: int,
+    statistics: dict[str, Any],
+    decode_limit: int | None,
 ) -> Rows:
     source = []
     if name in builder.info.splits:  # TFDS can't hold a split without rows
@@ -116,22 +162,32 @@ def _read_split(
         raw_image = {"image": tfds.decode.SkipDecoding()}
         source = builder.as_data_source(split=name, decoders=raw_image)
     n = len(source)
-    images = np.empty((n, side, side, 3), np.uint8)
+    lazy = decode_limit is not None and n * side * side * 3 > decode_limit
+    images: Any = np.empty((0 if lazy else n, side, side, 3), np.uint8)
+    if lazy:
+        images = LazyPictures(source, side)
     attributes = np.empty((n, len(VOCABULARIES)), np.int32)
     rows = Rows(images, attributes, [], [], [], [])
     for i, example in enumerate(source):
-        with Image.open(io.BytesIO(example["image"]), formats=["PNG"]) as image:
-            if image.size != (side, side) or image.mode != "RGB":
-                raise ValueError(f"picture {i} of {name} isn't {side}x{side} RGB")
-            images[i] = np.asarray(image)
+        if not lazy:
+            images[i] = _decode(example["image"], side)
         attributes[i] = [example["attributes"][key] for key in VOCABULARIES]
         rows.prompts.append([prompt.decode() for prompt in example["prompts"]])
         rows.views.append(example["view"].decode())
         rows.species.append(example["species"].decode())
         rows.filenames.append(example["filename"].decode())
+    if lazy and n == statistics["rows"]:
+        return rows
     if n != statistics["rows"] or rows.sha256() != statistics["sha256"]:
         raise ValueError(
             f"the {n} rows of {name} don't match the checksum of the"
             f" {statistics['rows']} that were built"
         )
     return rows
+
+
+def _decode(png: bytes, side: int) -> UInt8[np.ndarray, "h w 3"]:
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        if image.size != (side, side) or image.mode != "RGB":
+            raise ValueError(f"a picture isn't {side}x{side} RGB")
+        return np.asarray(image)

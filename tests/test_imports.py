@@ -32,6 +32,7 @@ ROOMS = [
     "pokejax.augment",
     "pokejax.tfds_reader",
     "pokejax.data",
+    "pokejax.pack",
     "pokejax.stream",
     "pokejax.bundle",
     "pokejax.checkpoint",

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pokejax import data
+from pokejax import data, pack
 from pokejax.config import DataConfig, TextConfig
 from pokejax.data import DataError
 
@@ -68,7 +68,7 @@ def test_a_torn_cache_is_made_anew(copy: Path):
 def test_packed_file_holds_the_same(drawn_dataset: Path, tmp_path: Path):
     packed = tmp_path / "set.npz"
     argv = ["--dir", str(drawn_dataset), "--out", str(packed), "--image-size", "32"]
-    assert data.main(argv) == 0
+    assert pack.main(argv) == 0
     ours, theirs = load(packed), load(drawn_dataset)
     assert ours.encoder == theirs.encoder
     np.testing.assert_array_equal(ours.text_emb, theirs.text_emb)

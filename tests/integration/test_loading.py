@@ -1,0 +1,104 @@
+"""CIFAR directory, TFDS copy, packed file; resident or streamed: the same training."""
+
+import shutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from data_tools.pokemon_cifar import __main__ as build_tfds
+from pokejax import data, train
+from pokejax.config import Config, override
+from pokejax.stream import stream
+from pokejax.tfds_reader import LazyPictures
+from pokejax.trainer import Trainer
+from tests.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def tfds_copy(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("tfds")
+    shutil.copytree(drawn_dataset, root / "pokemon-cifar-32")
+    argv = ["--manual-dir", str(root), "--data-dir", str(root), "--image-size", "32"]
+    assert build_tfds.main(argv) == 0
+    (prepared,) = (root / "pokemon_cifar" / "32x32").glob("[0-9]*")
+    return prepared
+
+
+def config_of(path: Path, **changes) -> Config:
+    _, config = train.parse_arguments([*TINY, "--data.dir", str(path)])
+    return override(config, {"data.flip": True, "data.max_shift": 0.1} | changes)
+
+
+def load(config: Config) -> data.Dataset:
+    return data.load(config.data, config.text)
+
+
+def test_tfds_holds_what_the_pickles_hold(drawn_dataset: Path, tfds_copy: Path):
+    ours, theirs = (load(config_of(path)) for path in (tfds_copy, drawn_dataset))
+    np.testing.assert_array_equal(ours.text_emb, theirs.text_emb)
+    for name, split in theirs.splits.items():
+        for key, value in vars(split).items():
+            np.testing.assert_array_equal(getattr(ours.splits[name], key), value)
+
+
+def test_a_large_tfds_copy_is_read_on_demand(drawn_dataset: Path, tfds_copy: Path):
+    lazy = load(config_of(tfds_copy, **{"data.resident_mb": 0})).splits["train"]
+    whole = load(config_of(drawn_dataset)).splits["train"]
+    assert isinstance(lazy.images, LazyPictures)
+    assert (lazy.images.shape, lazy.images.nbytes) == (
+        whole.images.shape,
+        whole.images.nbytes,
+    )
+    rows = np.array([5, 0, 5])
+    np.testing.assert_array_equal(lazy.take(rows).images, whole.images[rows])
+
+
+@pytest.mark.parametrize("source", ["cifar", "tfds"])
+def test_streamed_equals_resident_bit_for_bit(
+    source: str, drawn_dataset: Path, tfds_copy: Path
+):
+    resident = config_of(drawn_dataset)
+    path = tfds_copy if source == "tfds" else drawn_dataset
+    streamed = config_of(path, **{"data.resident_mb": 0})
+    trainers = [Trainer(config, load(config)) for config in (resident, streamed)]
+    parts = [trainer.train_epoch(1) for trainer in trainers]
+    assert parts[0] == parts[1]
+    assert trainers[0].evaluate("val")[0] == trainers[1].evaluate("val")[0]
+    ours, theirs = (jax.tree.leaves(t.state.params) for t in trainers)
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_stream_is_shared_by_processes_and_can_be_checkpointed(drawn_dataset: Path):
+    split = load(config_of(drawn_dataset)).splits["train"]
+
+    def rows_of_step(step: int) -> np.ndarray:
+        return data.batch_rows(0, step, len(split), 8)
+
+    whole = list(stream(split, rows_of_step, 0, 4))
+    halves = [
+        list(stream(split, rows_of_step, 0, 4, process_index=i, process_count=2))
+        for i in (0, 1)
+    ]
+    for step, batch in enumerate(whole):
+        parts = [half[step].images for half in halves]
+        np.testing.assert_array_equal(np.concatenate(parts), batch.images)
+    batches = stream(split, rows_of_step, 0, 4)
+    next(batches)
+    state = batches.get_state()  # pyright: ignore[reportAttributeAccessIssue]
+    again = stream(split, rows_of_step, 0, 4)
+    again.set_state(state)  # pyright: ignore[reportAttributeAccessIssue]
+    np.testing.assert_array_equal(next(again).images, whole[1].images)
+    with pytest.raises(ValueError, match="8 can't be shared by 3"):
+        next(stream(split, rows_of_step, 0, 4, process_count=3))
+
+
+def test_preprocessing_changes_what_training_sees(drawn_dataset: Path):
+    plain = load(config_of(drawn_dataset)).splits["val"].images
+    config = config_of(drawn_dataset, **{"data.use_preprocessing": True})
+    mended = load(config).splits["val"].images
+    assert mended.shape == plain.shape
+    assert not np.array_equal(mended, plain)
+    assert (np.asarray(mended)[:, 0, 0] == 255).all()
