@@ -21,11 +21,12 @@ help: ## Show this list
 
 setup: $(READY) ## Make .venv with everything in it (about a minute)
 
-$(READY): pyproject.toml requirements.lock
+$(READY): pyproject.toml requirements.lock $(wildcard baml_src/*.baml)
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet "uv>=$(UV_VERSION)"
 	$(PYTHON) -m uv pip sync --quiet --python $(PYTHON) --require-hashes requirements.lock
 	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --no-deps --editable .
+	$(VENV)/bin/baml-cli generate --from baml_src > /dev/null
 	@touch $@
 
 run: $(MODEL) ## Sprites, dataset, training, pictures: from nothing to PNGs
@@ -89,4 +90,4 @@ clean: ## Remove what training and drawing made
 	rm -rf runs outputs .pytest_cache .ruff_cache
 
 clean-all: clean ## Remove the dataset, the sprites and .venv, too
-	rm -rf $(DATASET) $(IMAGES) $(VENV) .venv-parity
+	rm -rf $(DATASET) $(IMAGES) $(VENV) .venv-parity baml_client

@@ -2,7 +2,9 @@
 
 Scores `read_prompt` on `tests/data/hand_prompts.json`, where each prompt
 is labelled with what a sensible reader would take from it. Prompts and labels were
-written without looking at the rules; keep it so, or the scores mean nothing:
+written without looking at the rules. The rules were later improved from a summary of
+what they got wrong, so the scores aren't fully blind; rules written to fit single
+prompts would make them meaningless. `docs/prompts.md` holds the table.
 
     python benchmarks/prompt_reader.py
     python benchmarks/prompt_reader.py --misreadings

@@ -1,150 +1,37 @@
 """The command that writes what is known of each picture beside it, as JSON.
 
-Owns the layout of that file (the original's, with `species`, `view`, `image` and
-`sources` added) and who is asked for what: colors are measured from the pixels, the
-rest comes from the Pokédex and `data_tools.heuristics`. A key that is left out is
-unknown; `null` says there is none.
+Owns the options, the report, and the way through all pictures of the offline provider:
+`data_tools.metadata` says what is written. The provider that asks a vision model is
+`data_tools.vision_labels`, loaded only when it's wanted.
 """
 
 import argparse
 import functools
-import json
+import math
 import multiprocessing
 import os
 import signal
 import sys
-import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
 from tqdm import tqdm
 
-from data_tools import heuristics
-from data_tools.pictures import base_view, find_pictures, metadata_path
-from data_tools.pokedex import Facts, load_facts, slug
-from data_tools.prompt_writer import write_prompts
-from pokejax.attributes import NONE, VOCABULARIES, attributes_from_metadata
-from pokejax.colors import SECONDARY_SHARE, name_colors, primary_and_secondary
+from data_tools.metadata import (
+    MetadataError,
+    Outcome,
+    describe,
+    read_outcome,
+    write_metadata,
+)
+from data_tools.pictures import find_pictures, metadata_path
+from data_tools.pokedex import load_facts
+from pokejax.attributes import VOCABULARIES
 
-_PROVIDERS = ("pokedex",)
-_LARGEST_PICTURE = 32 << 20  # pixels; a sprite has ten thousand
-
-
-class MetadataError(Exception):
-    """The command can't go on; the message is the one line for the user."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one picture.
-
-    Attributes:
-      known: its attributes by name; empty where there's a problem.
-      has_facts: whether its species is in the Pokédex.
-      problem: why nothing could be written, or empty.
-    """
-
-    known: dict[str, str]
-    has_facts: bool = False
-    is_new: bool = False
-    problem: str = ""
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """The metadata of the picture at `path`, as it is written to its JSON.
-
-    Args:
-      path: `<Species>/<species>_[<form>_]<view>[_frameN].png`.
-
-    Returns:
-      A mapping that `pokejax.attributes.attributes_from_metadata` reads.
-
-    Raises:
-      ValueError: unreadable, blank or too big.
-    """
-    species = path.parent.name
-    prefix = f"{slug(species)}_"
-    view = path.stem.removeprefix(prefix) if path.stem.startswith(prefix) else path.stem
-    form = view[: view.rindex(base_view(view))] if base_view(view) in view else ""
-    facts = _facts_of(species, form)
-    metadata: dict[str, Any] = {
-        "species": species,
-        "view": view,
-        "image": path.name,
-        "prompts": [],
-        "visual_attributes": {},
-        "categorical_attributes": {},
-        "semantic_attributes": {},
-        "sources": {},
-    }
-    _add_colors(metadata, path)
-    if facts:
-        _add_facts(metadata, facts)
-    # Frames and own pictures differ by their stem where they don't by their view.
-    metadata["prompts"] = write_prompts(
-        attributes_from_metadata(metadata), f"{slug(species)}/{path.stem}"
-    )
-    return metadata
-
-
-def _facts_of(species: str, form: str) -> Facts | None:
-    facts = load_facts()
-    return facts.get(slug(species + form)) or facts.get(slug(species))
-
-
-def _add_colors(metadata: dict[str, Any], path: Path) -> None:
-    with warnings.catch_warnings():
-        # Pillow warns of odd chunks, and of sizes that are checked here.
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(path) as image:
-                width, height = image.size
-                if width * height > _LARGEST_PICTURE:
-                    raise ValueError(f"{width}x{height} pixels is too big")
-                # Reads the first frame of an animation, and a broken file no further.
-                ranked = name_colors(image)
-                primary, secondary = primary_and_secondary(image)
-        except Image.DecompressionBombError as error:
-            raise ValueError("too many pixels") from error
-        except (OSError, SyntaxError) as error:
-            raise ValueError("not a readable picture") from error
-    others = [name for name, share in ranked if share >= SECONDARY_SHARE]
-    metadata["visual_attributes"] |= {
-        "primary_colors": list(dict.fromkeys([primary, *others])),
-        "color_distribution": {
-            "primary": primary,
-            "secondary": None if secondary == NONE else secondary,
-        },
-    }
-    metadata["sources"] |= {"primary_color": "pixels", "secondary_color": "pixels"}
-
-
-def _add_facts(metadata: dict[str, Any], facts: Facts) -> None:
-    shape, shape_source = heuristics.body_shape(facts)
-    metadata["visual_attributes"] |= {
-        "body_shape": shape,
-        "size": heuristics.size(facts.height_m),
-    }
-    metadata["categorical_attributes"] |= {
-        "type1": facts.types[0],
-        "type2": facts.types[1] if len(facts.types) > 1 else None,
-        "evolution_stage": facts.evolution_stage,
-        "generation": facts.generation,
-    }
-    metadata["semantic_attributes"] |= {
-        "habitat": heuristics.habitat(facts),
-        "legendary": facts.legendary,
-        "mythical": facts.mythical,
-    }
-    stated = ("type1", "type2", "size", "evolution_stage", "generation")
-    metadata["sources"] |= dict.fromkeys((*stated, "legendary", "mythical"), "pokedex")
-    metadata["sources"] |= {"shape": shape_source, "habitat": "heuristic"}
+_PROVIDERS = ("pokedex", "baml")
 
 
 def process(path: Path, skip_existing: bool = True) -> Outcome:
@@ -156,43 +43,38 @@ def process(path: Path, skip_existing: bool = True) -> Outcome:
     Raises:
       OSError: the file can't be written.
     """
-    target = metadata_path(path)
-    is_new = not (skip_existing and target.exists())
+    if skip_existing and metadata_path(path).exists():
+        return read_outcome(path)
     try:
-        if is_new:
-            metadata = describe(path)
-            _write_whole(target, json.dumps(metadata, indent=2) + "\n")
-        else:
-            metadata = json.loads(target.read_text("utf-8"))
-        known = attributes_from_metadata(metadata).known()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        culprit = path if is_new else target
-        hint = "" if is_new else "; --no-skip-existing writes it anew"
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        return Outcome({}, problem=f"{culprit}: {reason}{hint}")
-    return Outcome(known, "type1" in known, is_new)
-
-
-def _write_whole(target: Path, text: str) -> None:
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, "utf-8")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+        return write_metadata(path, describe(path))
+    except ValueError as error:
+        return Outcome({}, problem=f"{path}: {error}")
 
 
 def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
 
 
+def _bar(args: argparse.Namespace, count: int) -> tqdm:
+    return tqdm(desc="metadata", total=count, unit=" pictures", disable=args.quiet)
+
+
 def _process_all(args: argparse.Namespace, paths: list[Path]) -> list[Outcome]:
+    results = _process_each(args, paths)
+    with _bar(args, len(paths)) as bar:
+        outcomes = []
+        for path, outcome in zip(paths, results, strict=True):
+            outcomes.append(outcome)
+            _report(args, path, outcome)
+            bar.update()
+    return outcomes
+
+
+def _process_each(args: argparse.Namespace, paths: list[Path]) -> Iterator[Outcome]:
     work = functools.partial(process, skip_existing=args.skip_existing)
-    bar = functools.partial(
-        tqdm, desc="metadata", total=len(paths), unit=" pictures", disable=args.quiet
-    )
     if args.workers == 1 or len(paths) < 2 * args.workers:
-        return [_report(outcome) for outcome in bar(map(work, paths))]
+        yield from map(work, paths)
+        return
     pool = ProcessPoolExecutor(
         args.workers,
         # A fork beside the progress bar's thread may hang.
@@ -200,8 +82,7 @@ def _process_all(args: argparse.Namespace, paths: list[Path]) -> list[Outcome]:
         initializer=_ignore_interrupts,
     )
     try:
-        results = pool.map(work, paths, chunksize=8)
-        return [_report(outcome) for outcome in bar(results)]
+        yield from pool.map(work, paths, chunksize=8)
     except BrokenProcessPool as error:
         raise MetadataError(
             "a worker process died (out of memory?); what is written is kept: run "
@@ -211,10 +92,59 @@ def _process_all(args: argparse.Namespace, paths: list[Path]) -> list[Outcome]:
         pool.shutdown(cancel_futures=True)
 
 
-def _report(outcome: Outcome) -> Outcome:
+def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
     if outcome.problem:
         tqdm.write(f"skipped {outcome.problem}", file=sys.stderr)
-    return outcome
+    elif args.verbose:
+        state = "written" if outcome.is_new else "there"
+        known = ", ".join(v for v in outcome.known.values() if v != "No")
+        tqdm.write(f"{path}: {state}: {known}", file=sys.stderr)
+
+
+def _label(args: argparse.Namespace, paths: list[Path]) -> int:
+    """The provider `baml`: as `_run`, whose part this is."""
+    from data_tools import vision_labels
+
+    if args.dry_run:
+        print(vision_labels.estimate(args, paths))
+        return 0
+    with _bar(args, len(paths)) as bar:
+
+        def report(path: Path, outcome: Outcome) -> None:
+            _report(args, path, outcome)
+            bar.update()
+
+        done = vision_labels.label_pictures(args, paths, report)
+    if not args.quiet:
+        print(_summary(list(done.outcomes.values())))
+        print(done.summary())
+    if done.is_fatal:
+        raise MetadataError(f"{done.stop_reason}; {done.not_asked} pictures not asked")
+    if done.stop_reason:
+        print(
+            f"generate_metadata: stopped: {done.stop_reason}; {done.not_asked} "
+            "pictures not asked: run again to go on",
+            file=sys.stderr,
+        )
+    if done.is_interrupted:
+        return 130
+    return 0 if done.is_complete else 1
+
+
+def _audit(args: argparse.Namespace, paths: list[Path]) -> None:
+    from data_tools.audit import write_audit
+
+    with_bar = tqdm(paths, desc="audit", unit=" pictures", disable=args.quiet)
+    try:
+        counts = write_audit(args.audit, with_bar)
+    except OSError as error:
+        raise MetadataError(
+            f"cannot write --audit {str(args.audit)!r}: {error.strerror}"
+        ) from error
+    if args.quiet:
+        return
+    shares = ", ".join(f"{name} {s}/{n}" for name, (s, n) in counts.items() if n)
+    print(f"{args.audit}: agreement with pixels and Pokédex: {shares or 'none known'}")
 
 
 def _summary(outcomes: Sequence[Outcome]) -> str:
@@ -242,19 +172,33 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _above_zero(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_tools.generate_metadata",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
-            "Write <species>_<picture>.json beside each picture: 5 to 7 prompts,\n"
-            "colors measured from the pixels, and what the Pokédex knows of the\n"
-            "species. Run it again after an interruption: finished files are kept."
+            "Write <species>_<picture>.json beside each picture: 5 to 7 prompts and\n"
+            "the attributes. Run it again after an interruption: finished files are\n"
+            "kept, and no answer of a model is paid for twice."
         ),
         epilog=(
             "examples:\n"
             "  python -m data_tools.generate_metadata --images-dir images\n"
-            "  python -m data_tools.generate_metadata --no-skip-existing --quiet"
+            "  python -m data_tools.generate_metadata --no-skip-existing --quiet\n"
+            "  python -m data_tools.generate_metadata --provider baml --dry-run\n"
+            "  python -m data_tools.generate_metadata --provider baml \\\n"
+            "    --max-cost-usd 2 --audit audit.html\n\n"
+            "exit codes: 0 done, 1 pictures are left (baml), 2 can't be done as asked"
         ),
     )
     add = parser.add_argument
@@ -268,23 +212,74 @@ def _parser() -> argparse.ArgumentParser:
         "--provider",
         choices=_PROVIDERS,
         default=_PROVIDERS[0],
-        help="where facts come from; pokedex works offline (pokedex)",
+        help="pokedex measures colors and looks the rest up, offline; baml asks the "
+        "vision model of OPENAI_MODEL, OPENAI_API_KEY and OPENAI_BASE_URL (pokedex)",
     )
     add(
         "--skip-existing",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="keep metadata that is there (on)",
+        help="keep metadata that is there, of whichever provider (on)",
+    )
+    add("--audit", type=Path, metavar="FILE", help="write an HTML page to check labels")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument(
+        "--verbose", action="store_true", help="a line for each picture"
+    )
+    output.add_argument(
+        "--quiet", action="store_true", help="no progress bar and no summary"
     )
     add(
         "--workers",
         type=_positive,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="processes (one for each CPU)",
+        help="pokedex: processes (one for each CPU)",
     )
-    add("--quiet", action="store_true", help="no progress bar and no summary")
+    _add_model_options(parser.add_argument_group("with --provider baml"))
     return parser
+
+
+def _add_model_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add(
+        "--dry-run",
+        action="store_true",
+        help="say what would be asked and what it would cost; needs no key",
+    )
+    add(
+        "--max-cost-usd",
+        type=_above_zero,
+        metavar="X",
+        help="never spend more, all runs on this folder together",
+    )
+    add(
+        "--price",
+        type=_above_zero,
+        nargs=2,
+        metavar=("IN", "OUT"),
+        help="US dollars per million tokens (those in data_tools/llm_prices.json)",
+    )
+    add(
+        "--concurrency",
+        type=_positive,
+        default=8,
+        metavar="N",
+        help="questions under way at a time (8)",
+    )
+    add(
+        "--requests-per-minute",
+        type=_above_zero,
+        metavar="N",
+        help="the most to send; Retry-After is heeded anyway (no limit)",
+    )
+    add(
+        "--timeout-s",
+        type=_above_zero,
+        default=60.0,
+        metavar="S",
+        help="for one answer, seconds (60)",
+    )
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -292,7 +287,17 @@ def _run(args: argparse.Namespace) -> int:
         paths = find_pictures(args.images_dir)
     except ValueError as error:
         raise MetadataError(str(error)) from error
+    if args.dry_run and args.provider != "baml":
+        raise MetadataError("--dry-run needs --provider baml; pokedex costs nothing")
     load_facts()  # a missing package is better said before the work starts
+    code = _label(args, paths) if args.provider == "baml" else _look_up(args, paths)
+    if args.audit and not args.dry_run:
+        _audit(args, paths)
+    return code
+
+
+def _look_up(args: argparse.Namespace, paths: list[Path]) -> int:
+    """The provider `pokedex`: as `_run`, whose part this is."""
     try:
         outcomes = _process_all(args, paths)
     except OSError as error:

@@ -74,7 +74,11 @@ class Checkpoints:
             step,
             state,
             metrics=None if val_loss is None else {"val_loss": val_loss},
-            custom_metadata=cast(Any, {"header": header.to_dict(), "history": history}),
+            custom_metadata=cast(
+                Any,
+                # A copy: the log grows on while this is written.
+                {"header": header.to_dict(), "history": list(history)},
+            ),
         )
 
     def wait(self) -> None:

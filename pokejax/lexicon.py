@@ -111,6 +111,25 @@ COLOR_PHRASES = {
         "the color of wet stone", "the color of smoke"),
 }
 
+# Rarer or homelier words: read, but never written.
+COLOR_TERMS = {
+    "Red": ("ruby-red", "reddened", "cherry-colored", "rust-red", "blood red"),
+    "Orange": ("orangey", "peachy", "rust", "carroty", "pumpkin-orange"),
+    "Yellow": ("yellowy", "goldish", "lemon-yellow", "corn-colored", "banana-colored"),
+    "Green": ("greeny", "seafoam", "pistachio", "emerald-green", "mossy-green",
+        "olive-green"),
+    "Blue": ("bluey", "turquoise-blue", "cobalt-blue", "prussian blue", "seafoam blue"),
+    "Purple": ("purply", "purpley", "grape-purple", "magenta-purple", "lilac-colored"),
+    "Pink": ("coral pink", "magenta-pink", "fuchsia-pink", "rose-gold"),
+    "Brown": ("browny", "taupe", "sienna", "chestnut-brown", "wood-colored",
+        "mud-colored", "sand-colored", "bronze-colored"),
+    "Black": ( "black-colored", "void-black"),
+    "White": ("ghostly white", "snowy-white", "ivory-white", "marble-white",
+        "milky-white", "icy white"),
+    "Gray": ("platinum", "lead-colored", "silver-colored", "stormy gray",
+        "granite-gray", "steely gray"),
+}
+
 # Before a noun.
 TYPE_ADJECTIVES = {
     "Normal": ("normal", "ordinary", "everyday", "unremarkable", "mundane", "regular",
@@ -175,22 +194,27 @@ TYPE_NOUNS = {
     "Normal": ("pet", "household pet", "companion"),
     "Fire": ("flame", "ember", "lava", "magma", "inferno", "wildfire", "fireball",
         "blaze", "heat", "furnace", "bonfire", "cinder", "torch", "volcano", "candle",
-        "phoenix", "hellhound", "firestorm", "hot coals", "combustion"),
+        "phoenix", "hellhound", "firestorm", "hot coals", "combustion", "campfire",
+        "firebird"),
     "Water": ("bubble", "tide", "wave", "whirlpool", "surf", "rain", "seawater", "sea",
         "ocean", "river", "lake", "pond", "fish", "shark", "whale", "dolphin",
         "octopus", "squid", "jellyfish", "seahorse", "mermaid", "seal", "crab", "koi",
         "goldfish", "tadpole", "otter", "lobster", "tsunami", "waterfall", "underwater",
         "raindrop", "aquatic", "swim", "stream", "reef", "catfish", "trout", "orca",
         "carp", "stingray", "narwhal", "pufferfish", "starfish", "walrus", "clam",
-        "piranha"),
+        "piranha", "tuna", "shrimp", "prawn", "cuttlefish", "manatee", "porpoise",
+        "clownfish", "guppy", "barracuda", "anglerfish", "manta ray", "swordfish",
+        "minnow", "sea lion", "nautilus", "shellfish", "angelfish", "oyster", "beluga",
+        "humpback", "hammerhead", "merman", "sardine", "mackerel"),
     "Electric": ("lightning", "thunder", "electricity", "thunderbolt", "voltage",
         "spark", "static", "lightning bolt", "thunderstorm", "battery", "high voltage",
         "electric shock", "bolt", "volt", "plasma", "dynamo", "storm",
-        "lightning storm"),
+        "lightning storm", "thunderbird", "electric current"),
     "Grass": ("leaf", "flower", "vine", "petal", "seed", "sprout", "moss", "mushroom",
         "cactus", "thorn", "root", "blossom", "tree", "bulb", "fern", "clover", "ivy",
         "pollen", "sapling", "shrub", "bush", "bamboo", "foliage", "twig", "rose petal",
-        "sunflower petal", "weed", "branch", "acorn", "lotus"),
+        "sunflower petal", "weed", "branch", "acorn", "lotus", "vegetable", "pinecone",
+        "daisy", "tulip", "seedling", "succulent", "treant"),
     "Ice": ("frost", "snow", "icicle", "blizzard", "glacier", "snowflake", "hail",
         "winter", "cold", "ice cream", "permafrost", "ice crystal", "snowstorm",
         "snowman", "yeti", "iceberg", "frostbite"),
@@ -205,23 +229,27 @@ TYPE_NOUNS = {
     "Flying": ("wind", "sky", "cloud", "gust", "breeze", "gale", "updraft", "air"),
     "Psychic": ("telepathy", "mind", "psychic energy", "telekinesis", "dream",
         "hypnosis", "mind control", "crystal ball", "sorcerer", "wizard",
-        "fortune teller", "meditation", "third eye", "brain"),
+        "fortune teller", "meditation", "third eye", "brain", "mage", "sorceress",
+        "warlock"),
     "Bug": ("insect", "chitin", "web", "larva", "cocoon", "silk", "hive", "beetle",
         "caterpillar", "moth", "butterfly", "ant", "bee", "wasp", "mantis", "spider",
         "ladybug", "dragonfly", "cricket", "grasshopper", "mosquito", "firefly", "grub",
-        "centipede", "hornet", "cicada", "mandible", "swarm"),
+        "centipede", "hornet", "cicada", "mandible", "swarm", "bumblebee", "honeybee",
+        "bumble bee", "honey bee", "scarab", "cockroach", "termite", "aphid", "katydid",
+        "mayfly", "flea", "silkworm", "inchworm", "stick insect", "lightning bug",
+        "pill bug", "weevil", "locust", "millipede", "arachnid", "tarantula"),
     "Rock": ("stone", "boulder", "pebble", "granite", "crystal", "fossil", "gravel",
         "mineral", "rubble", "gemstone", "golem", "gargoyle", "meteorite"),
     "Ghost": ("spirit", "specter", "phantom", "soul", "curse", "haunting", "graveyard",
         "afterlife", "wraith", "poltergeist", "will-o-the-wisp", "tomb", "mummy",
-        "haunted house", "seance", "spectre"),
+        "haunted house", "seance", "spectre", "ghoul", "banshee", "apparition"),
     "Dragon": ("dragon", "drake", "wyvern", "wyrm", "dragon scale", "hydra",
         "dragonling", "dragonfire", "dragon's breath"),
     "Dark": ("shadow", "night", "darkness", "mischief", "trickery", "gloom", "thief",
         "demon", "devil", "villain", "malice", "moonless night", "bandit"),
     "Steel": ("iron", "metal", "gear", "machine", "armor plating", "alloy", "rivet",
         "blade", "robot", "machinery", "android", "chainmail", "cog", "magnet", "sword",
-        "anvil", "cyborg", "titanium"),
+        "anvil", "cyborg", "titanium", "mech", "automaton", "cogwheel", "steam engine"),
     "Fairy": ("pixie dust", "magic", "stardust", "glitter", "sparkle", "enchantment",
         "pixie", "moonlight", "fairy dust", "fairy tale", "fairy magic", "ribbon"),
 }
@@ -286,12 +314,14 @@ TYPE_PHRASES = {
 
 # Before a noun; true of anything so shaped.
 SHAPE_ADJECTIVES = {
-    "Bipedal": ("bipedal", "two-legged", "upright", "two-footed", "upright-walking"),
+    "Bipedal": ("bipedal", "two-legged", "upright", "two-footed", "upright-walking",
+        "dinosaur-like", "bear-like", "ape-like", "two-pawed"),
     "Quadruped": ("four-legged", "quadrupedal", "quadruped", "four-footed",
-        "four-pawed"),
+        "four-pawed", "catlike", "doglike", "wolflike", "foxlike", "horselike"),
     "Humanoid": ("humanoid", "human-like", "human-shaped", "person-like", "manlike",
         "humanlike", "person-shaped"),
-    "Avian": ("avian", "birdlike", "bird-like", "feathered", "beaked", "bird-shaped"),
+    "Avian": ("avian", "birdlike", "bird-like", "feathered", "beaked", "bird-shaped",
+        "owlish", "bird-bodied"),
     "Serpentine": ("serpentine", "snakelike", "snake-like", "legless", "slithering",
         "long-bodied", "eel-like", "worm-like", "coiling"),
     "Aquatic": ("aquatic", "fishlike", "fish-like", "finned", "fish-shaped", "fishy"),
@@ -330,7 +360,9 @@ SHAPE_NOUNS = {
     "Bipedal": ("biped", "dragon", "dinosaur", "bear", "kangaroo", "ape", "monkey",
         "gorilla", "raptor", "ogre", "troll", "kaiju", "drake", "wyvern", "yeti",
         "dino", "t-rex", "panda", "koala", "sloth", "wallaby", "dragonling", "chimp",
-        "gargoyle", "bigfoot", "tyrannosaurus"),
+        "gargoyle", "bigfoot", "tyrannosaurus", "velociraptor", "theropod", "sasquatch",
+        "baboon", "orangutan", "chimpanzee", "macaque", "werewolf", "allosaurus",
+        "teddy bear"),
     "Quadruped": ("quadruped", "turtle", "fox", "mouse", "wolf", "cat", "dog", "hound",
         "lizard", "horse", "deer", "lion", "tiger", "rodent", "squirrel", "hamster",
         "hedgehog", "pig", "boar", "bull", "sheep", "ram", "goat", "elephant", "rhino",
@@ -344,67 +376,139 @@ SHAPE_NOUNS = {
         "donkey", "shrew", "possum", "tapir", "reptile", "hellhound", "meerkat",
         "mongoose", "wolverine", "feline", "canine", "triceratops", "rhinoceros",
         "hippopotamus", "coyote", "cougar", "puma", "piglet", "woolly mammoth",
-        "centaur", "pangolin", "platypus", "warthog"),
+        "centaur", "pangolin", "platypus", "warthog", "kitty", "kitty cat", "pup",
+        "doggo", "stallion", "mare", "foal", "colt", "mustang", "doe", "elk", "caribou",
+        "ibex", "yak", "wildcat", "bobcat", "ocelot", "tomcat", "corgi", "husky",
+        "poodle", "terrier", "dachshund", "vole", "gerbil", "guinea pig", "marmot",
+        "chipmunk", "groundhog", "prairie dog", "lemur", "opossum", "aardvark", "okapi",
+        "giraffe", "mastodon", "stegosaurus", "brontosaurus", "ankylosaurus",
+        "sauropod", "komodo dragon", "bullfrog", "terrapin", "gator", "croc", "caiman",
+        "skink", "wombat", "capybara", "mink", "stoat", "piggy", "bear cub", "lioness",
+        "tigress", "vixen", "hog", "steed", "warhorse", "housecat", "doggy", "sheepdog",
+        "bloodhound", "wolfhound", "ewe", "heifer", "peccary", "froglet", "tree frog",
+        "ground squirrel"),
     "Humanoid": ("knight", "warrior", "golem", "robot", "wizard", "witch", "ninja",
         "samurai", "dancer", "princess", "queen", "king", "boxer", "wrestler", "goblin",
         "puppet", "doll", "angel", "elf", "gnome", "genie", "ballerina", "clown",
         "mime", "fighter", "scarecrow", "snowman", "mummy", "vampire", "android",
         "sorcerer", "monk", "maiden", "girl", "boy", "man", "woman", "martial artist",
         "gladiator", "humanoid", "pixie", "imp", "demon", "person", "cyborg", "devil",
-        "nurse", "soldier", "brawler", "zombie"),
+        "nurse", "soldier", "brawler", "zombie", "pirate", "viking", "chef", "pharaoh",
+        "priest", "priestess", "shaman", "druid", "cowboy", "jester", "child", "kid",
+        "lady", "mage", "warlock", "enchantress", "sorceress", "archer", "paladin",
+        "assassin", "mannequin", "marionette", "orc", "dwarf", "gremlin", "nymph",
+        "dryad", "siren", "valkyrie", "gentleman", "skeleton", "minotaur", "automaton",
+        "ghoul", "geisha", "mech"),
     "Avian": ("bird", "owl", "eagle", "hawk", "falcon", "crow", "raven", "sparrow",
         "pigeon", "dove", "duck", "goose", "swan", "penguin", "chick", "chicken",
         "rooster", "parrot", "toucan", "phoenix", "flamingo", "peacock", "heron",
         "crane", "stork", "vulture", "robin", "hummingbird", "ostrich", "turkey",
         "pelican", "seagull", "woodpecker", "finch", "canary", "bat", "songbird",
-        "pterodactyl", "griffin", "gryphon", "duckling", "hen", "macaw", "kestrel"),
+        "pterodactyl", "griffin", "gryphon", "duckling", "hen", "macaw", "kestrel",
+        "puffin", "kiwi", "cockatoo", "cockatiel", "parakeet", "magpie", "jay", "quail",
+        "pheasant", "emu", "cassowary", "albatross", "gull", "buzzard", "condor",
+        "osprey", "roadrunner", "thunderbird", "chickadee", "cardinal", "nightingale",
+        "owlet", "birdie", "fledgling", "wren", "starling", "ibis", "egret", "firebird",
+        "partridge", "budgie", "budgerigar", "cuckoo", "kingfisher", "hippogriff",
+        "cockatrice"),
     "Serpentine": ("snake", "serpent", "eel", "worm", "viper", "cobra", "python",
         "leviathan", "sea serpent", "wyrm", "naga", "rattlesnake", "lamprey",
-        "earthworm", "boa", "anaconda", "adder", "basilisk", "slug"),
+        "earthworm", "boa", "anaconda", "adder", "basilisk", "slug", "asp", "mamba",
+        "constrictor", "moray", "snek", "leech", "snail", "sea snake", "hydra",
+        "boa constrictor"),
     "Aquatic": ("fish", "shark", "whale", "dolphin", "seahorse", "jellyfish", "squid",
         "octopus", "manta ray", "koi", "carp", "goldfish", "piranha", "seal", "clam",
         "oyster", "starfish", "walrus", "tadpole", "swordfish", "orca", "narwhal",
         "anglerfish", "pufferfish", "trout", "catfish", "minnow", "stingray",
-        "sea lion", "mermaid", "nautilus", "shellfish", "angelfish"),
+        "sea lion", "mermaid", "nautilus", "shellfish", "angelfish", "tuna",
+        "barracuda", "guppy", "betta", "clownfish", "sunfish", "lionfish", "manatee",
+        "dugong", "porpoise", "beluga", "humpback", "cuttlefish", "urchin",
+        "sea urchin", "anemone", "sea anemone", "mussel", "scallop", "flounder",
+        "herring", "cod", "sardine", "mackerel", "sturgeon", "eagle ray", "hammerhead",
+        "merman"),
     "Insectoid": ("insect", "bug", "beetle", "ant", "bee", "wasp", "mantis", "spider",
         "ladybug", "dragonfly", "cricket", "grasshopper", "mosquito", "crab",
         "scorpion", "moth", "butterfly", "caterpillar", "centipede", "hornet", "cicada",
         "firefly", "lobster", "larva", "grub", "crustacean", "tick", "tarantula",
-        "millipede", "locust", "crayfish", "arachnid", "weevil"),
+        "millipede", "locust", "crayfish", "arachnid", "weevil", "bumblebee",
+        "honeybee", "bumble bee", "honey bee", "scarab", "roach", "cockroach",
+        "termite", "gnat", "aphid", "earwig", "katydid", "mayfly", "shrimp", "prawn",
+        "isopod", "pill bug", "trilobite", "flea", "silkworm", "inchworm",
+        "lightning bug", "stick insect", "bedbug", "horsefly", "damselfly", "krill",
+        "woodlouse"),
     "Amorphous": ("blob", "slime", "ghost", "goo", "ooze", "jelly", "orb", "ball",
         "sphere", "puddle", "spirit", "wisp", "balloon", "phantom", "specter",
-        "poltergeist", "sludge", "lump", "wraith", "will-o-the-wisp"),
+        "poltergeist", "sludge", "lump", "wraith", "will-o-the-wisp", "amoeba", "glob",
+        "goop", "puffball", "jello", "apparition", "gas cloud", "dust bunny",
+        "blobfish", "slimeball"),
 }
+
+# Read, but never written, since they need other words around them.
+SHAPE_TERMS = {
+    "Bipedal": ("walks upright", "stands upright", "walking upright", "on hind legs",
+        "on its back legs", "stands on its hind legs"),
+    "Quadruped": ("walks on four legs", "on four paws", "stands on all fours"),
+    "Insectoid": ("with many legs", "many legs", "lots of legs"),
+    "Amorphous": ("made of goo", "made of jelly", "made of slime"),
+}
+# These tell what a creature has rather than what it is: any noun outranks them.
+SHAPE_HINTS = ("feathered", "beaked", "finned", "fishy", "segmented", "coiling")
+# How many legs go with which shape, in "four stubby legs".
+LEG_COUNTS = {
+    "two": "Bipedal", "2": "Bipedal", "four": "Quadruped", "4": "Quadruped",
+    "six": "Insectoid", "6": "Insectoid", "eight": "Insectoid", "8": "Insectoid",
+}
+LEGS = ("leg", "paw", "hoof")
 
 SIZE_ADJECTIVES = {
     "Tiny": ("tiny", "teeny", "minuscule", "miniature", "itty-bitty", "pint-sized",
         "pocket-sized", "wee", "palm-sized", "mini", "teensy", "bite-sized",
         "diminutive", "thumb-sized", "microscopic", "mouse-sized", "fist-sized",
-        "very small", "really small", "hand-sized"),
+        "very small", "really small", "hand-sized", "teeny-tiny", "eensy",
+        "thimble-sized", "coin-sized", "finger-sized", "toy-sized", "bug-sized",
+        "smol"),
     "Small": ("small", "little", "petite", "smallish", "compact", "knee-high",
         "cat-sized", "undersized", "small-bodied", "short", "small-sized", "ankle-high",
-        "rabbit-sized"),
+        "rabbit-sized", "lil", "li'l", "fun-sized"),
     "Medium": ("medium-sized", "mid-sized", "average-sized", "middling", "midsize",
         "normal-sized", "dog-sized", "waist-high", "medium", "moderately sized",
-        "child-sized", "regular-sized"),
+        "child-sized", "regular-sized", "middle-sized", "mid-size", "medium-size"),
     "Large": ("large", "big", "sizable", "tall", "hefty", "bulky", "human-sized",
         "burly", "person-sized", "man-sized", "sizeable", "strapping", "lofty",
-        "oversized", "bear-sized", "hulking"),
+        "oversized", "bear-sized", "hulking", "horse-sized", "large-sized"),
     "Huge": ("huge", "giant", "gigantic", "enormous", "colossal", "massive", "towering",
         "immense", "humongous", "house-sized", "gargantuan", "titanic", "mammoth",
-        "monumental", "very large", "very big", "vast"),
+        "monumental", "very large", "very big", "vast", "ginormous", "humungous",
+        "mountain-sized", "whale-sized", "elephant-sized", "building-sized",
+        "skyscraper-sized"),
 }
 SIZE_PHRASES = {
     "Tiny": ("no bigger than a mouse", "that fits in a pocket",
-        "small enough to hold in one hand", "no bigger than an acorn"),
+        "small enough to hold in one hand", "no bigger than an acorn",
+        "the size of a thumb", "the size of a mouse", "the size of a coin",
+        "the size of an acorn"),
     "Small": ("no bigger than a cat", "that fits in a backpack",
-        "small enough to carry", "about knee high"),
+        "small enough to carry", "about knee high", "the size of a cat",
+        "as small as a cat"),
     "Medium": ("of average height", "about as big as a dog", "neither big nor small",
-        "of medium build", "of medium size"),
+        "of medium build", "of medium size", "the size of a dog",
+        "neither small nor big"),
     "Large": ("as tall as a person", "as big as a bear",
-        "that stands taller than a child", "bigger than most"),
+        "that stands taller than a child", "bigger than most", "the size of a bear",
+        "the size of a person", "as big as a person"),
     "Huge": ("bigger than a house", "that towers over buildings", "as big as a bus",
-        "of enormous size", "larger than a truck"),
+        "of enormous size", "larger than a truck", "the size of a house",
+        "the size of a building", "the size of a bus", "the size of a mountain",
+        "as big as a house", "as big as a mountain"),
+}
+
+# Read, but never written.
+SIZE_TERMS = {
+    "Tiny": ("super tiny", "super small", "extremely small"),
+    "Small": ("pretty small", "fairly small", "smaller"),
+    "Medium": ("average size", "average height"),
+    "Large": ("pretty big", "fairly big", "fairly large", "pretty large"),
+    "Huge": ("super big", "extremely large", "extremely big", "extra large"),
 }
 
 STAGE_ADJECTIVES = {
@@ -438,54 +542,108 @@ STAGE_PHRASES = {
 }
 # Said on their own; in a sentence they need words around them.
 STAGE_TERMS = {
-    "Baby": ("hatchling", "baby form", "baby stage"),
-    "Basic": ("first form", "starter", "basic form", "first stage", "basic stage"),
+    "Baby": ("hatchling", "baby form", "baby stage", "just out of its egg",
+        "straight out of its egg", "fresh out of the egg"),
+    "Basic": ("first form", "starter", "basic form", "first stage", "basic stage",
+        "hasn't evolved", "has not evolved", "not evolved", "before it evolves",
+        "pre-evolution", "start of its line", "beginning of its line",
+        "start of the line", "first in its line", "has yet to evolve"),
     "Stage 1": ("middle form", "first evolution", "middle evolution", "second form",
-        "mid stage", "middle stage"),
+        "mid stage", "middle stage", "halfway evolved", "half evolved", "half-evolved",
+        "halfway through its evolution", "middle of its line", "middle of the line",
+        "middle of its evolution line", "middle of an evolution line", "second stage",
+        "partially evolved", "evolves once more", "mid-evolved",
+        "middle evolution stage"),
     "Stage 2": ("final form", "final evolution", "third form", "last evolution",
-        "final stage", "last stage"),
-    "Single": ("never evolves", "no evolutions", "no evolution"),
+        "final stage", "last stage", "end of its line", "end of the line",
+        "end of its evolution line", "end of an evolution line", "third stage",
+        "last form", "final evolved form", "last in its line", "fully-evolved form"),
+    "Single": ("never evolves", "no evolutions", "no evolution", "doesn't evolve",
+        "does not evolve", "can't evolve", "cannot evolve", "no evolution line",
+        "won't evolve"),
     "Alternate": ("alternate form", "alternative form", "regional form",
-        "regional variant", "special form", "different form", "mega form"),
+        "regional variant", "special form", "different form", "mega form",
+        "mega evolution", "mega evolved", "mega evolve", "mega-evolving", "gigantamax",
+        "gigantamax form", "primal form", "other form", "regional version",
+        "alternate version"),
 }
 
 # Each is a place that one can be "from" or "living in".
 HABITAT_PLACES = {
     "Forest": ("the forest", "the woods", "a deep forest", "the jungle", "the woodland",
-        "a shady grove", "the rainforest", "an old forest", "the treetops"),
+        "a shady grove", "the rainforest", "an old forest", "the treetops", "a thicket",
+        "the canopy", "the undergrowth", "a pine forest", "a bamboo forest",
+        "the backwoods", "a woodland clearing", "a redwood forest"),
     "Grassland": ("the grassland", "the meadow", "the savanna", "the prairie",
-        "the open plains", "tall grass", "the fields", "green pastures"),
+        "the open plains", "tall grass", "the fields", "green pastures", "the steppe",
+        "a pasture", "farmland", "the countryside", "a grassy field", "a wheat field",
+        "grassy plains", "the pampas", "a flower field"),
     "Mountain": ("the mountains", "the highlands", "a mountain peak",
         "the rocky cliffs", "the alpine slopes", "a mountainside", "the rocky hills",
-        "the crags"),
+        "the crags", "the summit", "a peak", "a mountaintop", "the foothills",
+        "a cliff", "a cliffside", "a ravine", "a gorge", "the alps", "the hills",
+        "a hillside", "a hilltop", "the slopes", "high peaks", "a rocky mountain",
+        "snowy mountains", "a mountain pass"),
     "Cave": ("a cave", "a dark cave", "an underground cavern", "deep caverns",
-        "a grotto", "dark tunnels", "an abandoned mine", "the underground"),
+        "a grotto", "dark tunnels", "an abandoned mine", "the underground", "a tunnel",
+        "a mineshaft", "the catacombs", "a crystal cave", "an ice cave", "a sea cave"),
     "Sea": ("the sea", "the ocean", "the deep sea", "a coral reef", "the seaside",
-        "the ocean depths", "the coast", "the beach", "the seashore", "salt water"),
+        "the ocean depths", "the coast", "the beach", "the seashore", "salt water",
+        "the reef", "the seafloor", "the sea floor", "the seabed", "the ocean floor",
+        "the shore", "the shoreline", "a lagoon", "a tide pool", "the high seas",
+        "the open ocean", "the open sea", "the deep ocean", "an ocean trench",
+        "an atoll", "a bay", "a kelp forest", "the sea bottom"),
     "Freshwater": ("a lake", "a river", "a pond", "a quiet stream", "the wetlands",
-        "a swamp", "the riverbank", "a marsh", "fresh water", "a creek"),
+        "a swamp", "the riverbank", "a marsh", "fresh water", "a creek", "a waterfall",
+        "a bog", "a bayou", "a brook", "the marshland", "the riverside", "the lakeside",
+        "a mangrove swamp", "the mangroves", "a lakeshore", "the swampland",
+        "a riverbed", "an estuary"),
     "Urban": ("the city", "town", "an urban alley", "the streets", "a power plant",
-        "the suburbs", "human homes", "city rooftops", "a factory", "a village"),
+        "the suburbs", "human homes", "city rooftops", "a factory", "a village",
+        "downtown", "a skyscraper", "the rooftops", "an alley", "an alleyway",
+        "the sidewalk", "the subway", "the sewers", "a junkyard", "a scrapyard",
+        "a landfill", "a parking lot", "an office building", "a shopping mall",
+        "a laboratory", "a warehouse", "the metropolis", "the neighborhood",
+        "a city park", "a train station", "a construction site"),
     "Desert": ("the desert", "the dunes", "the badlands", "a dry wasteland",
-        "the hot desert", "a desert canyon", "the arid wastes", "a sandy desert"),
+        "the hot desert", "a desert canyon", "the arid wastes", "a sandy desert",
+        "sand dunes", "the sahara", "the outback", "a mesa", "the salt flats",
+        "a sandy wasteland", "the wasteland", "the scorching desert",
+        "the desert sands"),
     "Tundra": ("the tundra", "the frozen north", "the snowfields", "an icy wasteland",
-        "the arctic", "the polar ice", "the snowy wastes", "a glacier"),
+        "the arctic", "the polar ice", "the snowy wastes", "a glacier", "an ice shelf",
+        "an ice sheet", "an ice floe", "an ice field", "an iceberg", "the antarctic",
+        "antarctica", "the north pole", "the south pole", "the far north",
+        "the frozen wastes", "a frozen wasteland", "a snowy wasteland", "the icy north",
+        "a snowfield", "the frozen tundra"),
     "Sky": ("the sky", "the clouds", "high in the sky", "the open sky", "the heavens",
-        "above the clouds", "the stratosphere", "the upper air"),
+        "above the clouds", "the stratosphere", "the upper air", "the atmosphere",
+        "outer space", "a floating island", "cloud tops", "high altitudes"),
 }
 HABITAT_ADJECTIVES = {
     "Forest": ("forest-dwelling", "woodland", "forest", "jungle", "tree-dwelling"),
     "Grassland": ("grassland", "meadow-dwelling", "prairie", "savanna",
         "plains-dwelling"),
     "Mountain": ("mountain", "mountain-dwelling", "alpine", "highland",
-        "cliff-dwelling"),
+        "cliff-dwelling", "mountaintop"),
     "Cave": ("cave-dwelling", "cavern", "cave", "subterranean", "underground"),
-    "Sea": ("sea-dwelling", "ocean-dwelling", "coastal", "deep-sea", "reef-dwelling"),
+    "Sea": ("sea-dwelling", "ocean-dwelling", "coastal", "deep-sea", "reef-dwelling",
+        "seafloor", "seaside"),
     "Freshwater": ("freshwater", "river-dwelling", "lake-dwelling", "swamp", "pond"),
-    "Urban": ("urban", "city-dwelling", "city", "street", "town-dwelling"),
+    "Urban": ("urban", "city-dwelling", "city", "street", "town-dwelling", "downtown"),
     "Desert": ("desert", "desert-dwelling", "dune-dwelling", "arid", "badlands"),
     "Tundra": ("tundra", "tundra-dwelling", "arctic-dwelling", "far-northern"),
     "Sky": ("sky-dwelling", "cloud-dwelling", "celestial", "cloud-borne"),
+}
+
+# Read, but never written: these bring their own preposition.
+HABITAT_TERMS = {
+    "Forest": ("among the trees", "in the trees"),
+    "Grassland": ("on the plains", "from the plains", "across the plains"),
+    "Cave": ("deep underground", "beneath the earth", "under the ground"),
+    "Sea": ("undersea", "under the sea", "under the waves"),
+    "Freshwater": ("in a stream", "from a stream", "in the stream", "near a stream"),
+    "Sky": ("up in the clouds", "high above the ground"),
 }
 
 LEGENDARY_ADJECTIVES = {
@@ -496,7 +654,7 @@ LEGENDARY_PHRASES = {
         "from an ancient legend"),
 }
 LEGENDARY_TERMS = {
-    "Yes": ("legend", "deity", "legendary"),
+    "Yes": ("legend", "deity", "legendary", "legendaries"),
 }
 MYTHICAL_ADJECTIVES = {
     "Yes": ("mythical", "mythic", "mythological", "myth-born"),
@@ -512,11 +670,11 @@ MYTHICAL_TERMS = {
 # Everything above, by attribute; `type` and `color` serve both slots of each.
 WORDS = {
     "type": (TYPE_ADJECTIVES, TYPE_NOUNS, TYPE_PHRASES),
-    "color": (COLOR_WORDS, COLOR_PHRASES),
-    "shape": (SHAPE_ADJECTIVES, SHAPE_PHRASES, SHAPE_NOUNS),
-    "size": (SIZE_ADJECTIVES, SIZE_PHRASES),
+    "color": (COLOR_WORDS, COLOR_PHRASES, COLOR_TERMS),
+    "shape": (SHAPE_ADJECTIVES, SHAPE_PHRASES, SHAPE_NOUNS, SHAPE_TERMS),
+    "size": (SIZE_ADJECTIVES, SIZE_PHRASES, SIZE_TERMS),
     "evolution_stage": (STAGE_ADJECTIVES, STAGE_PHRASES, STAGE_TERMS),
-    "habitat": (HABITAT_ADJECTIVES, HABITAT_PLACES),
+    "habitat": (HABITAT_ADJECTIVES, HABITAT_PLACES, HABITAT_TERMS),
     "legendary": (LEGENDARY_ADJECTIVES, LEGENDARY_PHRASES, LEGENDARY_TERMS),
     "mythical": (MYTHICAL_ADJECTIVES, MYTHICAL_PHRASES, MYTHICAL_TERMS),
 }
@@ -541,16 +699,50 @@ PARTS = ("shell", "wing", "winged", "eye", "eyed", "tail", "tailed", "belly", "b
     "hump", "sail", "bolt", "symbol", "star", "tuft", "wool", "mohawk", "plume", "tear",
     "nail", "knuckle", "fist", "freckle", "touch", "area", "spotting", "flourish",
     "side")
+# Parts that cover most of the creature: their color is its own if none other is said.
+WRAPS = ("shell", "armor", "armored", "plate", "plated", "plating", "wool")
+# "Black and white striped" speaks of the creature, "black-striped" of the stripes.
+PATTERNED = ("striped", "spotted", "dotted", "speckled", "banded", "ringed")
 # A color before one of these speaks of the creature itself.
 COVERINGS = ("body", "bodied", "fur", "furred", "skin", "skinned", "coat", "scale",
     "scaled", "hide", "feather", "feathered", "plumage", "fleece", "carapace",
     "exoskeleton", "color", "colored", "colour", "coloured", "colouring", "coloring",
-    "hue", "tone")
+    "hue", "tone", "texture", "coloration", "palette", "pelt", "membrane")
+BODY = ("body", "bodied", "torso")
 CREATURES = ("pokemon", "creature", "monster", "beast", "critter", "animal", "being",
     "thing", "guy", "friend", "buddy", "fellow", "character", "sprite", "specimen")
 NEGATORS = ("no", "not", "without", "never", "non", "lacking", "lacks", "avoid",
     "minus", "nor", "neither", "cannot", "except", "excluding", "nothing", "isnt",
-    "dont", "doesnt", "wont", "arent", "hasnt")
+    "dont", "doesnt", "wont", "arent", "hasnt", "cant", "shouldnt", "wasnt", "aint",
+    "havent", "didnt", "wouldnt", "sans", "zero")
+# ... and in two words.
+NEGATING_PAIRS = ("anything but", "instead of", "rather than", "other than",
+    "apart from", "aside from", "no longer", "far from", "devoid of", "free of")
+# "Black except for its red eyes" says that the eyes are red.
+EXCEPTIVES = ("except", "excluding", "minus", "apart from", "aside from", "other than")
+# A noun after one of these is something that the creature has ...
+HAVING = ("with", "has", "have", "having", "wearing", "wears", "holding", "holds",
+    "carrying", "carries", "wielding", "wields", "sporting", "eating", "eats", "riding",
+    "using", "uses", "hugging", "swinging", "throwing", "playing", "guarding",
+    "shooting", "shoots", "clutching", "hiding", "gripping", "plus")
+# ... and after one of these, where it is.
+WHERE = ("in", "from", "at", "near", "by", "on", "under", "beneath", "beside", "behind",
+    "among", "inside", "through", "across", "around", "along", "over", "beyond",
+    "above", "below", "into", "within", "between", "of", "to", "underneath", "atop",
+    "onto", "off", "against", "outside")
+# "A little grumpy" isn't little.
+HEDGES = ("bit", "too", "more", "less", "while")
+# Color words long enough that few others are one letter from them.
+FANCY_COLORS = ("crimson", "scarlet", "tangerine", "turquoise", "lavender", "magenta",
+    "silver", "golden", "violet", "indigo", "maroon", "emerald", "sapphire",
+    "chocolate")
+# English words that are one letter from a color or a type, and no slip of the pen.
+LOOKALIKES = ("block", "blank", "brack", "blown", "brawn", "dragoon", "fairly", "faire",
+    "frying", "fling", "flaying", "glass", "gross", "grasp", "greek", "greed", "greet",
+    "greene", "gulden", "marion", "marron", "martin", "norman", "norma", "orang",
+    "poisson", "prison", "starlet", "solver", "sliver", "salver", "steep", "steer",
+    "steed", "steen", "stele", "steal", "violent", "waiter", "wafer", "wager", "walter",
+    "waver", "wader", "write", "whine", "whiten", "while")
 # A description of a noun doesn't reach past one of these ...
 CLAUSE_ENDS = ("with", "that", "who", "which", "whose", "in", "on", "from", "is", "are",
     "has", "have", "but", "of", "at", "under", "its", "it", "and", "while")
@@ -572,5 +764,6 @@ STOP_WORDS = (*CREATURES, "a", "an", "the", "of", "and", "or", "with", "in", "on
     "where", "around", "about", "up", "out", "was", "been", "more", "do", "does", "did",
     "let", "id", "im", "ive", "another", "each", "both", "same", "think", "near",
     "here", "meet", "how", "what", "see", "love", "next", "front", "well", "when",
-    "while", "because")
+    "while", "because", "anything", "instead", "rather", "other", "apart", "aside",
+    "longer")
 # fmt: on

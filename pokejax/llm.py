@@ -15,6 +15,8 @@ _DEFAULTS = {
     "OPENAI_MODEL": "gpt-4.1-mini",
     "OPENAI_BASE_URL": "https://api.openai.com/v1",
 }
+_LONGEST_ANSWER = 8000  # characters
+_MOST_BRACKETS = 6  # opening ones; our answers have two
 _SHORTEST_SECRET = 4  # characters; replacing less would garble any text
 
 
@@ -116,13 +118,14 @@ def load_baml_client() -> ModuleType:
     """The generated module `baml_client.sync_client`; its `b` has the functions.
 
     Raises:
-      LlmUnavailable: `baml-py` isn't installed, or the client isn't generated for it.
+      LlmUnavailable: a package isn't installed, or the client isn't generated for it.
     """
     try:
         logging = importlib.import_module("baml_py.logging")
+        importlib.import_module("openai")
     except ImportError as error:
         raise LlmUnavailable(
-            "asking a language model needs the package baml-py: "
+            "asking a language model needs the packages baml-py and openai: "
             "pip install 'pokejax[data]'"
         ) from error
     if "BAML_LOG" not in os.environ:
@@ -135,6 +138,21 @@ def load_baml_client() -> ModuleType:
             "the BAML client isn't generated, or not for the installed baml-py: run "
             "make setup in the checkout (or only: baml-cli generate)"
         ) from error
+
+
+def check_answer(text: str) -> None:
+    """Refuse an answer that BAML's parser can't be given.
+
+    It reads what never closes in every possible way: 400 times "[" keep it busy for
+    seconds, 1600 take all memory, and whoever writes a prompt may ask for them.
+
+    Raises:
+      ValueError: it's longer or more nested than any answer we ask for.
+    """
+    if len(text) > _LONGEST_ANSWER:
+        raise ValueError(f"longer than {_LONGEST_ANSWER} characters")
+    if text.count("[") + text.count("{") > _MOST_BRACKETS:
+        raise ValueError("more brackets than in any answer asked for")
 
 
 def word_of(value: str, vocabulary: tuple[str, ...]) -> str:

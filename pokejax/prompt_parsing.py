@@ -1,15 +1,27 @@
 """What a prompt says of a creature, by rules or by a language model: `parse_prompt`.
 
 Owns the choice between the two, and that a failing or slow model never costs more than
-its time limit: the rules of `pokejax.prompt_rules` then answer, with a warning.
+its time limit: the rules of `pokejax.prompt_rules` then answer, with a warning. BAML
+renders the request and parses the answer, but doesn't send it: its parser has to be
+kept from answers that would stall it (`pokejax.llm.check_answer`).
 """
 
-from collections.abc import Mapping
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pokejax.attributes import FLAGS, VOCABULARIES, Attributes
-from pokejax.llm import LlmUnavailable, load_baml_client, read_settings, word_of
+from pokejax.llm import (
+    LlmSettings,
+    LlmUnavailable,
+    check_answer,
+    load_baml_client,
+    read_settings,
+    word_of,
+)
 from pokejax.prompt_rules import Match, read_prompt
 
 Source = Literal["rules", "llm"]
@@ -46,7 +58,7 @@ def parse_prompt(
 
     Args:
       prompt: free text; only its first 2000 characters are sent to a model.
-      use_llm: ask the model of `pokejax.llm.read_settings` through BAML.
+      use_llm: ask the models of `pokejax.llm.read_settings` through BAML.
       timeout_s: for the model with all its retries, seconds above 0.
 
     Returns:
@@ -80,31 +92,56 @@ def parse_prompt(
 
 def _ask(prompt: str, timeout_s: float) -> Attributes:
     settings = read_settings()
-    # BAML's fallback would ask the same model again.
-    name = "Primary" if len(settings.models) == 1 else "WithFallback"
-    client = load_baml_client().b.with_options(client=name, env=settings.environment())
-    # After the client, whose loader says what to do where it's missing.
-    from baml_py import AbortController
-    from baml_py.errors import BamlAbortError, BamlClientHttpError, BamlError
-
+    client = load_baml_client()
     # Half a surrogate pair can't be sent.
     text = prompt.encode("utf-8", "replace").decode()
-    stop = AbortController(timeout_ms=max(1, round(timeout_s * 1000)))
+
+    def body_for(model: str) -> dict[str, Any]:
+        env = settings.for_model(model).environment()
+        asked = client.b.with_options(client="Primary", env=env)
+        return asked.request.ParsePrompt(text).body.json()
+
+    bodies = [body_for(model) for model in settings.models]
+    # A thread of its own: the caller may have an event loop that runs.
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(asyncio.run, _send(settings, bodies, timeout_s)).result()
     try:
-        answer = client.ParsePrompt(text, baml_options={"abort_controller": stop})
-    except BamlAbortError as error:
-        raise LlmUnavailable(f"{settings.model} took over {timeout_s:g} s") from error
-    # BAML's own messages are pages long, with a stack trace of its insides.
-    except BamlClientHttpError as error:
-        reason = (
-            "can't be reached"
-            if "ConnectError" in str(error)
-            else f"answered with status {error.status_code}"
-        )
-        raise LlmUnavailable(f"{settings.base_url} {reason}") from error
-    except BamlError as error:
+        check_answer(answer)
+        read = client.b.parse.ParsePrompt(answer)
+    except Exception as error:  # ValueError of ours, BamlError of a package loaded late
         raise LlmUnavailable(f"{settings.model} gave no readable answer") from error
-    return attributes_of(answer)
+    return attributes_of(read)
+
+
+async def _send(
+    settings: LlmSettings, bodies: Sequence[dict[str, Any]], timeout_s: float
+) -> str:
+    """The answer to the first of `bodies` that gets one, within `timeout_s` in all."""
+    import openai
+
+    reason = ""
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            openai.AsyncOpenAI(
+                api_key=settings.api_key, base_url=settings.base_url, timeout=timeout_s
+            ) as connection,
+        ):
+            for body in bodies:
+                try:
+                    raw = await connection.chat.completions.with_raw_response.create(
+                        **body
+                    )
+                    return str(json.loads(raw.text)["choices"][0]["message"]["content"])
+                except openai.APIStatusError as error:
+                    reason = f"answered with status {error.status_code}"
+                except openai.APIConnectionError:
+                    reason = "cannot be reached"
+                except (ValueError, KeyError, IndexError, TypeError):
+                    reason = "gave no readable answer"
+    except TimeoutError:
+        reason = f"took over {timeout_s:g} s"
+    raise LlmUnavailable(f"{settings.base_url} {reason}")
 
 
 def attributes_of(answer: Any) -> Attributes:

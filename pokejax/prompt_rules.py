@@ -5,48 +5,61 @@ finding them is `pokejax.phrases`'. No model, no network, well under a milliseco
 prompt. The rules, in the order they are applied:
 
 1. Words are compared in lower case without accents, plurals as singulars, hyphens as
-   spaces. The longest phrase wins, and it never spans a comma or a full stop.
-2. "no", "not", "without" and the like cancel what follows, up to a noun, four words,
-   or the end of the clause.
-3. A color or size whose next noun is a part ("red shell", "big ears") speaks of that
-   part. Part colors can only be the secondary color; part sizes are left out.
-4. Types are ranked: said with "type" ("fire-type"), named ("fire"), evoked
-   ("blazing"), an animal's ("fish"). Normal and Flying come last unless said with
-   "type", since few creatures are those first. The best is `type1`, the next
-   different one `type2`; within a rank the first mentioned wins. "Pure fire" means no
-   second type. "Dragon" and "dark" evoke, so "fiery dragon" is Fire and Dragon.
-5. Shapes are ranked: described ("four-legged"), an animal ("fox"), a comparison
-   ("fox-like"). In "dragon turtle" the last noun is the creature.
+   spaces; a color's or type's name with one slip of the pen still counts. The longest
+   phrase wins, and it never spans a comma or a full stop.
+2. "no", "not", "without", "instead of" and the like cancel what follows, up to a noun,
+   four words, or the end of the clause. What is denied outright ("not poisonous") isn't
+   let in by a side door either ("viper"). A denied legendary or mythical is "No".
+3. A place after "in", "from" and the like takes its adjectives with it: neither the
+   colors, sizes nor types in "from the deep blue sea" are the creature's.
+4. A color or size speaks of its next noun. That of a part ("red shell", "big ears") or
+   of a thing ("with a red umbrella") can only be the secondary color and is no size.
+   "On a black body" is the primary color whatever was said before, and so is that of
+   a shell, armor or plates if there's no other.
+5. Types are ranked: said with "type" ("fire-type"), named ("fire") or listed
+   ("ground/rock"), evoked ("blazing"), an animal's ("fish"), a place's ("lake"; only if
+   there is no other). Normal and Flying come last unless said with "type" or listed,
+   since few creatures are those first. The best is `type1`, the next different one
+   `type2`; within a rank the first mentioned wins. "Pure fire" means no second type,
+   and beside "fire-type" an animal adds none. "Dragon" and "dark" evoke, so "fiery
+   dragon" is Fire and Dragon.
+6. Shapes are ranked: a number of legs ("four stubby legs"), described ("serpentine"),
+   an animal ("fox"), a comparison ("fox-like"), what it wears ("feathered"). In "dragon
+   turtle" the last noun is the creature.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pokejax import lexicon
-from pokejax.attributes import NONE, Attributes
+from pokejax.attributes import FLAGS, NONE, Attributes
 from pokejax.phrases import (
     LIKENESS,
     MARKED,
     NAMED,
+    PLACE,
     Meaning,
     Phrase,
     Token,
+    correct,
+    find_denied,
+    find_legs,
     find_phrases,
     stems,
     tokenize,
 )
+from pokejax.prompt_nouns import EMPTY_WORDS, PURE, SOLID, Noun, NounFinder
 
 _TYPE_MARKS = frozenset({"type", "typed", "element", "elemental"})
-_PURE = frozenset({"pure", "purely", "mono", "solely", "strictly", "only"})
-_SOLID = frozenset({"entirely", "solid", "completely", "wholly", "uniformly"})
-_CLAUSE_ENDS = stems(lexicon.CLAUSE_ENDS)
-_LINKS = stems(lexicon.LINKS)
-_NEGATION_REACH = 4
-_NOUN_REACH = 8
+_HEDGES = stems(lexicon.HEDGES)
 _PARTS = stems(lexicon.PARTS)
-_BODY = stems((*lexicon.COVERINGS, *lexicon.CREATURES))
-_NEGATORS = stems(lexicon.NEGATORS)
-_IGNORED = stems(lexicon.STOP_WORDS) | _NEGATORS | _SOLID | _PURE | _LINKS
+_NOT_ITSELF = (Noun.PART, Noun.WRAP, Noun.THING)
+_THINGS = {
+    tuple(token.stem for token in tokenize(thing))
+    for things in lexicon.TYPE_NOUNS.values()
+    for thing in things
+}
 
 # Attribute -> its value and the phrase that decided it.
 _Chosen = dict[str, tuple[str, Phrase]]
@@ -85,29 +98,28 @@ def read_prompt(prompt: str) -> PromptReading:
       prompt: free text in English, any length; may hold any character.
 
     Returns:
-      The attributes found (`legendary` and `mythical` only ever `"Yes"`), the words
-      each was read from, and the words left over.
+      The attributes found, the words each was read from, and the words left over.
     """
-    tokens = tokenize(prompt)
+    tokens = correct(tokenize(prompt))
     found = find_phrases(tokens)
-    cancelled = _cancelled(tokens, found)
-    kept = [f for f in found if not cancelled[f.first]]
-    reader = _Reader(tokens, kept)
+    denied = find_denied(tokens, found)
+    reader = _Reader(tokens, found, denied)
     chosen = reader.types() | reader.colors() | reader.shape() | reader.sizes()
-    for name in ("evolution_stage", "habitat", "legendary", "mythical"):
-        chosen |= reader.first(name)
+    chosen |= reader.first("evolution_stage") | reader.first("habitat")
+    chosen |= reader.flag("legendary") | reader.flag("mythical")
 
     def match(f: Phrase) -> Match:
         start, end = tokens[f.first].start, tokens[f.last].end
         return Match(prompt[start:end], start, end)
 
-    used = {i for f in kept for i in range(f.first, f.last + 1)}
+    used = {i for f in reader.found for i in range(f.first, f.last + 1)}
+    used |= {i for f in reader.legs for i in (f.first, f.last)}
     left = (
         prompt[t.start : t.end]
         for i, t in enumerate(tokens)
         if i not in used
-        and not cancelled[i]
-        and t.stem not in _IGNORED
+        and not denied[i]
+        and t.stem not in EMPTY_WORDS
         and (len(t.stem) > 1 or not t.stem.isascii())
     )
     return PromptReading(
@@ -117,39 +129,26 @@ def read_prompt(prompt: str) -> PromptReading:
     )
 
 
-def _cancelled(tokens: list[Token], found: list[Phrase]) -> list[bool]:
-    """For each token, whether a negation covers it."""
-    owner = {i: f for f in found for i in range(f.first, f.last + 1)}
-    cancelled = [False] * len(tokens)
-    reach = 0
-    for i, token in enumerate(tokens):
-        following = tokens[i + 1].stem if i + 1 < len(tokens) else ""
-        if i not in owner and token.stem in _NEGATORS:
-            reach = 0 if following in ("only", "just") else _NEGATION_REACH
-            continue
-        if token.breaks or token.stem in ("but", "with", "and"):
-            reach = 0
-        if token.stem == "or" and i and cancelled[i - 1]:
-            reach = _NEGATION_REACH
-        if i in owner and i > owner[i].first:
-            cancelled[i] = cancelled[i - 1]
-        elif reach:
-            cancelled[i] = True
-            reach -= 1
-        is_noun = token.stem in _PARTS or token.stem in _BODY
-        if is_noun or (i in owner and owner[i].of("shape")):
-            reach = 0
-    return cancelled
-
-
 class _Reader:
     """The phrases of one prompt, and each attribute's way of choosing among them."""
 
-    def __init__(self, tokens: list[Token], found: list[Phrase]) -> None:
+    def __init__(
+        self, tokens: list[Token], found: list[Phrase], denied: list[bool]
+    ) -> None:
         self.tokens = tokens
-        self.found = found
-        self.owner = {i: f for f in found for i in range(f.first, f.last + 1)}
-        self.marked = self._marked([f for f in found if f.of("type")])
+        self.found = [f for f in found if not denied[f.first]]
+        self.denied = [f for f in found if denied[f.first]]
+        self.legs = [f for f in find_legs(tokens) if not denied[f.first]]
+        self.nouns = NounFinder(tokens, self.found)
+        names = [f for f in self.found if f.first == f.last and self._is_name(f)]
+        self.marked = self._marked(names)
+        self.listed = self._listed(names)
+
+    def flag(self, kind: str) -> _Chosen:
+        for f in self.denied:
+            if f.of(kind):
+                return {kind: (FLAGS[False], f)}
+        return self.first(kind)
 
     def first(self, kind: str) -> _Chosen:
         for f in self.found:
@@ -158,24 +157,33 @@ class _Reader:
         return {}
 
     def sizes(self) -> _Chosen:
+        own = (Noun.UNSAID, Noun.CREATURE, Noun.BODY)
         for f in self.found:
-            if (meaning := f.of("size")) and not self._speaks_of_part(f):
+            if not (meaning := f.of("size")) or self._stem_at(f.last + 1) in _HEDGES:
+                continue
+            if self.nouns.noun_of(f) in own:
                 return {"size": (meaning.value, f)}
         return {}
 
     def shape(self) -> _Chosen:
+        named = {m.value for f in self.found if (m := f.of("shape"))}
+        has_two_legs = bool(named & {"Avian", "Humanoid"})
+        types = self.marked | self.listed
         best: tuple[int, Meaning, Phrase] | None = None
-        for f in self.found:
+        for f in sorted([*self.found, *self.legs], key=lambda f: f.first):
             meaning = f.of("shape")
             if not meaning:
                 continue
             rank = meaning.rank
             if rank == LIKENESS:
-                if f.first in self.marked:
-                    continue  # neither is "ghost type" a ghost
-                if self._stem_at(f.last + 1) in _PARTS and f.last + 1 not in self.owner:
+                following = self._stem_at(f.last + 1)
+                if f.first in types:
+                    continue  # "ghost type" is no ghost
+                if following in _PARTS and f.last + 1 not in self.nouns.owner:
                     continue  # "mouse ears" is no mouse
-                rank -= self._stem_at(f.last + 1) == "like"
+                rank -= following == "like"
+            if rank == NAMED and meaning.value == "Bipedal" and has_two_legs:
+                continue  # a bird or a knight on its two legs is still one
             heads_compound = (
                 best and best[0] == rank == LIKENESS and best[2].last == f.first - 1
             )
@@ -184,36 +192,60 @@ class _Reader:
         return {"shape": (best[1].value, best[2])} if best else {}
 
     def colors(self) -> _Chosen:
+        first: list[tuple[str, Phrase]] = []
         body: list[tuple[str, Phrase]] = []
+        wraps: list[tuple[str, Phrase]] = []
         parts: list[tuple[str, Phrase]] = []
+        denied = self._denied("color")
         for f in self.found:
-            if meaning := f.of("color"):
-                of_part = self._speaks_of_part(f)
-                (parts if of_part else body).append((meaning.value, f))
+            meaning = f.of("color")
+            if not meaning or (meaning.value in denied and not self._is_plain(f)):
+                continue
+            color, noun = (meaning.value, f), self.nouns.noun_of(f)
+            if noun is Noun.BODY:
+                first.append(color)
+            elif noun is Noun.COVERING and self.nouns.introduced_by(f) is Noun.PLACE:
+                first.append(color)  # "on black fur"
+            elif noun in _NOT_ITSELF:
+                parts.append(color)
+                wraps += [color] if noun is Noun.WRAP else []
+            elif noun is not Noun.PLACE:
+                body.append(color)
+        body = first + body or wraps[:1]
         chosen = {"primary_color": body[0]} if body else {}
         primary = body[0][0] if body else None
         others = [color for color in (*body[1:], *parts) if color[0] != primary]
         if others:
             chosen["secondary_color"] = others[0]
-        elif body and self._stem_at(body[0][1].first - 1) in _SOLID:
+        elif body and self._stem_at(body[0][1].first - 1) in SOLID:
             chosen["secondary_color"] = (NONE, body[0][1])
         return chosen
 
     def types(self) -> _Chosen:
-        types = [(meaning, f) for f in self.found if (meaning := f.of("type"))]
-        ranked = sorted(
-            types, key=lambda t: -(MARKED if t[1].first in self.marked else t[0].rank)
-        )
-        for meaning, f in ranked:
-            if meaning.rank == NAMED or f.first in self.marked:
+        denied = self._denied("type")
+        said: list[tuple[int, Meaning, Phrase]] = []
+        for f in self.found:
+            meaning = f.of("type")
+            if not meaning:
+                continue
+            rank = NAMED if f.first in self.listed else meaning.rank
+            rank = MARKED if f.first in self.marked else rank
+            if rank < MARKED and self.nouns.located[f.first]:
+                continue
+            if meaning.value not in denied or self._is_plain(f):
+                said.append((rank, meaning, f))
+        # A place says where a creature lives, and only at a pinch what it is.
+        said = [s for s in said if s[0] > PLACE or not s[2].of("habitat")] or said
+        said.sort(key=lambda s: -s[0])
+        for rank, meaning, f in said:
+            if rank >= NAMED:
                 after = f.last + 1 + (self._stem_at(f.last + 1) in _TYPE_MARKS)
-                if (
-                    self._stem_at(f.first - 1) in _PURE
-                    or self._stem_at(after) == "only"
-                ):
+                if self._stem_at(f.first - 1) in PURE or self._stem_at(after) == "only":
                     return {"type1": (meaning.value, f), "type2": (NONE, f)}
         chosen: _Chosen = {}
-        for meaning, f in ranked:
+        for rank, meaning, f in said:
+            if chosen and said[0][0] == MARKED and rank <= LIKENESS:
+                break
             if not chosen:
                 chosen["type1"] = (meaning.value, f)
             elif meaning.value != chosen["type1"][0]:
@@ -221,9 +253,20 @@ class _Reader:
                 break
         return chosen
 
-    def _marked(self, types: list[Phrase]) -> set[int]:
+    def _denied(self, kind: str) -> set[str]:
+        """Values said not to be the creature's; "no leaves" doesn't deny Grass."""
+        values: set[str] = set()
+        for f in self.denied:
+            key = tuple(t.stem for t in self.tokens[f.first : f.last + 1])
+            meaning = f.of(kind)
+            if not meaning or (key in _THINGS and not self._is_plain(f)):
+                continue
+            if kind == "type" or self.nouns.noun_of(f) not in _NOT_ITSELF:
+                values.add(meaning.value)
+        return values
+
+    def _marked(self, names: list[Phrase]) -> set[int]:
         """First tokens of types said with "type": before, after, or joined by "and"."""
-        names = [f for f in types if f.first == f.last and self._is_name(f)]
         starts = {f.first for f in names}
         marked: set[int] = set()
         for f in reversed(names):
@@ -239,45 +282,24 @@ class _Reader:
                 marked.add(f.first)
         return marked
 
+    def _listed(self, names: list[Phrase]) -> set[int]:
+        """First tokens of types in a list such as "ground/rock" or "dark and ice"."""
+        listed: set[int] = set()
+        for f, g in pairwise(names):
+            gap = self.tokens[f.last + 1 : g.first + 1]
+            with_and = len(gap) == 2 and gap[0].stem == "and"
+            with_and = with_and and not (gap[0].breaks or gap[1].breaks)
+            if with_and or (len(gap) == 1 and gap[0].listed):
+                listed |= {f.first, g.first}
+        return listed
+
     def _is_name(self, f: Phrase) -> bool:
-        meaning = f.of("type")
-        return meaning is not None and self._stem_at(f.first) == meaning.value.lower()
+        return f.of("type") is not None and self._is_plain(f)
+
+    def _is_plain(self, f: Phrase) -> bool:
+        """Whether the phrase is the very name of what it means."""
+        stem = self._stem_at(f.first)
+        return f.first == f.last and any(stem == m.value.lower() for m in f.meanings)
 
     def _stem_at(self, index: int) -> str:
         return self.tokens[index].stem if 0 <= index < len(self.tokens) else ""
-
-    def _speaks_of_part(self, f: Phrase) -> bool:
-        """Whether the noun that the phrase `f` describes is a part of the creature."""
-        maybe = False
-        for i in range(f.last + 1, min(f.last + 1 + _NOUN_REACH, len(self.tokens))):
-            token = self.tokens[i]
-            after = self.owner.get(i + 1)
-            in_list = token.stem == "and" and after is not None and after.of("color")
-            owner = self.owner.get(i)
-            next_color = owner is not None and owner.of("color") is not None
-            if token.breaks and not next_color:
-                break
-            if token.stem in _CLAUSE_ENDS and not in_list:
-                break
-            if token.stem in _BODY:
-                return False
-            if token.stem in _PARTS:
-                if owner is None:
-                    return True
-                # "Red flame" is a part, "red flame lizard" isn't.
-                maybe = owner.of("type") is not None and owner.last == i
-            elif owner is not None and (shape := owner.of("shape")):
-                part_next = self._stem_at(owner.last + 1) in _PARTS
-                if shape.rank == LIKENESS and not part_next:
-                    return False
-        return maybe or (f.of("color") is not None and self._follows_part(f))
-
-    def _follows_part(self, f: Phrase) -> bool:
-        for i in range(f.first - 1, max(f.first - 1 - _NOUN_REACH, -1), -1):
-            if self.tokens[i + 1].breaks:
-                return False
-            if self.tokens[i].stem in _PARTS:
-                return i not in self.owner
-            if self.tokens[i].stem not in _LINKS:
-                return False
-        return False

@@ -329,6 +329,8 @@ def use_compilation_cache() -> None:
     """Keep compiled programs on disk: a step that took a minute then loads at once."""
     root = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     jax.config.update("jax_compilation_cache_dir", str(root / "pokejax" / "xla"))
+    # By default only what took over a second to compile is kept.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def join_processes(config: Config) -> None:

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-PROMPT_TOKENS, COMPLETION_TOKENS = 900, 300
-
 LABELS: dict[str, Any] = {
     "type1": "Fire",
     "type2": "None",
@@ -43,7 +41,6 @@ class Request:
 
 _UNBILLED = {
     "429",
-    "429-soon",
     "500",
     "401",
     "404",
@@ -60,14 +57,15 @@ Plan = Callable[[Request, int], str]
 class LlmServer:
     """Serves on 127.0.0.1 from a thread while it's entered.
 
-    Manners: `ok`, `slow`, `429`, `429-soon`, `500`, `401`, `404`, `no-credit`, `hang`,
-    `truncated`, `cut-off`, `refusal`, `sorry`, `wrong-word`, `html`, `drop`.
+    Manners: `ok`, `slow`, `429`, `500`, `401`, `404`, `no-credit`, `hang`, `drop`,
+    `truncated`, `cut-off`, `refusal`, `sorry`, `brackets`, `wrong-word`, `html`.
     """
 
     plan: Plan = lambda request, nth: "ok"
     labels: dict[str, Any] = field(default_factory=lambda: dict(LABELS))
     seconds: float = 0.01
     retry_after: str = "1"
+    tokens: tuple[int, int] = (900, 300)  # billed for a question, for its answer
     log: list[Request] = field(default_factory=list)
     most_under_way: int = 0
     port: int = 0
@@ -107,7 +105,7 @@ class LlmServer:
     def usd(self, input_price: float, output_price: float) -> float:
         """What the tokens it billed cost, at US dollars per million."""
         billed = sum(r.manner not in _UNBILLED for r in self.log)
-        each = PROMPT_TOKENS * input_price + COMPLETION_TOKENS * output_price
+        each = self.tokens[0] * input_price + self.tokens[1] * output_price
         return billed * each / 1e6
 
     def _serve(self, started: threading.Event) -> None:
@@ -178,7 +176,7 @@ class LlmServer:
     def _response(self, request: Request) -> bytes:
         status, extra, content = "200 OK", "", ""
         manner = request.manner
-        if manner in ("429", "429-soon", "no-credit"):
+        if manner in ("429", "no-credit"):
             status = "429 Too Many Requests"
             code = "insufficient_quota" if manner == "no-credit" else "rate_limit"
             content = json.dumps({"error": {"message": "slow down", "code": code}})
@@ -211,6 +209,8 @@ class LlmServer:
             message["content"] = text[: text.index("number 4") - 5]
         if request.manner == "refusal":
             message |= {"content": None, "refusal": "I can't label this."}
+        if request.manner == "brackets":
+            message["content"] = "[" * 3000
         if request.manner == "sorry":
             message["content"] = "I'm sorry, but I can't help with that."
         ending = "length" if request.manner == "cut-off" else "stop"
@@ -221,9 +221,9 @@ class LlmServer:
             "model": request.model,
             "choices": [{"index": 0, "message": message, "finish_reason": ending}],
             "usage": {
-                "prompt_tokens": PROMPT_TOKENS,
-                "completion_tokens": COMPLETION_TOKENS,
-                "total_tokens": PROMPT_TOKENS + COMPLETION_TOKENS,
+                "prompt_tokens": self.tokens[0],
+                "completion_tokens": self.tokens[1],
+                "total_tokens": sum(self.tokens),
             },
         }
 

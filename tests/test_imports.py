@@ -11,11 +11,14 @@ import pytest
 ROOMS = [
     "pokejax.safe_pickle",
     "pokejax.attributes",
+    "pokejax.llm",
     "pokejax.colors",
     "pokejax.preprocessing",
     "pokejax.lexicon",
     "pokejax.phrases",
+    "pokejax.prompt_nouns",
     "pokejax.prompt_rules",
+    "pokejax.prompt_parsing",
     "pokejax.config",
     "pokejax.grid",
     "pokejax.text.static",
@@ -49,6 +52,8 @@ ROOMS = [
 # What the data commands may use of the library: they never load JAX.
 DATA_TOOLS_MAY_USE = {
     "pokejax.attributes",
+    "pokejax.llm",
+    "pokejax.prompt_parsing",
     "pokejax.colors",
     "pokejax.lexicon",
     "pokejax.phrases",

@@ -13,7 +13,7 @@ from PIL import Image
 from data_tools import vision_questions
 from pokejax.attributes import FLAGS, VOCABULARIES
 from pokejax.colors import primary_and_secondary
-from tests.llm_server import LABELS, LlmServer
+from tests.llm_server import LABELS, LlmServer, Request
 
 SOURCE = Path("baml_src")
 CLI = Path(sys.executable).with_name("baml-cli")
@@ -100,3 +100,18 @@ def test_baml_tests_run_against_a_server():
     assert re.search(r"PASSED +ExtractPokemonMetadata::RedQuadruped", told), told
     assert re.search(r"FAILED +ExtractPokemonMetadata::BlueFishWithYellowBelly", told)
     assert "data:image/png;base64," in str(server.log[0].body)
+
+
+def test_policy_of_the_clients(monkeypatch: pytest.MonkeyPatch):
+    """BAML itself retries, then asks the fallback."""
+    module = pytest.importorskip("baml_client.sync_client")
+
+    def plan(request: Request, nth: int) -> str:
+        return "ok" if request.model == "second" else "500"
+
+    monkeypatch.setenv("BAML_LOG", "off")
+    with LlmServer(plan, labels=dict(LABELS, describes_creature=True)) as server:
+        models = {"OPENAI_MODEL": "first", "OPENAI_FALLBACK_MODEL": "second"}
+        asked = module.b.with_options(env=server.environment | models)
+        assert asked.ParsePrompt("a red wolf").type1.value == "Fire"
+    assert [r.model for r in server.log] == ["first", "first", "first", "second"]

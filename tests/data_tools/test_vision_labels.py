@@ -1,98 +1,35 @@
-"""`--provider baml`: the real command against a server that misbehaves by plan."""
+"""`--provider baml`: the real command from pictures to labels, and its ledger."""
 
 import functools
 import json
-import os
 import re
 import resource
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from data_tools import create_dataset, ledger, vision_requests
+from data_tools import create_dataset, ledger
 from data_tools.generate_metadata import main
-from data_tools.pace import retry_after_s
 from pokejax import safe_pickle
-from pokejax.attributes import COLORS, SHAPES, attributes_from_metadata
+from pokejax.attributes import attributes_from_metadata
 from tests.drawn import draw_creature
-from tests.llm_server import LlmServer, Request
+from tests.llm_server import LlmServer
+from tests.vision import (
+    SECRET,
+    draw_pictures,
+    every_trouble,
+    labels_of,
+    ledger_lines,
+    run,
+    start,
+    wait_until,
+)
 
 pytest.importorskip("baml_client", reason="make setup generates it")
-SECRET = "sk-very-secret"
-
-
-def draw_pictures(root: Path, count: int, species: int = 20) -> list[Path]:
-    """`count` pictures, all different, of made-up species."""
-    rng = np.random.default_rng(0)
-    paths = []
-    for i in range(count):
-        folder = root / f"Blorp{i % species}"
-        folder.mkdir(parents=True, exist_ok=True)
-        color, shape = COLORS[i % 11], SHAPES[i % 8]
-        path = folder / f"picture{i:03d}.png"
-        draw_creature(rng, color, shape, 32).save(path)
-        paths.append(path)
-    return paths
-
-
-def run(folder: Path, *flags: str) -> int:
-    return main(["--images-dir", str(folder), "--provider", "baml", *flags])
-
-
-def labels_of(root: Path) -> list[Path]:
-    return sorted(root.glob("*/*.json"))
-
-
-def ledger_lines(root: Path) -> list[dict]:
-    lines = (root / ledger.NAME).read_text().splitlines()
-    return [json.loads(line) for line in lines]
-
-
-@pytest.fixture
-def use(monkeypatch: pytest.MonkeyPatch):
-    """Point the environment at a server, and be quick to try again."""
-    monkeypatch.setattr(vision_requests, "_FIRST_BACKOFF_S", 0.05)
-
-    def point(server: LlmServer, **more: str) -> None:
-        for name, value in (server.environment | more).items():
-            monkeypatch.setenv(name, value)
-
-    return point
-
-
-def start(
-    root: Path, server: LlmServer, *flags: str, **options: Any
-) -> subprocess.Popen:
-    command = [sys.executable, "-m", "data_tools.generate_metadata", "--images-dir"]
-    return subprocess.Popen(
-        [*command, str(root), "--provider", "baml", "--timeout-s", "1", *flags],
-        env=os.environ | server.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        **options,
-    )
-
-
-def wait_until(condition, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
-
-
-def every_trouble(request: Request, nth: int) -> str:
-    """Most pictures meet one kind of trouble first, some twice; then all is well."""
-    kinds = ("429", "500", "hang", "truncated", "refusal", "wrong-word", "ok", "drop")
-    kind = kinds[int(request.picture[:4], 16) % len(kinds)]
-    return kind if nth == 0 or (nth == 1 and kind == "429") else "ok"
 
 
 def test_200_pictures_through_every_trouble_and_two_kills(tmp_path: Path):
@@ -113,6 +50,8 @@ def test_200_pictures_through_every_trouble_and_two_kills(tmp_path: Path):
         told = first.communicate()[0]
         answered = set(server.answered())
         assert 60 <= len(answered) < 200
+        for path in labels_of(tmp_path)[::2]:
+            path.unlink()  # as if killed between ledger and label
         server.gate.set()
         wait_until(lambda: all(r.done_s for r in server.log))
         sent_before = len(server.log)
@@ -138,199 +77,6 @@ def test_200_pictures_through_every_trouble_and_two_kills(tmp_path: Path):
     metadata = json.loads(labels_of(tmp_path)[0].read_text())
     assert attributes_from_metadata(metadata).evolution_stage == "Stage 1"
     assert not list(tmp_path.glob("*/.*.part"))
-
-
-def test_retry_after_silences_everybody(tmp_path: Path, use):
-    draw_pictures(tmp_path, 24)
-    seen: list[str] = []
-
-    def plan(request: Request, nth: int) -> str:
-        seen.append(request.picture)
-        return "429" if len(seen) == 5 else "ok"
-
-    with LlmServer(plan, retry_after="1") as server:
-        use(server)
-        assert run(tmp_path, "--quiet", "--concurrency", "4") == 0
-    told = next(r for r in server.log if r.manner == "429")
-    assert told.done_s
-    early = [
-        r.begun_s - told.done_s
-        for r in server.log
-        # Those under way when it was said are excused.
-        if told.done_s + 0.3 < r.begun_s < told.done_s + 0.97
-    ]
-    assert early == []
-    assert len(server.log) == 25
-
-
-def test_retry_after_is_read_in_all_its_forms():
-    assert retry_after_s({"retry-after": "2"}) == 2
-    assert retry_after_s({"retry-after-ms": "150", "retry-after": "2"}) == 0.15
-    assert retry_after_s({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
-    later = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 90))
-    assert retry_after_s({"retry-after": later}) == pytest.approx(90, abs=3)
-    for nonsense in ("", "soon", "nan", "inf", "-"):
-        assert retry_after_s({"retry-after": nonsense}) is None
-
-
-@pytest.mark.parametrize("concurrency", ["1", "8"])
-def test_cost_cap_is_never_passed(
-    tmp_path: Path, use, capsys: pytest.CaptureFixture, concurrency: str
-):
-    draw_pictures(tmp_path, 40)
-    price = ("--price", "1", "10")
-    flags = ("--concurrency", concurrency, *price, "--max-cost-usd")
-    plan = every_trouble if concurrency == "8" else LlmServer.plan
-    with LlmServer(plan, retry_after="0.1") as server:
-        use(server)
-        assert run(tmp_path, *flags, "0.1", "--timeout-s", "0.5") == 1
-        spent = server.usd(1, 10)
-        assert 0.04 < spent <= 0.1
-        told = capsys.readouterr()
-        assert "the next question could pass $0.1" in told.err
-        assert "pictures not asked" in told.err
-        # The cap counts earlier runs: nothing is left of it.
-        before = len(server.log)
-        assert run(tmp_path, *flags, "0.1") == 1
-        assert server.usd(1, 10) <= 0.1
-        assert len(server.log) - before <= 1
-        assert run(tmp_path, *flags, "2", "--timeout-s", "0.5") == 0
-    assert max(server.answered().values()) == 1
-    assert len(labels_of(tmp_path)) == 40
-
-
-def test_killed_questions_count_against_the_cap(tmp_path: Path, use):
-    draw_pictures(tmp_path, 8)
-    with LlmServer() as server:
-        server.gate.clear()
-        process = start(tmp_path, server, "--concurrency", "4")
-        wait_until(lambda: len(server.log) == 4)
-        process.kill()
-        process.communicate()
-        entries = ledger.read_ledger(tmp_path / ledger.NAME)
-        assert entries.spent_usd > 4 * 0.003 and not entries.answers
-        use(server)
-        server.gate.set()
-        assert run(tmp_path, "--max-cost-usd", "0.012", "--quiet") == 1
-    assert len(server.log) == 4
-
-
-@pytest.mark.parametrize(
-    ("manner", "reason", "tries"),
-    [
-        ("refusal", "refused: I can't label this", 2),
-        ("sorry", "no JSON but \"I'm sorry", 2),
-        ("truncated", "lacks legendary, mythical", 2),
-        ("cut-off", "cut off after 2000 tokens", 2),
-        ("wrong-word", "unusable primary_color", 2),
-        ("html", "isn't JSON", 2),
-        ("500", "status 500: failed for [key]", 4),
-        ("drop", "connection lost", 4),
-    ],
-)
-def test_what_cannot_be_had_is_reported_and_the_rest_goes_on(
-    tmp_path: Path,
-    use,
-    capsys: pytest.CaptureFixture,
-    manner: str,
-    reason: str,
-    tries: int,
-):
-    paths = draw_pictures(tmp_path, 4)
-    victim: list[str] = []
-
-    def plan(request: Request, nth: int) -> str:
-        victim.append(request.picture)
-        return manner if request.picture == victim[0] else "ok"
-
-    with LlmServer(plan) as server:
-        use(server)
-        assert run(tmp_path, "--concurrency", "1") == 1
-    told = capsys.readouterr()
-    assert reason in told.err and str(paths[0]) in told.err
-    assert SECRET not in told.err + told.out
-    assert "3 pictures have metadata: 3 written now" in told.out
-    assert "1 failed, 0 not asked" in told.out
-    assert sum(r.picture == victim[0] for r in server.log) == tries
-    assert reason.split("[")[0] in json.dumps(ledger_lines(tmp_path)).replace(
-        '\\"', '"'
-    )
-    # The next run asks for it again, and only for it.
-    with LlmServer() as server:
-        use(server)
-        assert run(tmp_path, "--quiet") == 0
-    assert len(server.log) == 1
-
-
-def test_hanging_answers_are_given_up(tmp_path: Path, use):
-    draw_pictures(tmp_path, 1)
-    with LlmServer(lambda request, nth: "ok" if nth else "hang") as server:
-        use(server)
-        assert run(tmp_path, "--quiet", "--timeout-s", "0.3") == 0
-    assert [r.manner for r in server.log] == ["hang", "ok"]
-
-
-def test_fallback_model_is_asked_when_the_first_fails(tmp_path: Path, use):
-    draw_pictures(tmp_path, 3)
-
-    def plan(request: Request, nth: int) -> str:
-        return "ok" if request.model == "gpt-4o" else "refusal"
-
-    with LlmServer(plan) as server:
-        use(server, OPENAI_FALLBACK_MODEL="gpt-4o")
-        assert run(tmp_path, "--quiet") == 0
-        assert run(tmp_path, "--quiet", "--no-skip-existing") == 0
-    assert [r.model for r in server.log].count("gpt-4o") == 3
-    assert len(server.log) == 9
-
-
-@pytest.mark.parametrize(
-    ("manner", "reason"),
-    [("401", "status 401"), ("404", "status 404"), ("no-credit", "slow down")],
-)
-def test_what_the_user_must_mend_ends_the_run(
-    tmp_path: Path, use, capsys: pytest.CaptureFixture, manner: str, reason: str
-):
-    draw_pictures(tmp_path, 30)
-    with LlmServer(lambda request, nth: manner) as server:
-        use(server)
-        assert run(tmp_path, "--quiet", "--concurrency", "3") == 2
-    told = capsys.readouterr().err
-    assert reason in told and SECRET not in told and "Traceback" not in told
-    assert told.count("\n") == 1
-    assert len(server.log) <= 3
-    assert ledger.read_ledger(tmp_path / ledger.NAME).spent_usd == 0
-
-
-def test_unreachable_server(tmp_path: Path, use, capsys: pytest.CaptureFixture):
-    draw_pictures(tmp_path, 5)
-    with LlmServer() as server:
-        pass
-    use(server)
-    assert run(tmp_path, "--quiet") == 2
-    told = capsys.readouterr().err
-    assert "can't be reached; 5 pictures not asked" in told
-
-
-def test_missing_key_and_price(
-    tmp_path: Path,
-    use,
-    capsys: pytest.CaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    draw_pictures(tmp_path / "images", 1)
-    monkeypatch.chdir(tmp_path)
-    with LlmServer() as server:
-        use(server, OPENAI_MODEL="llava")
-        assert run(Path("images"), "--max-cost-usd", "1") == 2
-        assert "--price IN OUT" in capsys.readouterr().err
-        monkeypatch.delenv("OPENAI_API_KEY")
-        assert run(Path("images")) == 2
-        assert "OPENAI_API_KEY is not set" in capsys.readouterr().err
-        assert not labels_of(tmp_path / "images")
-        Path(".env").write_text("OTHER=1\nexport OPENAI_API_KEY='sk-from-file'\n")
-        assert run(Path("images"), "--quiet") == 0
-    assert [r.key for r in server.log] == ["sk-from-file"]
 
 
 def test_dry_run_sends_and_writes_nothing(

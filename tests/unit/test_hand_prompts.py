@@ -15,16 +15,16 @@ from pokejax.attributes import VOCABULARIES, Attributes
 
 # attribute: least right, most wrong (shares of stated), most invented (share of silent)
 BOUNDS = {
-    "type1": (0.88, 0.09, 0.30),
-    "type2": (0.71, 0.24, 0.16),
-    "primary_color": (0.84, 0.06, 0.09),
-    "secondary_color": (0.75, 0.22, 0.09),
-    "shape": (0.86, 0.05, 0.44),
-    "size": (0.87, 0.02, 0.05),
-    "evolution_stage": (0.75, 0.04, 0.02),
-    "habitat": (0.81, 0.04, 0.03),
-    "legendary": (0.84, 0.0, 0.02),
-    "mythical": (0.77, 0.0, 0.02),
+    "type1": (0.95, 0.04, 0.10),
+    "type2": (0.87, 0.09, 0.09),
+    "primary_color": (0.91, 0.03, 0.03),
+    "secondary_color": (0.91, 0.07, 0.05),
+    "shape": (0.91, 0.05, 0.32),
+    "size": (0.91, 0.02, 0.02),
+    "evolution_stage": (0.91, 0.04, 0.02),
+    "habitat": (0.93, 0.04, 0.03),
+    "legendary": (0.92, 0.0, 0.01),
+    "mythical": (0.88, 0.0, 0.01),
 }
 LEAST_STATED = {
     "type1": 6,

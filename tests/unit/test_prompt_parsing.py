@@ -1,5 +1,6 @@
 """`parse_prompt`: rules by default, a model on request, rules again when that fails."""
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ import pytest
 from pokejax import llm
 from pokejax.attributes import VOCABULARIES, Attributes
 from pokejax.llm import LlmUnavailable, read_settings
-from pokejax.prompt_parsing import parse_prompt
+from pokejax.prompt_parsing import ParsedPrompt, parse_prompt
 from pokejax.prompt_rules import read_prompt
 from tests.llm_server import LlmServer, Request
 
@@ -115,7 +116,7 @@ def test_rules_answer_when_the_model_does_not(use, manner: str, reason: str):
     assert manner != "hang" or taken_s < 5
 
 
-def test_passing_failures_are_retried_by_baml(use):
+def test_passing_failures_are_tried_again(use):
     with serve("500", "500", "ok") as server:
         use(server)
         parsed = parse_prompt(PROMPT, use_llm=True, timeout_s=20)
@@ -131,6 +132,24 @@ def test_fallback_client_is_asked(use):
         parsed = parse_prompt(PROMPT, use_llm=True, timeout_s=20)
     assert parsed.warning == ""
     assert [r.model for r in server.log] == ["first", "first", "first", "second"]
+
+
+def test_answers_that_would_stall_the_parser(use):
+    with LlmServer(lambda request, nth: "brackets") as server:
+        use(server)
+        begun = time.monotonic()
+        parsed = parse_prompt(PROMPT, use_llm=True, timeout_s=20)
+    assert "no readable answer" in parsed.warning
+    assert time.monotonic() - begun < 10
+
+
+def test_inside_a_running_event_loop(use):
+    async def handle() -> ParsedPrompt:
+        return parse_prompt(PROMPT, use_llm=True, timeout_s=20)
+
+    with serve("ok") as server:
+        use(server)
+        assert asyncio.run(handle()).warning == ""
 
 
 def test_odd_prompts(use):

@@ -10,6 +10,18 @@ from pokejax import lexicon
 from pokejax.attributes import VOCABULARIES, Attributes
 from pokejax.prompt_rules import read_prompt
 
+# Each is near the name of a color or a type.
+COMMON_WORDS = """
+    great greet greed greek queen preen gleam brawn blown brow brows browse broken
+    crown drown block blank bleak blink slack while write whine waiter wafer wager
+    later wetter steep steer steed stele still grasp gross glass gloss guess group
+    grand groan grind round fairly fair dairy fatty ferry frying fling flaying
+    fleeing prison person poise formal nominal norman solver sliver slaver shiver
+    violent violate people purpose golfer gulden wagon dragoon dragging fellow
+    mellow yelled host goose ghastly starlet crimes arrange orang sight
+    lighting fitting physic psycho election elective marion marron mansion emerge
+    indicate
+"""
 KINDS = {"type": "type1", "color": "primary_color"}
 
 
@@ -103,6 +115,23 @@ def test_every_value_has_words():
         ("fire-type only", ("Fire", "None")),
         ("a grass-type, pure white", ("Grass", None)),
         ("water water water", ("Water", None)),
+        # Listed types keep their order, the everyday words among them too.
+        ("a ground/rock armadillo", ("Ground", "Rock")),
+        ("dark & ice fox", ("Dark", "Ice")),
+        ("a normal/fairy bunny", ("Normal", "Fairy")),
+        ("flying and bug moth", ("Flying", "Bug")),
+        ("a dragon / psychic serpent", ("Dragon", "Psychic")),
+        ("a sly dragon-type, ghost powers", ("Dragon", "Ghost")),
+        ("an electric-type beetle", ("Electric", None)),
+        ("an electric beetle", ("Electric", "Bug")),
+        # A place is no type, least of all against a creature.
+        ("a bat from an ice cave", (None, None)),
+        ("an owl under a waterfall", (None, None)),
+        ("a beetle of the dunes", ("Bug", None)),
+        ("a shark, sky, clouds", ("Water", None)),
+        ("a mole by the icy sea", ("Ground", None)),
+        ("a fire-type that lives in a lake", ("Fire", None)),
+        ("an ocean fox", ("Water", None)),
     ],
 )
 def test_types(prompt: str, types: tuple):
@@ -115,7 +144,7 @@ def test_types(prompt: str, types: tuple):
     [
         ("glowing red eyes", (None, "Red")),
         ("red and white wings on a yellow bird", ("Yellow", "Red")),
-        ("a turtle whose shell is green", (None, "Green")),
+        ("a turtle whose tail is green", (None, "Green")),
         ("a tail tipped with red", (None, "Red")),
         ("a yellow-bellied blue bird", ("Blue", "Yellow")),
         ("a crimson flame lizard", ("Red", None)),  # a flame is only a part at the end
@@ -127,6 +156,27 @@ def test_types(prompt: str, types: tuple):
         ("midnight-blue", ("Blue", None)),
         ("a GREY wolf", ("Gray", None)),
         ("an orange-coloured fox", ("Orange", None)),
+        ("deep violet with a cream collar", ("Purple", "White")),
+        ("a kitten, teal, yellow ribbon", ("Blue", "Yellow")),
+        ("mint-green cat w/ brown paws", ("Green", "Brown")),
+        ("mint-green cat w/o brown paws", ("Green", None)),
+        ("a bear with red, white and blue paws", (None, "Red")),
+        # The body, or what covers all of it, comes first.
+        ("gold lightning mark on a purple body", ("Purple", "Yellow")),
+        ("a green triangle on black fur", ("Black", "Green")),
+        ("a knight in gray armor", ("Gray", None)),
+        ("a turtle whose shell is green", ("Green", None)),
+        ("a pink snail with a green shell", ("Pink", "Green")),
+        ("a beetle with blue plates and pink eyes", ("Blue", "Pink")),
+        ("a red beetle with blue plates", ("Red", "Blue")),
+        ("a white and gray striped cat", ("White", "Gray")),
+        ("a gray-striped cat", (None, "Gray")),
+        # Places and things have colors of their own.
+        ("a fox from a deep blue lake", (None, None)),
+        ("an owl in a green meadow", (None, None)),
+        ("a pig under a red moon", (None, None)),
+        ("a brown dog with a pink umbrella", ("Brown", "Pink")),
+        ("an orange lizard by the blue sea", ("Orange", None)),
     ],
 )
 def test_colors(prompt: str, colors: tuple):
@@ -147,6 +197,14 @@ def test_colors(prompt: str, colors: tuple):
         ("wolves", "Quadruped"),
         ("butterflies", "Insectoid"),
         ("walks on all fours", "Quadruped"),
+        ("a serpent with four tiny legs", "Quadruped"),
+        ("a seal that has two long legs", "Bipedal"),
+        ("a six legged lizard", "Insectoid"),
+        ("a wolf on two legs", "Bipedal"),
+        ("a robin with two thin legs", "Avian"),
+        ("a fox, two feet tall", "Quadruped"),
+        ("a feathered snake", "Serpentine"),
+        ("a ghost/grass deer", "Quadruped"),
     ],
 )
 def test_shapes(prompt: str, shape: str | None):
@@ -170,6 +228,24 @@ def test_shapes(prompt: str, shape: str | None):
         ("not only red", {"primary_color": "Red"}),
         ("with no legs", {"shape": "Serpentine"}),  # a phrase of the lexicon itself
         ("never evolves", {"evolution_stage": "Single"}),
+        ("any colour, anything but purple", {}),
+        ("pink instead of blue", {"primary_color": "Pink"}),
+        ("brown rather than black", {"primary_color": "Brown"}),
+        ("white, except not red", {"primary_color": "White"}),
+        ("every type except fire", {}),
+        # That isn't an exception from the facts.
+        (
+            "solid black except for green eyes",
+            {"primary_color": "Black", "secondary_color": "Green"},
+        ),
+        (
+            "not a water creature, just a yellow fish",
+            {"primary_color": "Yellow", "shape": "Aquatic"},
+        ),
+        ("a viper, not poisonous", {"shape": "Serpentine"}),
+        ("a mossy tree without flowers", {"type1": "Grass"}),
+        ("not ghost type, an orb", {"shape": "Amorphous"}),
+        ("it isn't red, cherry eyes", {}),
     ],
 )
 def test_negation(prompt: str, expected: dict):
@@ -181,9 +257,85 @@ def test_sizes_of_parts_are_not_the_creatures():
     assert known("a tiny bird with huge wings")["size"] == "Tiny"
 
 
-def test_legendary_and_mythical_are_never_read_as_no():
-    assert "legendary" not in known("an ordinary red fox")
-    assert known("a mythical fox")["mythical"] == "Yes"
+@pytest.mark.parametrize(
+    ("prompt", "size"),
+    [
+        ("a fox in a big city", None),
+        ("a dog in a big fluffy coat", None),
+        ("it looks like a little pebble", None),
+        ("holding a giant sword", None),
+        ("a duck with a large umbrella", None),
+        ("a little bit grumpy", None),
+        ("a huge rock golem", "Huge"),
+        ("a cat, tiny and shy", "Tiny"),
+        ("a cat with a big body", "Large"),
+        ("a small forest fox", "Small"),
+        ("a lil mole", "Small"),
+    ],
+)
+def test_only_the_creatures_own_size_counts(prompt: str, size: str | None):
+    assert read_prompt(prompt).attributes.size == size
+
+
+@pytest.mark.parametrize(
+    ("prompt", "legendary", "mythical"),
+    [
+        ("an ordinary red fox", None, None),
+        ("a mythical fox", None, "Yes"),
+        ("this one is not legendary", "No", None),
+        ("a non-legendary horse that isn't mythical", "No", "No"),
+        ("legendary, but not a mythical creature", "Yes", "No"),
+        ("neither legendary nor mythical", "No", "No"),
+        ("not just legendary", "Yes", None),
+    ],
+)
+def test_legendary_and_mythical(
+    prompt: str, legendary: str | None, mythical: str | None
+):
+    attributes = read_prompt(prompt).attributes
+    assert (attributes.legendary, attributes.mythical) == (legendary, mythical)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name", "value"),
+    [
+        ("its mega evolution", "evolution_stage", "Alternate"),
+        ("a halfway evolved frog", "evolution_stage", "Stage 1"),
+        ("in the middle of its line", "evolution_stage", "Stage 1"),
+        ("the end of its line", "evolution_stage", "Stage 2"),
+        ("an owl on a skyscraper", "habitat", "Urban"),
+        ("resting on the seafloor", "habitat", "Sea"),
+        ("a goat at the summit", "habitat", "Mountain"),
+        ("drifting on an iceberg", "habitat", "Tundra"),
+        ("a stallion", "shape", "Quadruped"),
+        ("bumblebees", "shape", "Insectoid"),
+        ("a puffin", "shape", "Avian"),
+        ("thumb-sized", "size", "Tiny"),
+    ],
+)
+def test_vocabulary(prompt: str, name: str, value: str):
+    assert known(prompt)[name] == value
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a purpel newt", {"primary_color": "Purple", "shape": "Quadruped"}),
+        ("an oragne newt", {"primary_color": "Orange", "shape": "Quadruped"}),
+        ("yelow", {"primary_color": "Yellow"}),
+        ("blackk", {"primary_color": "Black"}),
+        ("psycic/eletric types", {"type1": "Psychic", "type2": "Electric"}),
+        ("gost", {}),  # four letters could be anything
+        ("urple", {}),  # nobody slips on the first letter
+    ],
+)
+def test_slips_of_the_pen(prompt: str, expected: dict):
+    assert known(prompt) == expected
+
+
+def test_other_words_are_no_slips_of_the_pen():
+    for word in COMMON_WORDS.split():
+        assert not known(word).keys() & {"type1", "primary_color"}, word
 
 
 def test_matches_are_spans_of_the_prompt():
@@ -222,7 +374,25 @@ def test_odd_characters(prompt: str):
 
 @pytest.mark.parametrize(
     "unit",
-    ["red ", "a", "a\u0301\u0316", "no fire or ", "fire type and ", "red and ", " -"],
+    [
+        "red ",
+        "a",
+        "a\u0301\u0316",
+        "no fire or ",
+        "fire type and ",
+        "red and ",
+        " -",
+        "red, ",
+        "ghost/",
+        "in the deep blue sea ",
+        "yelow",
+        "yelow ",
+        "four big ",
+        "with a red hat ",
+        "not red instead of ",
+        "w/",
+        "ghost type ",
+    ],
 )
 def test_work_grows_in_line_with_length(unit: str):
     def calls(length: int) -> int:

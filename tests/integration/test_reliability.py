@@ -1,0 +1,152 @@
+"""Killed at any moment, or spread over devices: the same run."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from pokejax import data, train
+from pokejax.config import override
+from pokejax.trainer import Trainer
+from tests.conftest import TINY
+
+EPOCHS = "--train.epochs=3"
+OPTIONS = [*TINY, EPOCHS, "--train.checkpoint_every=1", "--train.ema_decay=0.9"]
+
+
+def argv(dataset: Path, workdir: Path, *more: str) -> list[str]:
+    places = ["--data.dir", str(dataset), "--train.workdir", str(workdir)]
+    return [*OPTIONS, *places, *more]
+
+
+def weights(workdir: Path) -> dict[str, np.ndarray]:
+    return load_file(workdir / "model.safetensors")
+
+
+def assert_same(ours: Path, theirs: Path, tolerance: float = 0.0) -> None:
+    expected = weights(theirs)
+    for name, value in weights(ours).items():
+        np.testing.assert_allclose(
+            value, expected[name], rtol=0, atol=tolerance, err_msg=name
+        )
+
+
+def log(workdir: Path) -> list[dict[str, str]]:
+    """The log's rows, but for how long things took."""
+    with (workdir / "training_losses.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {k: v for k, v in row.items() if k not in ("Seconds", "Images_per_s")}
+        for row in rows
+    ]
+
+
+@pytest.fixture(scope="module")
+def unbroken(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("unbroken")
+    assert train.main(argv(drawn_dataset, workdir)) == 0
+    return workdir
+
+
+@pytest.mark.parametrize("phase", ["compile", "step", "eval", "save"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_killed_and_resumed_equals_unbroken(
+    phase: str, name: str, drawn_dataset: Path, unbroken: Path, tmp_path: Path
+):
+    options = argv(drawn_dataset, tmp_path)
+    killed = subprocess.run(
+        [sys.executable, "tests/kill_driver.py", phase, name, "--", *options],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": "."},
+    )
+    if name == "SIGTERM":
+        assert killed.returncode == 128 + signal.SIGTERM, killed.stderr
+        assert "go on with --resume auto" in killed.stdout
+    else:
+        assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "model.safetensors").exists()
+    nothing_saved = name == "SIGKILL" and phase in ("compile", "eval")
+    resume = [] if nothing_saved else ["--resume", "auto"]
+    assert train.main([*options, *resume]) == 0
+    assert_same(tmp_path, unbroken)
+    assert log(tmp_path) == log(unbroken)
+
+
+def test_negative_control_another_key_ends_elsewhere(
+    drawn_dataset: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """If the randomness were not restored, the comparison above would notice."""
+    assert train.main([*argv(drawn_dataset, tmp_path), "--train.epochs=1"]) == 0
+    build = Trainer.__init__
+
+    def build_with_another_key(self: Trainer, *args):
+        build(self, *args)
+        self.key = jax.random.key(1)
+
+    monkeypatch.setattr(Trainer, "__init__", build_with_another_key)
+    assert train.main([*argv(drawn_dataset, tmp_path), "--resume", "auto"]) == 0
+    with pytest.raises(AssertionError):
+        assert_same(tmp_path, unbroken)
+
+
+def test_two_devices_equal_one(drawn_dataset: Path, tmp_path: Path, unbroken: Path):
+    """The suite has two fake devices; `unbroken` used both, this run one."""
+    assert jax.device_count() == 2
+    assert train.main(argv(drawn_dataset, tmp_path, "--mesh.devices=1")) == 0
+    assert_same(tmp_path, unbroken, tolerance=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change", [{"train.accumulate": 2}, {"train.steps_per_call": 3}]
+)
+def test_chunks_and_accumulation_change_nothing(change: dict, drawn_dataset: Path):
+    plain = train.parse_arguments(argv(drawn_dataset, Path("unused")))[1]
+    plain = override(plain, {"model.dropout": 0.0})
+    results = []
+    for config in (plain, override(plain, change)):
+        trainer = Trainer(config, data.load(config.data, config.text))
+        parts = trainer.train_epoch(1)
+        results.append((parts, jax.tree.leaves(trainer.state.params)))
+    (parts, ours), (other_parts, theirs) = results
+    assert parts is not None and other_parts is not None
+    np.testing.assert_allclose(
+        list(parts.values()), list(other_parts.values()), rtol=1e-5
+    )
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_bfloat16_trains_and_keeps_float32_state(drawn_dataset: Path):
+    config = train.parse_arguments(argv(drawn_dataset, Path("unused")))[1]
+    config = override(config, {"model.compute_dtype": "bfloat16"})
+    trainer = Trainer(config, data.load(config.data, config.text))
+    first = trainer.train_epoch(1)
+    for epoch in range(2, 6):
+        last = trainer.train_epoch(epoch)
+    assert first is not None and last is not None
+    assert last["Loss"] < first["Loss"]
+    assert {x.dtype.name for x in jax.tree.leaves(trainer.state.params)} == {"float32"}
+
+
+def test_skipping_counts_and_changes_nothing(drawn_dataset: Path):
+    config = train.parse_arguments(argv(drawn_dataset, Path("unused")))[1]
+    config = override(config, {"train.on_nonfinite": "skip"})
+    trainer = Trainer(config, data.load(config.data, config.text))
+    bad = trainer.dataset.text_emb.copy()
+    bad[:] = np.nan
+    for name, split in trainer._resident.items():
+        trainer._resident[name] = split._replace(text_emb=jax.numpy.asarray(bad))
+    before = jax.device_get(trainer.state.params)
+    parts = trainer.train_epoch(1)
+    assert parts is not None and parts["Loss"] == 0
+    assert int(trainer.state.skipped) == trainer.steps_per_epoch
+    jax.tree.map(np.testing.assert_array_equal, before, trainer.state.params)
