@@ -30,7 +30,7 @@ PROMPTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Encode 32 prompts, both sides.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--vocab", type=Path, help="bpe_simple_vocab_16e6.txt.gz")
     args = parser.parse_args()

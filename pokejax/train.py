@@ -308,7 +308,7 @@ def _save_debug_images(trainer: Trainer, directory: Path) -> None:
     pictures = {"train_augmented": to_uint8(np.asarray(batch.image))}
     for name, split in trainer.dataset.splits.items():
         if len(split):
-            pictures[name] = split.take(np.arange(min(64, len(split)))).images
+            pictures[name] = split.images[:64]
     for name, images in pictures.items():
         grid = [list(images[i : i + 8]) for i in range(0, min(64, len(images)), 8)]
         contact_sheet(grid, [""] * len(grid)).save(directory / f"{name}.png")

@@ -30,7 +30,7 @@ class _Painter:
         from tests.drawn import PALETTE
 
         (sample,) = self.sampler.generate(prompt, seed=seed)
-        asked = sample.attributes.primary_color if self.obeys else "Blue"
+        asked = sample.attributes.known()["primary_color"] if self.obeys else "Blue"
         image = np.full((32, 32, 3), 255, np.uint8)
         image[5:27, 5:27] = 20  # an outline, or white would be invisible
         image[6:26, 6:26] = PALETTE[asked]

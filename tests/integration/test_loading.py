@@ -83,22 +83,22 @@ def test_stream_is_shared_by_processes_and_can_be_checkpointed(drawn_dataset: Pa
         for i in (0, 1)
     ]
     for step, batch in enumerate(whole):
-        parts = [half[step].images for half in halves]
-        np.testing.assert_array_equal(np.concatenate(parts), batch.images)
+        parts = [half[step].images[:] for half in halves]
+        np.testing.assert_array_equal(np.concatenate(parts), batch.images[:])
     batches = stream(split, rows_of_step, 0, 4)
     next(batches)
     state = batches.get_state()  # pyright: ignore[reportAttributeAccessIssue]
     again = stream(split, rows_of_step, 0, 4)
     again.set_state(state)  # pyright: ignore[reportAttributeAccessIssue]
-    np.testing.assert_array_equal(next(again).images, whole[1].images)
+    np.testing.assert_array_equal(next(again).images[:], whole[1].images[:])
     with pytest.raises(ValueError, match="8 can't be shared by 3"):
         next(stream(split, rows_of_step, 0, 4, process_count=3))
 
 
 def test_preprocessing_changes_what_training_sees(drawn_dataset: Path):
-    plain = load(config_of(drawn_dataset)).splits["val"].images
+    plain = load(config_of(drawn_dataset)).splits["val"].images[:]
     config = config_of(drawn_dataset, **{"data.use_preprocessing": True})
-    mended = load(config).splits["val"].images
+    mended = load(config).splits["val"].images[:]
     assert mended.shape == plain.shape
     assert not np.array_equal(mended, plain)
-    assert (np.asarray(mended)[:, 0, 0] == 255).all()
+    assert (mended[:, 0, 0] == 255).all()

@@ -129,9 +129,7 @@ def test_bfloat16_trains_and_keeps_float32_state(drawn_dataset: Path):
     config = train.parse_arguments(argv(drawn_dataset, Path("unused")))[1]
     config = override(config, {"model.compute_dtype": "bfloat16"})
     trainer = Trainer(config, data.load(config.data, config.text))
-    first = trainer.train_epoch(1)
-    for epoch in range(2, 6):
-        last = trainer.train_epoch(epoch)
+    first, *_, last = [trainer.train_epoch(epoch) for epoch in range(1, 6)]
     assert first is not None and last is not None
     assert last["Loss"] < first["Loss"]
     assert {x.dtype.name for x in jax.tree.leaves(trainer.state.params)} == {"float32"}

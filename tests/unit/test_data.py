@@ -23,7 +23,7 @@ def test_arrays_fit_together(drawn_dataset: Path):
     dataset = load(drawn_dataset)
     train = dataset.splits["train"]
     assert train.images.shape == (len(train), 32, 32, 3)
-    assert train.images.dtype == np.uint8
+    assert train.images[:].dtype == np.uint8
     assert train.attributes.shape == (len(train), 10)
     assert (train.prompt_counts >= 1).all()
     assert train.prompt_ids.max() < len(dataset.text_emb)
@@ -34,7 +34,7 @@ def test_arrays_fit_together(drawn_dataset: Path):
 def test_pixels_are_those_of_the_file(drawn_dataset: Path):
     with (drawn_dataset / "val_batch").open("rb") as file:
         raw = pickle.load(file, encoding="latin1")  # our own file, just written
-    image = load(drawn_dataset).splits["val"].images[0]
+    image = load(drawn_dataset).splits["val"].images[:][0]
     assert image[3, 5, 1] == raw["data"][0, 32 * 32 + 3 * 32 + 5]
 
 
@@ -73,7 +73,7 @@ def test_packed_file_holds_the_same(drawn_dataset: Path, tmp_path: Path):
     assert ours.encoder == theirs.encoder
     np.testing.assert_array_equal(ours.text_emb, theirs.text_emb)
     for name, split in theirs.splits.items():
-        np.testing.assert_array_equal(ours.splits[name].images, split.images)
+        np.testing.assert_array_equal(ours.splits[name].images[:], split.images[:])
         np.testing.assert_array_equal(ours.splits[name].prompt_ids, split.prompt_ids)
     with pytest.raises(DataError, match=r"pass --text\.encoder static"):
         data.load(DataConfig(dir=str(packed), image_size=32), TextConfig("clip"))
