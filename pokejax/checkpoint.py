@@ -171,9 +171,18 @@ def find(path: Path) -> Path:
       CheckpointError: there is no checkpoint.
     """
     for candidate in (path / "checkpoints", path):
-        if any(candidate.glob("[0-9]*/_CHECKPOINT_METADATA")):
+        if has_complete(candidate):
             return candidate
     raise CheckpointError(f"no checkpoint in {path}")
+
+
+def has_complete(directory: Path) -> bool:
+    """Whether a checkpoint directory holds one that was not cut off while written."""
+    return any(
+        # A save under way has a longer name, which ends in Orbax's mark.
+        found.parent.name.isdigit()
+        for found in directory.glob("[0-9]*/_CHECKPOINT_METADATA")
+    )
 
 
 def load_bundle(path: Path, *, which: str = "best") -> Bundle:

@@ -303,7 +303,7 @@ def _updated(
     skipped = state.skipped
     added = parts
     if config.train.on_nonfinite == "skip":
-        good = jnp.isfinite(optax.global_norm(grads)) & jnp.isfinite(parts["Loss"])
+        good = jnp.isfinite(optax.tree.norm(grads)) & jnp.isfinite(parts["Loss"])
         params, ema_params, opt_state, added = jax.tree.map(
             partial(jnp.where, good),
             (params, ema_params, opt_state, added),

@@ -22,7 +22,7 @@ from pokejax import config as config_lib
 from pokejax import data as data_lib
 from pokejax import losses, reports
 from pokejax.bundle import Header
-from pokejax.checkpoint import CheckpointError, Checkpoints, find
+from pokejax.checkpoint import CheckpointError, Checkpoints, find, has_complete
 from pokejax.config import Config, ConfigError
 from pokejax.grid import contact_sheet, to_uint8
 from pokejax.stop import StopRequest
@@ -261,7 +261,7 @@ def _finish(trainer: Trainer, checkpoints: Checkpoints, workdir: Path) -> None:
 
 
 def _refuse_silent_restart(workdir: Path, resume: Path | None) -> None:
-    if resume is None and any((workdir / "checkpoints").glob("[0-9]*")):
+    if resume is None and has_complete(workdir / "checkpoints"):
         raise CheckpointError(
             f"{workdir} already holds a run: go on with --resume auto, or choose"
             " another directory with --train.workdir"

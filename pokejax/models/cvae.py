@@ -163,7 +163,8 @@ class CVAE(nnx.Module):
         self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 10"]
     ) -> Float[Array, "b c"]:
         """Text and attributes -> the gated condition, `c = t + 64`."""
-        category_emb = self.category_embedder(attributes)
+        # Embeddings come out in float32 even where the layers compute in bfloat16.
+        category_emb = self.category_embedder(attributes).astype(text_emb.dtype)
         return self.condition_gate(jnp.concatenate([text_emb, category_emb], axis=-1))
 
     def __call__(

@@ -186,6 +186,9 @@ def test_unwritable_label_is_kept_in_the_ledger(
     assert len(server.log) == 3
 
 
+# Other tests of the same worker have loaded JAX, which warns of any fork.
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_full_disk_stops_before_more_is_paid(tmp_path: Path):
     draw_pictures(tmp_path, 12)
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (4000, 4000))
