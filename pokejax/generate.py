@@ -13,6 +13,7 @@ from tqdm import tqdm
 from pokejax.attributes import VOCABULARIES, Attributes
 from pokejax.bundle import BundleError
 from pokejax.grid import contact_sheet
+from pokejax.prompt_parsing import parse_prompt
 from pokejax.sampler import PromptError, Sample, Sampler, check_request
 
 DEFAULT_MODEL = Path("runs/quickstart/model.safetensors")
@@ -70,6 +71,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"bundle, or directory of a training run (default: {DEFAULT_MODEL})",
     )
     parser.add_argument(
+        "--use-llm-parsing",
+        action="store_true",
+        help="let a language model read the prompt's attributes (needs OPENAI_API_KEY;"
+        " the rules answer if it fails)",
+    )
+    parser.add_argument(
         "--json", action="store_true", help="print what was drawn as JSON"
     )
     return parser.parse_args(argv)
@@ -123,11 +130,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         report: list[dict[str, object]] = []
         progress = tqdm(args.prompt, unit="prompt", disable=len(args.prompt) == 1)
         for prompt in progress:
+            parsed = parse_prompt(prompt, use_llm=args.use_llm_parsing)
+            if parsed.warning:
+                print(f"warning: {parsed.warning}", file=sys.stderr)
             samples = sampler.generate(
                 prompt,
                 num=args.num,
                 seed=args.seed,
-                attributes=overrides,
+                attributes=parsed.attributes.override(overrides),
                 temperature=args.temperature,
             )
             rows.append(samples)
