@@ -80,6 +80,9 @@ class TextConfig:
 class ModelConfig:
     """Sizes of the CVAE. The defaults are the original's."""
 
+    conditional: bool = setting(
+        True, "condition on prompts and attributes; off: a plain VAE that ignores both"
+    )
     channels: tuple[int, ...] = setting(
         (32, 64, 128), "encoder channels, one per halving; the decoder mirrors them"
     )

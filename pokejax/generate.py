@@ -126,6 +126,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         args.out.mkdir(parents=True, exist_ok=True)
         sampler = Sampler.load(args.model)
+        if not sampler.bundle.model.conditional:
+            print(
+                f"warning: {args.model} is unconditional: the prompt changes nothing",
+                file=sys.stderr,
+            )
         rows: list[list[Sample]] = []
         report: list[dict[str, object]] = []
         progress = tqdm(args.prompt, unit="prompt", disable=len(args.prompt) == 1)

@@ -36,9 +36,15 @@ def architecture(model: CVAE, header: Header) -> str:
     counts = {
         "Encoder": parameter_count(model.encoder),
         "Decoder": parameter_count(model.decoder),
-        "Embedder": parameter_count(model.category_embedder),
-        "Gate": parameter_count(model.condition_gate),
     }
+    conditioning = "none (the prompt is ignored)"
+    if model.conditional:
+        counts["Embedder"] = parameter_count(model.category_embedder)
+        counts["Gate"] = parameter_count(model.condition_gate)
+        conditioning = (
+            f"{header.text_dim + CATEGORY_DIM} dims"
+            f" ({header.encoder} {header.text_dim} + categorical {CATEGORY_DIM})"
+        )
     size = header.config.data.image_size
     lines = [_RULE, "MODEL ARCHITECTURE", _RULE]
     lines += [f"{name + ':':<16}{n:>14,} parameters" for name, n in counts.items()]
@@ -47,8 +53,7 @@ def architecture(model: CVAE, header: Header) -> str:
         f"{'Total:':<16}{sum(counts.values()):>14,} parameters",
         "",
         f"Input: {size}×{size} RGB → Latent: {header.config.model.latent_dim} dims",
-        f"Conditioning: {header.text_dim + CATEGORY_DIM} dims"
-        f" ({header.encoder} {header.text_dim} + categorical {CATEGORY_DIM})",
+        f"Conditioning: {conditioning}",
         _RULE,
     ]
     return "\n".join(lines)

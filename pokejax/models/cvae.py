@@ -140,7 +140,11 @@ class Decoder(nnx.Module):
 
 
 class CVAE(nnx.Module):
-    """The whole model: q(z | image, cond) and p(image | z, cond)."""
+    """The whole model: q(z | image, cond) and p(image | z, cond).
+
+    With `config.conditional` off it is a plain VAE: `cond` is then empty, and there is
+    neither an embedder nor a gate.
+    """
 
     def __init__(
         self, config: ModelConfig, *, image_size: int, text_dim: int, rngs: nnx.Rngs
@@ -153,16 +157,21 @@ class CVAE(nnx.Module):
           text_dim: length of a text embedding; 768 for CLIP ViT-L/14.
           rngs: stream `params`.
         """
-        condition_dim = text_dim + CATEGORY_DIM
-        self.category_embedder = CategoryEmbedder(rngs=rngs)
-        self.condition_gate = ConditionGate(condition_dim, rngs=rngs)
+        self.conditional = config.conditional
+        condition_dim = 0
+        if config.conditional:
+            condition_dim = text_dim + CATEGORY_DIM
+            self.category_embedder = CategoryEmbedder(rngs=rngs)
+            self.condition_gate = ConditionGate(condition_dim, rngs=rngs)
         self.encoder = Encoder(config, image_size, condition_dim, rngs=rngs)
         self.decoder = Decoder(config, image_size, condition_dim, rngs=rngs)
 
     def condition(
         self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 10"]
     ) -> Float[Array, "b c"]:
-        """Text and attributes -> the gated condition, `c = t + 64`."""
+        """Text and attributes -> the gated condition, `c = t + 64`, or `c = 0`."""
+        if not self.conditional:
+            return text_emb[:, :0]
         # Embeddings come out in float32 even where the layers compute in bfloat16.
         category_emb = self.category_embedder(attributes).astype(text_emb.dtype)
         return self.condition_gate(jnp.concatenate([text_emb, category_emb], axis=-1))

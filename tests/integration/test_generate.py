@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from safetensors.numpy import load_file, save_file
 
-from pokejax import Sampler, export, generate
+from pokejax import Sampler, export, generate, train
 from pokejax.attributes import Attributes
 from pokejax.bundle import BundleError
+from tests.conftest import TINY
 
 PROMPT = "a small blue water turtle with a red shell"
 
@@ -145,3 +147,21 @@ def test_another_text_encoder_is_refused(tiny_run: Path, tmp_path: Path):
     path.write_bytes(good[:at] + b"000000000000" + good[at + 12 :])
     with pytest.raises(BundleError, match="was trained with text encoder static-rms-0"):
         Sampler.load(path)
+
+
+def test_an_unconditional_model_says_that_the_prompt_changes_nothing(
+    drawn_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    places = ["--data.dir", str(drawn_dataset), "--train.workdir", str(tmp_path)]
+    recipe = ["--config", "configs/sprite_vae.py", *TINY, "--train.epochs=1"]
+    assert train.main([*recipe, *places]) == 0
+    assert "Conditioning: none" in capsys.readouterr().out
+    pictures = []
+    for i, prompt in enumerate(("a red fish", "a green bird")):
+        argv = ["--model", str(tmp_path / "model.safetensors"), "--seed=3"]
+        argv += ["--out", str(tmp_path / str(i)), "--prompt", prompt]
+        assert generate.main(argv) == 0
+        assert "the prompt changes nothing" in capsys.readouterr().err
+        (drawn,) = (tmp_path / str(i)).glob("a-*_3.png")
+        pictures.append(np.asarray(Image.open(drawn)))
+    np.testing.assert_array_equal(*pictures)

@@ -18,7 +18,9 @@ def test_shipped_configs_survive_json(path: Path):
 
 
 def test_there_are_shipped_configs():
-    assert {"original64", "pokemon64", "quickstart"} <= {p.stem for p in CONFIGS}
+    assert {"original64", "pokemon64", "quickstart", "sprite_vae"} <= {
+        p.stem for p in CONFIGS
+    }
 
 
 def test_command_line_overrides_file():

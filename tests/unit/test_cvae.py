@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,3 +99,18 @@ def test_up_conv_equals_xlas_transposed_convolution(key: jax.Array):
     np.testing.assert_allclose(y, y_reference, rtol=1e-5, atol=1e-5)
     for ours, theirs in zip(pull(cotangent), pull_reference(cotangent), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_unconditional_ignores_text_and_attributes(key: jax.Array):
+    config = dataclasses.replace(TINY, conditional=False)
+    model = CVAE(config, image_size=32, text_dim=6, rngs=nnx.Rngs(0))
+    assert parameter_count(model) == (
+        parameter_count(model.encoder) + parameter_count(model.decoder)
+    )
+    z = jax.random.normal(key, (1, 8))
+    attributes = jnp.zeros((1, 10), jnp.int32)
+    drawn = model.decode(z, jnp.ones((1, 6)), attributes)
+    np.testing.assert_array_equal(
+        drawn, model.decode(z, jnp.zeros((1, 6)), attributes + 1)
+    )
+    assert not np.allclose(drawn, model.decode(-z, jnp.ones((1, 6)), attributes))
