@@ -6,6 +6,10 @@ so a killed save leaves the earlier checkpoints as they were.
 """
 
 import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,8 +30,9 @@ class Checkpoints:
 
     def __init__(self, directory: Path):
         """Open, and if need be create, the checkpoint directory of a run."""
-        # Orbax announces every decision at INFO, and each restart's mesh at WARNING.
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        # Orbax announces every decision at INFO, each restart's mesh at WARNING, and at
+        # ERROR, in a thousand lines, what it raises, too.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         keep = ocp.training.preservation_policies
         self._checkpointer = ocp.training.Checkpointer(
             str(directory.resolve()),
@@ -67,23 +72,46 @@ class Checkpoints:
           header: of the run, as of the last whole epoch.
           history: the log's rows so far.
           val_loss: at the end of an epoch; None in the middle of one.
+
+        Raises:
+          OSError: this save, or the one before, failed; earlier ones are as they were.
         """
         if any(c.step == step for c in self._checkpointer.checkpoints):
             return
-        self._checkpointer.save_async(
-            step,
-            state,
-            metrics=None if val_loss is None else {"val_loss": val_loss},
-            custom_metadata=cast(
-                Any,
-                # A copy: the log grows on while this is written.
-                {"header": header.to_dict(), "history": list(history)},
-            ),
-        )
+        with self._telling_why():
+            self._checkpointer.save_async(
+                step,
+                state,
+                metrics=None if val_loss is None else {"val_loss": val_loss},
+                custom_metadata=cast(
+                    Any,
+                    # A copy: the log grows on while this is written.
+                    {"header": header.to_dict(), "history": list(history)},
+                ),
+            )
 
     def wait(self) -> None:
-        """Wait until a save under way is complete; raises what went wrong with it."""
-        self._checkpointer.wait()
+        """Wait until a save under way is complete.
+
+        Raises:
+          OSError: it failed; earlier ones are as they were.
+        """
+        with self._telling_why():
+            self._checkpointer.wait()
+
+    @contextmanager
+    def _telling_why(self) -> Iterator[None]:
+        """Turn what Orbax and TensorStore raise while writing into one clear line."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            code = re.search(r"os_error_code='(\d+)'", str(error))
+            number = int(code[1]) if code else getattr(error, "errno", None)
+            why = os.strerror(number) if number else str(error).splitlines()[0]
+            raise OSError(
+                f"can't save a checkpoint in {self._checkpointer.directory}: {why};"
+                " the earlier ones are complete"
+            ) from None
 
     @property
     def latest(self) -> int | None:
@@ -160,8 +188,13 @@ class Checkpoints:
         }
 
     def close(self) -> None:
-        """Wait for saves under way and let go of the directory."""
-        self._checkpointer.close()
+        """Wait for saves under way and let go of the directory.
+
+        Raises:
+          OSError: a save under way failed.
+        """
+        with self._telling_why():
+            self._checkpointer.close()
 
 
 def find(path: Path) -> Path:

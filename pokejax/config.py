@@ -166,6 +166,9 @@ class TrainConfig:
     )
     checkpoint_every: int = setting(5, "epochs between checkpoints")
     sample_every: int = setting(5, "epochs between sample grids")
+    tensorboard: bool = setting(
+        False, "log scalars and pictures for TensorBoard, too; needs tensorboardX"
+    )
 
     def __post_init__(self) -> None:
         """Refuse lengths, rates and probabilities out of range."""

@@ -107,12 +107,14 @@ class Dataset:
       text_emb: `m d` float16, one row per different prompt.
       encoder: identity of the text encoder that made `text_emb`.
       text: its config, so that a bundle can say how to load it again.
+      prompts: `m` texts, those of `text_emb`; empty if a packed file left them out.
     """
 
     splits: dict[str, Split]
     text_emb: Float[np.ndarray, "m d"]
     encoder: str
     text: TextConfig
+    prompts: tuple[str, ...] = ()
 
     @property
     def text_dim(self) -> int:
@@ -189,7 +191,13 @@ def _load_packed(path: Path, config: DataConfig, text: TextConfig) -> Dataset:
         )
     for name, split in splits.items():
         _check_images(split.images, f"{path} ({name})", config)
-    return Dataset(splits, arrays["text_emb"], header["encoder"], packed_text)
+    return Dataset(
+        splits,
+        arrays["text_emb"],
+        header["encoder"],
+        packed_text,
+        tuple(header.get("prompts", ())),
+    )
 
 
 def _load_directory(path: Path, config: DataConfig, text: TextConfig) -> Dataset:
@@ -209,7 +217,7 @@ def _load_directory(path: Path, config: DataConfig, text: TextConfig) -> Dataset
     if not len(splits["train"]):
         raise DataError(f"{path} has no training picture of data.views {config.views}")
     text_emb, encoder = _embed(list(prompt_rows), text, path)
-    return Dataset(splits, text_emb, encoder, text)
+    return Dataset(splits, text_emb, encoder, text, tuple(prompt_rows))
 
 
 def _read_tfds(path: Path, config: DataConfig) -> dict[str, "_Stored"]:

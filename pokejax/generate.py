@@ -14,7 +14,8 @@ from pokejax.attributes import VOCABULARIES, Attributes
 from pokejax.bundle import BundleError
 from pokejax.grid import contact_sheet
 from pokejax.prompt_parsing import parse_prompt
-from pokejax.sampler import PromptError, Sample, Sampler, check_request
+from pokejax.sampler import PromptError, Sampler, check_request
+from pokejax.samples import Sample
 
 DEFAULT_MODEL = Path("runs/quickstart/model.safetensors")
 
@@ -53,6 +54,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         type=float,
         default=1.0,
         help="how far pictures stray from the typical one; 0 is the typical one itself",
+    )
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        default=1.0,
+        help="how strongly the attributes steer: 1 as in training, 0 not at all",
     )
     parser.add_argument(
         "--set",
@@ -122,7 +129,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         overrides = read_settings(args.set)
         for prompt in args.prompt:
             check_request(
-                prompt, num=args.num, seed=args.seed, temperature=args.temperature
+                prompt,
+                num=args.num,
+                seed=args.seed,
+                temperature=args.temperature,
+                guidance=args.guidance,
             )
         args.out.mkdir(parents=True, exist_ok=True)
         sampler = Sampler.load(args.model)
@@ -144,6 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 seed=args.seed,
                 attributes=parsed.attributes.override(overrides),
                 temperature=args.temperature,
+                guidance=args.guidance,
             )
             rows.append(samples)
             for sample, path in zip(

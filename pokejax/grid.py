@@ -1,6 +1,9 @@
-"""Contact sheets: pictures in rows under captions, as one picture."""
+"""Pictures with captions, as one picture: contact sheets, galleries, animations."""
 
+import string
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -9,6 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 _GAP = 4
 _CAPTION_SIZE = 14
 _CAPTION_HEIGHT = _CAPTION_SIZE + 8
+_SMALL_SIZE = 11
+_SMALL_LINES = 5
 
 
 def contact_sheet(
@@ -45,17 +50,73 @@ def contact_sheet(
     return sheet
 
 
+def gallery(
+    images: Sequence[UInt8[np.ndarray, "h w 3"]],
+    captions: Sequence[str],
+    *,
+    title: str,
+    columns: int = 4,
+) -> Image.Image:
+    """Draw equally large pictures in rows, each above its own caption.
+
+    Args:
+      images: enlarged, without smoothing, to 128 pixels or a little more.
+      captions: one a picture; wrapped, and cut after five lines.
+      title: one line above all.
+      columns: pictures a row.
+    """
+    side = images[0].shape[0]
+    side *= max(1, -(-128 // side))
+    font = ImageFont.load_default(_SMALL_SIZE)
+    line_height = _SMALL_SIZE + 3
+    letters = int(side * 26 / font.getlength(string.ascii_lowercase))
+    cell = side + _SMALL_LINES * line_height + 2 * _GAP
+    rows = -(-len(images) // columns)
+    size = (_GAP + columns * (side + _GAP), _CAPTION_HEIGHT + rows * cell)
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_GAP, _GAP), title, "black", ImageFont.load_default(_CAPTION_SIZE))
+    for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        left = _GAP + i % columns * (side + _GAP)
+        top = _CAPTION_HEIGHT + i // columns * cell
+        tile = Image.fromarray(image).resize((side, side), Image.Resampling.NEAREST)
+        sheet.paste(tile, (left, top))
+        lines = textwrap.wrap(
+            _drawable(caption), letters, max_lines=_SMALL_LINES, placeholder="..."
+        )
+        for j, line in enumerate(lines):
+            draw.text((left, top + side + 2 + j * line_height), line, "black", font)
+    return sheet
+
+
+def animate(frames: Sequence[Path], path: Path) -> None:
+    """Write pictures, in their order, as one GIF that plays forever.
+
+    Frames of another size than the last one's are left out. The last one stays longer.
+    """
+    pictures = [Image.open(frame).convert("RGB") for frame in frames]
+    pictures = [p for p in pictures if p.size == pictures[-1].size]
+    # A palette for each: colours that come late must not be missing from the first's.
+    first, *rest = [p.quantize(method=Image.Quantize.FASTOCTREE) for p in pictures]
+    durations = [300] * len(rest) + [3000]  # milliseconds
+    first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)
+
+
 def to_uint8(image: Float[np.ndarray, "*shape 3"]) -> np.ndarray:
     """Pixels in [-1, 1] as uint8."""
     return np.clip(np.round((np.asarray(image) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 def _cut(caption: str, font, width: int) -> str:
-    # The built-in font has Latin letters only.
-    caption = caption.encode("latin-1", "replace").decode("latin-1")
-    caption = "".join(c if c.isprintable() else " " for c in caption)
+    caption = _drawable(caption)[:width]  # no letter is narrower than a pixel
     if font.getlength(caption) <= width - 2 * _GAP:
         return caption
     while caption and font.getlength(caption + "...") > width - 2 * _GAP:
         caption = caption[:-1]
     return caption + "..."
+
+
+def _drawable(caption: str) -> str:
+    # The built-in font has Latin letters only.
+    caption = caption.encode("latin-1", "replace").decode("latin-1")
+    return "".join(c if c.isprintable() else " " for c in caption)

@@ -30,6 +30,7 @@ def pack(dataset: Dataset, path: Path) -> None:
         "encoder": dataset.encoder,
         "text": {"encoder": dataset.text.encoder, "weights": dataset.text.weights},
         "vocabularies": {k: list(v) for k, v in VOCABULARIES.items()},
+        "prompts": dataset.prompts,
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)

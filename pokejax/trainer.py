@@ -4,6 +4,7 @@ Knows nothing of files: what is written when is `pokejax.train`'s business.
 """
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.experimental import multihost_utils
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from pokejax import bundle as bundle_lib
@@ -20,6 +20,7 @@ from pokejax import data as data_lib
 from pokejax import losses, lpips, steps
 from pokejax.bundle import Header
 from pokejax.config import Config, ConfigError
+from pokejax.mesh import any_process, make_mesh, put, spread, whole
 from pokejax.models.cvae import CVAE
 from pokejax.stream import stream
 
@@ -95,6 +96,8 @@ class Trainer:
         self._run = steps.make_run(
             self.graphdef, tx, distance, self.config, self.mesh, shardings
         )
+        self.compile_seconds = 0.0  # of the train step, so far
+        self._shapes_seen: set[tuple[int, ...]] = set()
         self._evaluate = steps.make_evaluate(self.graphdef, distance, self.config)
         self._text_emb = self._replicate(dataset.text_emb)
         self._resident = {
@@ -114,8 +117,8 @@ class Trainer:
         def place(leaf: Any) -> Array:
             spec = PartitionSpec()
             if self.config.mesh.shard_params:
-                spec = _spread(leaf.shape, self.mesh.size)
-            return _put(leaf, NamedSharding(self.mesh, spec))
+                spec = spread(leaf.shape, self.mesh.size)
+            return put(leaf, NamedSharding(self.mesh, spec))
 
         return jax.tree.map(place, state)
 
@@ -147,19 +150,38 @@ class Trainer:
             self.state = self.state._replace(epoch_sums=zeros)
         waiting: tuple[int, steps.Parts] | None = None
         for first, split, rows in self._train_batches(self.step, last):
-            if self._agreed(stop()):
+            # All processes must stop at the same step, so they vote on it.
+            vote = any_process(stop(), self.mesh)
+            if vote is True:  # alone; the answer of several is still on its way
                 self._check(waiting, epoch)
                 return None
-            self.state, parts = self._run(
-                self.state, self.lpips_weights, split, rows, beta, self.key
-            )
+            parts = self._call(split, rows, beta)
             # Looked at one call late: reading a value waits for the device.
             loss = self._check(waiting, epoch)
             waiting = (first, parts)
             report(rows.shape[0], loss)
+            if vote and self.step < last:
+                self._check(waiting, epoch)
+                return None
         self._check(waiting, epoch)
         sums = jax.device_get(self.state.epoch_sums)
         return {part: float(sums[part]) / self.steps_per_epoch for part in steps.PARTS}
+
+    def _call(
+        self, split: steps.DeviceSplit, rows: Int[Array, "k b"], beta: Array
+    ) -> steps.Parts:
+        """One compiled call. The first of a shape compiles, and is timed."""
+        fresh = rows.shape not in self._shapes_seen
+        if fresh:  # or the time would hold steps that the device is still busy with
+            jax.block_until_ready(self.state)
+        started = time.monotonic()
+        self.state, parts = self._run(
+            self.state, self.lpips_weights, split, rows, beta, self.key
+        )
+        if fresh:  # a call returns when it is compiled; its steps run on behind it
+            self.compile_seconds += time.monotonic() - started
+            self._shapes_seen.add(rows.shape)
+        return parts
 
     def evaluate(self, name: str) -> tuple[dict[str, float], Latents]:
         """Loss parts (means, at beta = 1) and latent health on a split.
@@ -180,7 +202,7 @@ class Trainer:
                 self._replicate((wanted < n).astype(np.float32)),
                 jax.random.fold_in(self.key, start),
             )
-            new = jax.device_get(new)
+            new = jax.device_get(whole(new, self.mesh))
             sums = {key: sums.get(key, 0) + value for key, value in new.items()}
         means = {key: value / max(n, 1) for key, value in sums.items()}
         variance = means["mean_squared"] - means["mean"] ** 2
@@ -196,16 +218,22 @@ class Trainer:
           `n h w 3`, `n h w 3` and `n k h w 3` float32 in [-1, 1].
         """
         split, rows = self._feed(name, rows)
-        batch = steps.gather(split, jnp.asarray(rows), jnp.zeros(len(rows), jnp.int32))
         shape = (samples, self.config.model.latent_dim)
         z = jax.random.normal(jax.random.key(0), shape)
-        recon, drawn = _draw(self.graphdef, self.state.eval_params, batch, z)
-        return np.asarray(batch.image), np.asarray(recon), np.asarray(drawn)
+        params, rows, z = self.state.eval_params, *self._replicate((rows, z))
+        drawn = _draw(self.graphdef, params, split, rows, z)
+        return jax.device_get(whole(drawn, self.mesh))
+
+    def whole_params(self) -> Any:
+        """The weights to keep, where each process can read all of them."""
+        return whole(self.state.eval_params, self.mesh)
 
     def first_batch(self) -> steps.Batch:
         """The first training batch, exactly as the model will see it."""
         _, split, rows = next(self._train_batches(0, self.steps_per_epoch))
-        return steps.augmented(split, rows[0], self.key, self.config)
+        make = jax.jit(steps.augmented, static_argnums=3)
+        rows = whole(rows, self.mesh)[0]
+        return whole(make(split, rows, self.key, self.config), self.mesh)
 
     def _train_batches(
         self, first: int, last: int
@@ -220,7 +248,7 @@ class Trainer:
             for start in range(first, last, count):
                 chunk = range(start, min(start + count, last))
                 rows = np.stack([self._rows_of_step(step) for step in chunk])
-                yield start, self._resident["train"], _put(rows, by_batch)
+                yield start, self._resident["train"], put(rows, by_batch)
             return
         batches = stream(
             self.dataset.splits["train"],
@@ -231,7 +259,7 @@ class Trainer:
             process_count=jax.process_count(),
         )
         by_example = NamedSharding(self.mesh, PartitionSpec("data"))
-        rows = _put(np.arange(batch_size, dtype=np.int32)[None], by_batch)
+        rows = put(np.arange(batch_size, dtype=np.int32)[None], by_batch)
         for step, part in enumerate(batches, first):
             local = steps.split_arrays(part, self._text_emb)
             shared = {
@@ -276,68 +304,26 @@ class Trainer:
                     )
         return float(values["Loss"][-1])
 
-    def _agreed(self, wish: bool) -> bool:
-        """Whether any process wishes to stop: all must do so at the same step."""
-        if jax.process_count() == 1:
-            return wish
-        return bool(multihost_utils.process_allgather(np.array(wish)).any())
-
     def _replicate(self, tree: Any) -> Any:
         everywhere = NamedSharding(self.mesh, PartitionSpec())
-        return jax.tree.map(lambda leaf: _put(leaf, everywhere), tree)
-
-
-def make_mesh(config: Config) -> jax.sharding.Mesh:
-    """The devices of a run along one axis, `data`.
-
-    Raises:
-      ConfigError: more devices are asked for than there are.
-    """
-    devices = jax.devices()
-    count = config.mesh.devices or len(devices)
-    if count > len(devices):
-        raise ConfigError(
-            f"mesh.devices is {count}; there are {len(devices)}"
-            f" ({jax.default_backend()})"
-        )
-    # Under Explicit axes, the default, an embedding by sharded ids raises.
-    return jax.make_mesh(
-        (count,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:count]
-    )
+        return jax.tree.map(lambda leaf: put(leaf, everywhere), tree)
 
 
 @jax.jit(static_argnums=0)
-def _draw(graphdef, params, batch: steps.Batch, z: Array) -> tuple[Array, Array]:
+def _draw(
+    graphdef: nnx.GraphDef,
+    params: nnx.State,
+    split: steps.DeviceSplit,
+    rows: Int[Array, " n"],
+    z: Float[Array, "k z"],
+) -> tuple[Array, Array, Array]:
     model: CVAE = nnx.merge(graphdef, params)
-    noise = jnp.zeros((len(batch.image), z.shape[1]))
+    batch = steps.gather(split, rows, jnp.zeros_like(rows))
+    noise = jnp.zeros((len(rows), z.shape[1]))
     recon, *_ = model(batch.image, batch.text_emb, batch.attributes, noise=noise)
 
     def draw(text_emb: Array, attributes: Array) -> Array:
         k = len(z)
         return model.decode(z, jnp.tile(text_emb, (k, 1)), jnp.tile(attributes, (k, 1)))
 
-    return recon, jax.vmap(draw)(batch.text_emb, batch.attributes)
-
-
-def _spread(shape: tuple[int, ...], count: int) -> PartitionSpec:
-    """Cut the largest axis that divides evenly; small arrays stay whole."""
-    axes = [i for i, size in enumerate(shape) if size % count == 0]
-    if not axes or int(np.prod(shape)) < 2**12:
-        return PartitionSpec()
-    largest = max(axes, key=lambda i: shape[i])
-    return PartitionSpec(*("data" if i == largest else None for i in range(len(shape))))
-
-
-def _put(leaf: Any, sharding: NamedSharding) -> Array:
-    """An array that every process holds alike, as one global array."""
-    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        data = _put(jax.random.key_data(leaf), sharding)
-        return jax.random.wrap_key_data(data)
-    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-        return leaf
-    if jax.process_count() == 1:
-        return jax.device_put(leaf, sharding)
-    value = np.asarray(leaf)
-    return jax.make_array_from_callback(
-        value.shape, sharding, lambda index: value[index]
-    )
+    return batch.image, recon, jax.vmap(draw)(batch.text_emb, batch.attributes)

@@ -39,16 +39,60 @@ ROOMS = [
     "pokejax.stream",
     "pokejax.bundle",
     "pokejax.checkpoint",
+    "pokejax.samples",
     "pokejax.sampler",
     "pokejax.generate",
+    "pokejax.evaluation",
+    "pokejax.evaluation.metrics",
+    "pokejax.evaluation.features",
+    "pokejax.evaluation.nearest",
+    "pokejax.evaluation.judge",
+    "pokejax.evaluation.reference",
+    "pokejax.evaluation.subject",
+    "pokejax.evaluation.quality",
+    "pokejax.evaluation.adherence",
+    "pokejax.evaluation.report",
     "pokejax.evaluate",
     "pokejax.export",
     "pokejax.steps",
     "pokejax.reports",
+    "pokejax.run_report",
+    "pokejax.tensorboard",
+    "pokejax.mesh",
     "pokejax.trainer",
     "pokejax.stop",
+    "pokejax.run",
     "pokejax.train",
 ]
+SERVER_ROOMS = [
+    "server",
+    "server.settings",
+    "server.schemas",
+    "server.errors",
+    "server.limits",
+    "server.reading",
+    "server.metrics",
+    "server.batcher",
+    "server.service",
+    "server.animation",
+    "server.jobs",
+    "server.routes",
+    "server.routes_openai",
+    "server.openapi",
+    "server.gate",
+    "server.app",
+    "server.protocol",
+    "server.__main__",
+]
+# What the service may use of the library.
+SERVER_MAY_USE = {
+    "pokejax",
+    "pokejax.attributes",
+    "pokejax.bundle",
+    "pokejax.prompt_parsing",
+    "pokejax.sampler",
+    "pokejax.samples",
+}
 # What the data commands may use of the library: they never load JAX.
 DATA_TOOLS_MAY_USE = {
     "pokejax.attributes",
@@ -68,7 +112,8 @@ def name_of(path: Path) -> str:
 
 def own_imports(path: Path) -> set[str]:
     """Modules of ours that a file imports at its top level or inside a function."""
-    modules = {name_of(p) for p in Path("pokejax").rglob("*.py")}
+    roots = ("pokejax", "server")
+    modules = {name_of(p) for root in roots for p in Path(root).rglob("*.py")}
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -76,7 +121,8 @@ def own_imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             inner = {f"{node.module}.{alias.name}" for alias in node.names} & modules
             found |= inner or {node.module}
-    return {name for name in found if name.split(".")[0] in ("pokejax", "data_tools")}
+    ours = ("pokejax", "data_tools", "server")
+    return {name for name in found if name.split(".")[0] in ours}
 
 
 @pytest.mark.parametrize("path", sorted(Path("pokejax").rglob("*.py")), ids=name_of)
@@ -94,6 +140,14 @@ def test_imports_go_downwards(path: Path):
     assert own_imports(path) <= allowed | lazy.get(name, set())
 
 
+@pytest.mark.parametrize("path", sorted(Path("server").glob("*.py")), ids=name_of)
+def test_the_server_imports_downwards_and_little_of_the_library(path: Path):
+    name = name_of(path)
+    assert name in SERVER_ROOMS, f"{name} has no place in the order of rooms yet"
+    allowed = set(SERVER_ROOMS[: SERVER_ROOMS.index(name)])
+    assert own_imports(path) <= allowed | SERVER_MAY_USE
+
+
 @pytest.mark.parametrize("path", sorted(Path("data_tools").glob("*.py")), ids=name_of)
 def test_data_tools_use_little_of_the_library(path: Path):
     ours = {name for name in own_imports(path) if name.startswith("pokejax")}
@@ -106,6 +160,7 @@ def test_data_tools_use_little_of_the_library(path: Path):
         ("pokejax", ("jax", "flax", "numpy")),
         # flax itself imports optax.
         ("pokejax.generate", ("orbax", "matplotlib", "tensorflow", "torch")),
+        ("server.app", ("orbax", "matplotlib", "tensorflow", "torch", "openai")),
         ("pokejax.train", ("tensorflow", "torch", "transformers")),
         ("data_tools.create_dataset", ("jax", "tensorflow", "torch")),
         ("data_tools.generate_metadata", ("jax", "tensorflow", "torch")),

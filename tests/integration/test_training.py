@@ -28,11 +28,15 @@ def command(dataset: Path, workdir: Path, *more: str) -> int:
 def test_a_run_leaves_what_the_readme_promises(tiny_run: Path):
     assert {path.name for path in tiny_run.iterdir()} == {
         "checkpoints",
+        "latent_kl.png",
         "model.safetensors",
+        "prompts_epoch_2.png",
+        "report.md",
         "samples_epoch_2.png",
         "training_curves.png",
         "training_losses.csv",
         "training_losses.jsonl",
+        "training_progression.gif",
     }
     with (tiny_run / "training_losses.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

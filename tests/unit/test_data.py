@@ -70,6 +70,8 @@ def test_packed_file_holds_the_same(drawn_dataset: Path, tmp_path: Path):
     argv = ["--dir", str(drawn_dataset), "--out", str(packed), "--image-size", "32"]
     assert pack.main(argv) == 0
     ours, theirs = load(packed), load(drawn_dataset)
+    assert ours.prompts == theirs.prompts
+    assert len(ours.prompts) == len(ours.text_emb)
     assert ours.encoder == theirs.encoder
     np.testing.assert_array_equal(ours.text_emb, theirs.text_emb)
     for name, split in theirs.splits.items():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pokejax.grid import contact_sheet, to_uint8
+from pokejax.grid import contact_sheet, gallery, to_uint8
 
 
 def test_pictures_stand_in_their_places_unsmoothed():
@@ -21,6 +21,21 @@ def test_any_caption_can_be_drawn():
     captions = ["x" * 10_000, "火 🔥\n\x00\ud800", ""]
     sheet = contact_sheet([[picture]] * 3, captions)
     assert sheet.width == 4 + 16 + 4
+    assert gallery([picture] * 3, captions, title="🔥").width == 4 + 4 * (128 + 4)
+
+
+def test_a_gallery_holds_its_pictures_unsmoothed_and_apart_from_captions():
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (5, 64, 64, 3), np.uint8)
+    captions = ["word " * 100] * 5
+    sheet = np.asarray(gallery(list(pictures), captions, title="", columns=4))
+    cell = sheet.shape[0] - 22  # two rows of pictures with their captions
+    for i, picture in enumerate(pictures):
+        left, top = 4 + i % 4 * 132, 22 + i // 4 * cell // 2
+        tile = sheet[top : top + 128, left : left + 128]
+        np.testing.assert_array_equal(tile[::2, ::2], picture)
+        np.testing.assert_array_equal(tile[1::2, 1::2], picture)
+    assert sheet[22 + 128 : 22 + cell // 2, :128].min() < 128  # the caption
 
 
 def test_to_uint8_covers_the_range():

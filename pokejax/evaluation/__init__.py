@@ -1,0 +1,1 @@
+"""What `pokejax.evaluate` is made of: metrics, features, judge, reference, report."""

@@ -1,0 +1,173 @@
+"""Devices and processes: how they meet, and how arrays are laid over them.
+
+One axis, `data`, over all devices. Every process runs the same program on the same
+values; only the first one writes files.
+"""
+
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from pokejax.config import Config, ConfigError
+
+# After so long without a sign of life a process counts as lost, and the others end.
+_HEARTBEAT_SECONDS = 30
+# How long the processes may take to start, one after the other.
+_MEETING_SECONDS = 300
+
+
+def join_processes(config: Config) -> None:
+    """Meet the run's other processes, if there are any, before JAX starts.
+
+    Raises:
+      ConfigError: they can't be found; the setting to look at is named.
+    """
+    mesh = config.mesh
+    if not mesh.coordinator:
+        if mesh.processes > 1:
+            raise ConfigError(
+                f"mesh.processes is {mesh.processes}, but mesh.coordinator is empty;"
+                " expected the address:port of process 0, or 'auto'"
+            )
+        return
+    # JAX would catch SIGTERM for itself, before the run's own handler is in place.
+    jax.config.update("jax_enable_preemption_service", False)
+    places: tuple[Any, ...] = (mesh.coordinator, mesh.processes, mesh.process_id)
+    if mesh.coordinator == "auto":
+        places = (None, None, None)
+    else:
+        _wait_for(mesh.coordinator, mesh.process_id)
+    try:
+        jax.distributed.initialize(
+            *places,
+            initialization_timeout=_MEETING_SECONDS,
+            heartbeat_timeout_seconds=_HEARTBEAT_SECONDS,
+        )
+    except (ValueError, RuntimeError) as error:
+        first_line = str(error).splitlines()[0]
+        raise ConfigError(
+            f"mesh.coordinator is {mesh.coordinator!r}, and the processes didn't meet:"
+            f" {first_line}"
+        ) from None
+    # CPUs wait only 30 s for each other when they first talk: do so before one of them
+    # has compiled much more than another.
+    multihost_utils.sync_global_devices("joined")
+
+
+def _wait_for(coordinator: str, process_id: int) -> None:
+    """Return when process 0 listens: JAX would abort, without a word that helps."""
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(
+            f"mesh.coordinator is {coordinator!r}; expected address:port, or 'auto'"
+        )
+    deadline = time.monotonic() + _MEETING_SECONDS
+    while process_id:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"mesh.coordinator is {coordinator!r}, but nobody listens there"
+                    f" ({error}); is process 0 running?"
+                ) from None
+        time.sleep(0.2)
+
+
+def leave(code: int) -> None:
+    """End this process; after an error, without waiting for the others.
+
+    They may be waiting for this one, in the middle of a step, and would for minutes.
+    They end when they notice that it is gone.
+    """
+    if code in (1, 2) and jax.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def make_mesh(config: Config) -> Mesh:
+    """The devices of a run along one axis, `data`.
+
+    Raises:
+      ConfigError: more devices are asked for than there are, or fewer than there are in
+        all processes.
+    """
+    devices = jax.devices()
+    count = config.mesh.devices or len(devices)
+    if count > len(devices) or (jax.process_count() > 1 and count < len(devices)):
+        raise ConfigError(
+            f"mesh.devices is {count}; there are {len(devices)}"
+            f" ({jax.default_backend()}) in {jax.process_count()} process(es), and"
+            " several processes share all of theirs"
+        )
+    # Under Explicit axes, the default, an embedding by sharded ids raises.
+    return jax.make_mesh(
+        (count,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:count]
+    )
+
+
+def spread(shape: tuple[int, ...], count: int) -> PartitionSpec:
+    """Cut the largest axis that divides evenly; small arrays stay whole."""
+    axes = [i for i, size in enumerate(shape) if size % count == 0]
+    if not axes or int(np.prod(shape)) < 2**12:
+        return PartitionSpec()
+    largest = max(axes, key=lambda i: shape[i])
+    return PartitionSpec(*("data" if i == largest else None for i in range(len(shape))))
+
+
+def put(leaf: Any, sharding: NamedSharding) -> Array:
+    """An array that every process holds alike, as one global array."""
+    if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = put(jax.random.key_data(leaf), sharding)
+        return jax.random.wrap_key_data(data)
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return leaf
+    if jax.process_count() == 1:
+        return jax.device_put(leaf, sharding)
+    value = np.asarray(leaf)
+    return jax.make_array_from_callback(
+        value.shape, sharding, lambda index: value[index]
+    )
+
+
+def whole(tree: Any, mesh: Mesh) -> Any:
+    """A tree whose arrays each process can read; all processes must ask."""
+    if jax.process_count() == 1:
+        return tree  # each of its arrays can be read as it is
+    return _whole(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+@jax.jit(static_argnums=1)
+def _whole(tree: Any, everywhere: NamedSharding) -> Any:
+    return jax.lax.with_sharding_constraint(tree, everywhere)
+
+
+def any_process(wish: bool, mesh: Mesh) -> bool | Array:
+    """Whether any process wishes something; all must ask at the same moment.
+
+    The answer is on its way when this returns: its truth waits for the devices.
+    """
+    if jax.process_count() == 1:
+        return wish
+    by_device = NamedSharding(mesh, PartitionSpec("data"))
+    ballots = jax.make_array_from_callback(
+        (mesh.size,), by_device, lambda index: np.array([wish])
+    )
+    return _any(ballots)
+
+
+@jax.jit
+def _any(ballots: Array) -> Array:
+    return ballots.any()

@@ -1,0 +1,135 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageSequence
+
+from pokejax import reports, run_report
+from pokejax.config import Config, DataConfig
+from pokejax.steps import PARTS
+
+
+def row(epoch: int, **more: float) -> dict[str, float]:
+    losses = {f"{split}_{part}": 0.5 for split in ("Train", "Val") for part in PARTS}
+    return {"Epoch": float(epoch), **losses, **more}
+
+
+def outcome(rows: list[dict[str, float]], **more) -> run_report.Outcome:
+    values = {
+        "config": Config(),
+        "best_epoch": 1,
+        "best_val_loss": 0.5,
+        "rows": rows,
+        "test": None,
+        "latent_kl": np.array([0.5, 0.25, 0.0]),
+        "active": 2,
+        "skipped": 0,
+        "parameters": {"Encoder": 1000, "Decoder": 234},
+        "pictures": {"train": 5037},
+        "debug_samples": 0,
+    }
+    return run_report.Outcome(**(values | more))
+
+
+def images(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, (8, 16, 16, 3))
+
+
+def frame_count(animation: Image.Image) -> int:
+    return sum(1 for _ in ImageSequence.Iterator(animation))
+
+
+def test_the_animation_is_read_back_in_order_and_without_a_lost_future(tmp_path: Path):
+    for epoch in (2, 10, 25):
+        reports.save_prompts(tmp_path, epoch, images(epoch), ["a prompt"] * 8)
+    # Killed, resumed from epoch 2, and at epoch 10 again.
+    reports.save_prompts(tmp_path, 10, images(10), ["a prompt"] * 8)
+    paths = reports.picture_paths(tmp_path, "prompts", 10)
+    assert [path.name for path in paths] == [
+        "prompts_epoch_2.png",
+        "prompts_epoch_10.png",
+    ]
+    with Image.open(tmp_path / "training_progression.gif") as animation:
+        assert frame_count(animation) == 2
+        shown = []
+        for i, path in enumerate(paths):
+            animation.seek(i)
+            shown.append(animation.info["duration"])
+            frame = np.asarray(animation.convert("RGB"), int)
+            with Image.open(path) as picture:
+                original = np.asarray(picture.convert("RGB"), int)
+            assert np.abs(frame - original).mean() < 10  # 256 colours are left
+        assert shown[-1] > shown[0]
+        assert animation.info["loop"] == 0
+
+
+def test_a_long_animation_is_thinned_and_ends_with_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reports, "_MAX_FRAMES", 3)
+    for epoch in range(1, 8):
+        reports.save_prompts(tmp_path, epoch, images(epoch), [""] * 8)
+    with Image.open(tmp_path / "training_progression.gif") as animation:
+        assert frame_count(animation) == 3  # epochs 1, 4 and 7
+        animation.seek(2)
+        last = np.asarray(animation.convert("RGB"), int)
+    with Image.open(tmp_path / "prompts_epoch_7.png") as picture:
+        assert np.abs(last - np.asarray(picture, int)).mean() < 10
+
+
+def test_what_fails_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "report.md"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), reports.whole_file(path) as partial:
+        partial.write_text("half of the n")
+        raise ZeroDivisionError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_log_begun_before_a_column_existed_goes_on(tmp_path: Path):
+    log = reports.LossLog(tmp_path / "log.csv", [row(1)])
+    log.add(row(2, Collapsed=1.0, Peak_MB=12.5))
+    with log.path.open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first["Peak_MB"] == "" and second["Peak_MB"] == "12.5"
+    run_report.write(tmp_path, outcome(log.rows))
+    text = (tmp_path / "report.md").read_text()
+    assert "collapsed in epochs 2**" in text
+    assert "| images/s, median of epochs | nan |" in text
+
+
+def test_peak_memory_is_at_least_what_is_held():
+    before = reports.peak_memory_mb()
+    held = np.ones(64 * 2**20, np.uint8)
+    assert reports.memory_kind() == "host"  # on CPU, where the tests run
+    assert reports.peak_memory_mb() >= max(before, held.nbytes / 2**20)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "text"),
+    [([], ""), ([4], "4"), ([1, 2, 3, 7], "1-3, 7"), ([2, 4, 5], "2, 4-5")],
+)
+def test_epoch_ranges(epochs: list[int], text: str):
+    assert run_report.epoch_ranges(epochs) == text
+
+
+def test_the_report_says_what_went_wrong(tmp_path: Path):
+    rows = [row(i, Collapsed=float(i in (1, 2, 3, 7))) for i in range(1, 10)]
+    run_report.write(tmp_path, outcome(rows, skipped=12))
+    text = (tmp_path / "report.md").read_text()
+    assert "9 of 300 epochs" in text and "Stopped early" in text
+    assert "12 steps were not finite" in text
+    assert "collapsed in epochs 1-3, 7**" in text
+    assert "2 of 3 dimensions in use; KL 0.75 nats" in text
+    assert "| total | 1,234 |" in text
+    assert "training_curves.png" not in text  # there is none: no broken link
+
+
+def test_a_pipe_stays_inside_its_cell(tmp_path: Path):
+    config = Config(data=DataConfig(dir="a|b", views=("front", "back")))
+    run_report.write(tmp_path, outcome([row(1)], config=config))
+    text = (tmp_path / "report.md").read_text()
+    assert "| `data.dir` | `pokemon-cifar-64` | `a\\|b` |" in text
+    assert "| `data.views` | `` | `front,back` |" in text
