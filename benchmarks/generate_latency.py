@@ -86,7 +86,8 @@ def our_bundle() -> Any:
     from pokejax.bundle import Bundle, Header, new_model
 
     header = Header(config, RandomEncoder.dim, RandomEncoder.identity, 0, 0.0)
-    return Bundle(header, new_model(header, rngs=nnx.Rngs(0)), "random")
+    model = new_model(header, rngs=nnx.Rngs(0))
+    return Bundle(header, model, prior=None, model_id="random")
 
 
 def our_sampler(batch: int) -> Callable[[], Any]:

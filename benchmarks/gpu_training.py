@@ -136,14 +136,7 @@ def chunk(trainer: Trainer) -> Callable[[], Any]:
     """The trainer's own compiled call."""
     split, rows = first_chunk(trainer)
     beta = jnp.float32(1)
-
-    def call() -> Any:
-        trainer.state, parts = trainer._run(
-            trainer.state, trainer.lpips_weights, split, rows, beta, trainer.key
-        )
-        return parts
-
-    return call
+    return lambda: trainer._call(split, rows, beta)
 
 
 def optimizer_chunk(trainer: Trainer) -> Callable[[], Any]:
@@ -230,7 +223,7 @@ def compiled_step(trainer: Trainer) -> Any:
     run: Any = trainer._run
     return run.lower(
         trainer.state,
-        trainer.lpips_weights,
+        trainer.frozen,
         split,
         rows[:1],
         jnp.float32(1),

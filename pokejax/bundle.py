@@ -7,6 +7,7 @@ describes. It needs neither optax nor Orbax: those belong to training.
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from pokejax import config as config_lib
 from pokejax.attributes import VOCABULARIES
 from pokejax.config import Config
 from pokejax.models.cvae import CVAE
+from pokejax.models.prior import Prior
 
 _HEADER_KEY = "pokejax"
 _FORMAT_VERSION = 1
+_PRIOR = "prior."  # in front of the names of its weights
 
 
 class BundleError(ValueError):
@@ -99,11 +102,13 @@ class Bundle:
     Attributes:
       header: what the weights are.
       model: the CVAE with its weights.
+      prior: the learned prior over its latents, or None: then z ~ N(0, 1).
       model_id: `pokejax-` and 12 digits of the weights' hash.
     """
 
     header: Header
     model: CVAE
+    prior: Prior | None
     model_id: str
 
 
@@ -117,9 +122,38 @@ def new_model(header: Header, *, rngs: nnx.Rngs) -> CVAE:
     )
 
 
-def write(path: Path, header: Header, params: nnx.State) -> None:
-    """Write a bundle; the file appears whole or not at all."""
-    arrays = {name: np.asarray(value) for name, value in named_leaves(params)}
+def new_prior(header: Header, *, rngs: nnx.Rngs) -> Prior:
+    """A freshly initialised prior of the header's sizes."""
+    return Prior(
+        header.config.prior,
+        header.config.model,
+        image_size=header.config.data.image_size,
+        text_dim=header.text_dim,
+        rngs=rngs,
+    )
+
+
+def write(
+    path: Path,
+    header: Header,
+    params: nnx.State,
+    prior: nnx.State | None = None,
+    *,
+    dtype: str = "float32",
+) -> None:
+    """Write a bundle; the file appears whole or not at all.
+
+    Args:
+      path: of the file.
+      header: what the weights are.
+      params: of the CVAE.
+      prior: of the prior, if there is one.
+      dtype: that weights are kept in, `"float32"` or `"float16"`.
+    """
+    leaves = dict(named_leaves(params))
+    if prior is not None:
+        leaves = with_prior(leaves, dict(named_leaves(prior)))
+    arrays = {name: np.asarray(value, dtype) for name, value in leaves.items()}
     text = json.dumps(header.to_dict(), sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -157,6 +191,11 @@ def read(path: Path) -> Bundle:
     return from_arrays(header, arrays, origin=path)
 
 
+def with_prior(model: dict[str, Any], prior: dict[str, Any]) -> dict[str, Any]:
+    """The named weights of both, as a bundle holds them."""
+    return model | {_PRIOR + name: value for name, value in prior.items()}
+
+
 def from_arrays(
     header: Header, arrays: dict[str, np.ndarray], *, origin: str | Path
 ) -> Bundle:
@@ -165,8 +204,27 @@ def from_arrays(
     Raises:
       BundleError: a weight is missing, unknown, or of another shape.
     """
-    model = nnx.eval_shape(lambda: new_model(header, rngs=nnx.Rngs(0)))
-    graphdef, abstract = nnx.split(model)
+    of_prior = {
+        name.removeprefix(_PRIOR): value
+        for name, value in arrays.items()
+        if name.startswith(_PRIOR)
+    }
+    of_model = {k: v for k, v in arrays.items() if not k.startswith(_PRIOR)}
+    model = _filled(lambda: new_model(header, rngs=nnx.Rngs(0)), of_model, origin)
+    prior = None
+    if of_prior:
+        prior = _filled(lambda: new_prior(header, rngs=nnx.Rngs(0)), of_prior, origin)
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].tobytes())
+    return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}")
+
+
+def _filled(
+    make: Callable[[], Any], arrays: dict[str, np.ndarray], origin: str | Path
+) -> Any:
+    """The module that `make` makes, with these weights."""
+    graphdef, abstract = nnx.split(nnx.eval_shape(make))
     expected = {name: leaf.shape for name, leaf in named_leaves(abstract)}
     for name in sorted(expected.keys() | arrays.keys()):
         have = arrays[name].shape if name in arrays else None
@@ -177,13 +235,7 @@ def from_arrays(
                 f" the model of its config has {want or 'no such weight'}"
             )
     leaves = [jnp.asarray(arrays[name], jnp.float32) for name in expected]
-    params = jax.tree.unflatten(jax.tree.structure(abstract), leaves)
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode() + arrays[name].tobytes())
-    return Bundle(
-        header, nnx.merge(graphdef, params), f"pokejax-{digest.hexdigest()[:12]}"
-    )
+    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(abstract), leaves))
 
 
 def named_leaves(params: nnx.State | dict[str, Any]) -> list[tuple[str, Any]]:

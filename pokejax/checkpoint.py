@@ -14,9 +14,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import jax
+from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
-from pokejax.bundle import Bundle, BundleError, Header, from_arrays, named_leaves
+from pokejax.bundle import (
+    Bundle,
+    BundleError,
+    Header,
+    from_arrays,
+    named_leaves,
+    read,
+    with_prior,
+)
 
 KEEP_LATEST = 3
 
@@ -232,7 +241,12 @@ def load_bundle(path: Path, *, which: str = "best") -> Bundle:
                 f"no finished epoch in {path} yet; ask for the latest"
             )
         header = checkpoints.header(step)
-        return from_arrays(header, checkpoints.load_params(step), origin=path)
+        arrays = checkpoints.load_params(step)
+        if header.config.prior.base:
+            # A prior's checkpoint holds the prior alone.
+            base = read(Path(header.config.prior.base))
+            arrays = with_prior(dict(named_leaves(nnx.state(base.model))), arrays)
+        return from_arrays(header, arrays, origin=path)
     except BundleError as error:
         raise CheckpointError(str(error)) from None
     finally:

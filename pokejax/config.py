@@ -86,8 +86,14 @@ class ModelConfig:
     channels: tuple[int, ...] = setting(
         (32, 64, 128), "encoder channels, one per halving; the decoder mirrors them"
     )
-    hidden_dim: int = setting(512, "width of the fully connected layers")
-    latent_dim: int = setting(256, "length of z")
+    latent: Literal["vector", "spatial"] = setting(
+        "vector", "vector: z through linear layers; spatial: z is a small feature map"
+    )
+    blocks: int = setting(2, "spatial: residual blocks at the smallest size")
+    hidden_dim: int = setting(512, "vector: width of the fully connected layers")
+    latent_dim: int = setting(
+        256, "length of z; spatial: (image_size / 8)^2 * channels"
+    )
     dropout: float = setting(0.2, "dropout rate of the fully connected layers")
     compute_dtype: Literal["float32", "bfloat16"] = setting(
         "float32", "of the layers while training; weights and losses stay float32"
@@ -104,6 +110,37 @@ class ModelConfig:
         _check_positive("model.hidden_dim", self.hidden_dim)
         _check_positive("model.latent_dim", self.latent_dim)
         _check_fraction("model.dropout", self.dropout)
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """The learned prior over a trained CVAE's latents; see `pokejax.models.prior`."""
+
+    base: str = setting(
+        "", "bundle whose latents to learn a prior for; empty: train a CVAE instead"
+    )
+    width: int = setting(256, "numbers a token")
+    depth: int = setting(6, "transformer blocks")
+    heads: int = setting(4, "attention heads")
+    patch: int = setting(2, "side of a token's square of the spatial latent")
+    condition_drop_prob: float = setting(
+        0.1, "chance that prompt and attributes are hidden; guidance needs that"
+    )
+    steps: int = setting(8, "Euler steps that sampling takes")
+    guidance: float = setting(2.0, "default guidance of sampling; 1: none")
+
+    def __post_init__(self) -> None:
+        """Refuse sizes that no prior can have."""
+        for name in ("width", "depth", "heads", "patch", "steps"):
+            _check_positive(f"prior.{name}", getattr(self, name))
+        _check(
+            self.width % self.heads == 0,
+            "prior.heads",
+            self.heads,
+            f"a divisor of prior.width = {self.width}",
+        )
+        _check_fraction("prior.condition_drop_prob", self.condition_drop_prob)
+        _check_not_negative("prior.guidance", self.guidance)
 
 
 @dataclass(frozen=True)
@@ -227,6 +264,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    prior: PriorConfig = field(default_factory=PriorConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)

@@ -32,15 +32,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="best",
         help="lowest validation loss, or newest (default: best)",
     )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="float16 halves the file; both are used as float32 (default: float32)",
+    )
     args = parser.parse_args(argv)
     try:
         bundle = load_bundle(args.checkpoint, which=args.which)
-        _, params = nnx.split(bundle.model)
-        bundle_lib.write(args.out, bundle.header, params)
+        prior = nnx.state(bundle.prior) if bundle.prior else None
+        params = nnx.state(bundle.model)
+        bundle_lib.write(args.out, bundle.header, params, prior, dtype=args.dtype)
     except (CheckpointError, BundleError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     size = args.out.stat().st_size / 2**20
+    bundle = bundle_lib.read(args.out)
     print(f"{args.out}: {bundle.model_id}, epoch {bundle.header.epoch}, {size:.1f} MiB")
     return 0
 

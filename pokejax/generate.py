@@ -59,7 +59,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--guidance",
         type=float,
         default=1.0,
-        help="how strongly the attributes steer: 1 as in training, 0 not at all",
+        help="how strongly the prompt steers, as a multiple of what the model is tuned"
+        " to (default: 1)",
+    )
+    parser.add_argument(
+        "--prior",
+        choices=("flow", "normal"),
+        default="flow",
+        help="where latents come from: the model's learned prior, if it has one, or"
+        " N(0, 1) (default: flow)",
     )
     parser.add_argument(
         "--set",
@@ -136,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 guidance=args.guidance,
             )
         args.out.mkdir(parents=True, exist_ok=True)
-        sampler = Sampler.load(args.model)
+        sampler = Sampler.load(args.model, prior=args.prior)
         if not sampler.bundle.model.conditional:
             print(
                 f"warning: {args.model} is unconditional: the prompt changes nothing",

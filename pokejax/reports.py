@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 import resource
@@ -23,7 +24,7 @@ from matplotlib import pyplot as plt
 from pokejax.bundle import Header
 from pokejax.grid import animate, contact_sheet, gallery, to_uint8
 from pokejax.models.cvae import CATEGORY_DIM, CVAE, parameter_count
-from pokejax.steps import PARTS
+from pokejax.models.prior import Prior
 
 _RULE = "=" * 80
 # An animation is written again at each of its frames: the work must have a bound.
@@ -37,15 +38,17 @@ COST_COLUMNS = (
     "ETA_s",
     "Peak_MB",
 )
-COLUMNS = (
-    "Epoch",
-    *(f"Train_{part}" for part in PARTS),
-    *(f"Val_{part}" for part in PARTS),
-    "Beta",
-    "Active_Units",
-    "Collapsed",
-    *COST_COLUMNS,
-)
+
+
+def columns(parts: Sequence[str]) -> tuple[str, ...]:
+    """The log's columns, of a loss with these parts; a KL has three of its own."""
+    return (
+        "Epoch",
+        *(f"Train_{part}" for part in parts),
+        *(f"Val_{part}" for part in parts),
+        *(("Beta", "Active_Units", "Collapsed") if "KL" in parts else ()),
+        *COST_COLUMNS,
+    )
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-def parameter_counts(model: CVAE) -> dict[str, int]:
+def parameter_counts(model: CVAE, prior: Prior | None) -> dict[str, int]:
     """Weights of each part of a model, by the part's name."""
     counts = {
         "Encoder": parameter_count(model.encoder),
@@ -68,12 +71,14 @@ def parameter_counts(model: CVAE) -> dict[str, int]:
     if model.conditional:
         counts["Embedder"] = parameter_count(model.category_embedder)
         counts["Gate"] = parameter_count(model.condition_gate)
+    if prior:
+        counts["Prior"] = parameter_count(prior)
     return counts
 
 
-def architecture(model: CVAE, header: Header) -> str:
+def architecture(model: CVAE, prior: Prior | None, header: Header) -> str:
     """The original's table of parameter counts."""
-    counts = parameter_counts(model)
+    counts = parameter_counts(model, prior)
     conditioning = "none (the prompt is ignored)"
     if model.conditional:
         conditioning = (
@@ -103,21 +108,25 @@ def banner(values: Mapping[str, object]) -> str:
 
 def summary(name: str, parts: Mapping[str, float]) -> str:
     """One line of losses, e.g. `Train - Loss: 0.2113, L1: 0.1630, …`."""
-    values = ", ".join(f"{part}: {parts[part]:.4f}" for part in PARTS)
+    values = ", ".join(f"{part}: {value:.4f}" for part, value in parts.items())
     return f"{name:<5} - {values}"
 
 
 def epoch_message(
-    row: Mapping[str, float], latent_kl: Float[np.ndarray, " z"], *, is_best: bool
+    row: Mapping[str, float],
+    parts: Sequence[str],
+    latent_kl: Float[np.ndarray, " z"] | None,
+    *,
+    is_best: bool,
 ) -> str:
     """What an epoch says on the console: losses, costs, a record, a warning."""
     lines = [f"epoch {row['Epoch']:.0f}"]
     for name in ("Train", "Val"):
-        lines.append(summary(name, {part: row[f"{name}_{part}"] for part in PARTS}))
+        lines.append(summary(name, {part: row[f"{name}_{part}"] for part in parts}))
     lines.append(costs(row))
     if is_best:
         lines.append(f"✓ New best validation loss: {row['Val_Loss']:.4f}")
-    if row["Collapsed"]:
+    if latent_kl is not None and row["Collapsed"]:
         lines.append(
             f"warning: the posterior has collapsed: {row['Active_Units']:.0f} of"
             f" {len(latent_kl)} latent dimensions are in use, KL"
@@ -156,13 +165,14 @@ def peak_memory_mb() -> float:
 class LossLog:
     """`training_losses.csv`: a row an epoch, in the original's columns, and more."""
 
-    def __init__(self, path: Path, rows: list[dict[str, float]]):
-        """Begin with the rows of the epochs behind a run.
+    def __init__(self, path: Path, parts: Sequence[str], rows: list[dict[str, float]]):
+        """Begin with the rows of the epochs behind a run, whose loss has these parts.
 
         They come from its checkpoint: what the file says may be of epochs that were
         lost with a killed run, and those will be trained, and logged, again.
         """
         self.path = path
+        self.parts = parts
         self.rows = list(rows)
 
     def add(self, row: Mapping[str, float]) -> None:
@@ -173,7 +183,7 @@ class LossLog:
             partial.open("w", newline="") as file,
         ):
             # A column that the run's checkpoint is too old for stays empty.
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, columns(self.parts))
             writer.writeheader()
             for values in self.rows:
                 writer.writerow({name: f"{x:.6g}" for name, x in values.items()})
@@ -184,8 +194,11 @@ class LossLog:
     def plot(self, path: Path) -> None:
         """Draw every loss over the epochs, training beside validation."""
         epochs = [row["Epoch"] for row in self.rows]
-        figure, axes = plt.subplots(2, 2, figsize=(10, 7), constrained_layout=True)
-        for axis, part in zip(axes.flat, PARTS, strict=True):
+        side = math.ceil(math.sqrt(len(self.parts)))
+        figure, axes = plt.subplots(
+            side, side, figsize=(10, 7), constrained_layout=True, squeeze=False
+        )
+        for axis, part in zip(axes.flat, self.parts, strict=True):
             for split in ("Train", "Val"):
                 values = [row[f"{split}_{part}"] for row in self.rows]
                 axis.plot(epochs, values, label=split)

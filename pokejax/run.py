@@ -45,7 +45,9 @@ class Run:
         self.held_out = "val" if len(trainer.dataset.splits["val"]) else "train"
         self.first = len(history) + 1
         self.started = time.monotonic()
-        self.log = reports.LossLog(self.workdir / "training_losses.csv", history)
+        self.log = reports.LossLog(
+            self.workdir / "training_losses.csv", trainer.parts, history
+        )
         self.checkpoints = Checkpoints(self.workdir / "checkpoints")
         self.board = None
         if self.config.tensorboard and is_first():
@@ -98,19 +100,20 @@ class Run:
             parts, _ = trainer.evaluate("test")
             say(f"{reports.summary('Test', parts)} (best epoch: {header.epoch})")
         model_path = workdir / "model.safetensors"
-        params = trainer.whole_params()
+        params, prior = trainer.whole_params()
         if is_first():
-            bundle_lib.write(model_path, header, params)
+            bundle_lib.write(model_path, header, params, prior)
             outcome = run_report.Outcome(
                 config=trainer.config,
                 best_epoch=header.epoch,
                 best_val_loss=header.val_loss,
                 rows=self.log.rows,
                 test=parts,
-                latent_kl=latents.kl,
-                active=latents.active,
+                latents=latents,
                 skipped=skipped,
-                parameters=reports.parameter_counts(trainer.model),
+                parameters=reports.parameter_counts(
+                    trainer.stage.model, trainer.stage.prior
+                ),
                 pictures={name: len(split) for name, split in splits.items()},
                 debug_samples=debug_samples,
             )
@@ -150,9 +153,10 @@ class Run:
         row = {"Epoch": float(epoch)}
         row |= {f"Train_{k}": v for k, v in train_parts.items()}
         row |= {f"Val_{k}": v for k, v in val_parts.items()}
-        row["Beta"] = losses.beta(epoch, trainer.config.loss)
-        row["Active_Units"] = float(latents.active)
-        row["Collapsed"] = float(latents.collapsed)
+        if latents:
+            row["Beta"] = losses.beta(epoch, trainer.config.loss)
+            row["Active_Units"] = float(latents.active)
+            row["Collapsed"] = float(latents.collapsed)
         row["Seconds"] = time.monotonic() - started
         row |= costs
         if is_first():
@@ -168,7 +172,8 @@ class Run:
         if last or is_best or epoch % self.config.checkpoint_every == 0:
             self._save(epoch, val_parts["Loss"])
         if is_first():
-            tqdm.write(reports.epoch_message(row, latents.kl, is_best=is_best))
+            kl = latents.kl if latents else None
+            tqdm.write(reports.epoch_message(row, trainer.parts, kl, is_best=is_best))
         return True
 
     def _costs(

@@ -14,13 +14,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import jax
-import numpy as np
-from jaxtyping import Float
 
 from pokejax import config as config_lib
 from pokejax import reports
 from pokejax.config import Config
-from pokejax.steps import PARTS
+from pokejax.trainer import Latents
 
 Row = Mapping[str, float]
 
@@ -35,8 +33,7 @@ class Outcome:
       best_val_loss: of that epoch.
       rows: the log's, one an epoch.
       test: loss parts on the test split; None without one.
-      latent_kl: `z` nats of the best model, mean over validation pictures.
-      active: latent dimensions in use in the best model.
+      latents: of the best model, over validation pictures; None of a prior's run.
       skipped: steps that changed nothing, because they weren't finite.
       parameters: weights of each part of the model.
       pictures: of each split.
@@ -48,8 +45,7 @@ class Outcome:
     best_val_loss: float
     rows: Sequence[Row]
     test: Row | None
-    latent_kl: Float[np.ndarray, " z"]
-    active: int
+    latents: Latents | None
     skipped: int
     parameters: Mapping[str, int]
     pictures: Mapping[str, int]
@@ -58,12 +54,17 @@ class Outcome:
 
 def write(workdir: Path, outcome: Outcome) -> None:
     """Write `report.md` and `latent_kl.png` into a run's directory."""
-    reports.plot_latent_kl(outcome.latent_kl, workdir / "latent_kl.png")
+    if outcome.latents:
+        reports.plot_latent_kl(outcome.latents.kl, workdir / "latent_kl.png")
     sections = {
         f"Run {workdir.name}": _opening(outcome),
         "Losses": _losses(outcome),
         "Pictures": _pictures(workdir, len(outcome.rows)),
-        "Latent code": _latents(outcome),
+        **(
+            {"Latent code": _latents(outcome, outcome.latents)}
+            if outcome.latents
+            else {}
+        ),
         "Speed": _speed(outcome),
         "Model": _table(
             ("part", "parameters"),
@@ -124,21 +125,22 @@ def _opening(outcome: Outcome) -> str:
 
 def _losses(outcome: Outcome) -> str:
     best = outcome.rows[outcome.best_epoch - 1]
+    names = [key.removeprefix("Val_") for key in best if key.startswith("Val_")]
     rows = [
         (
             f"{split}, epoch {outcome.best_epoch}",
-            *(best[f"{split}_{part}"] for part in PARTS),
+            *(best[f"{split}_{part}"] for part in names),
         )
         for split in ("Train", "Val")
     ]
     if outcome.test is not None:
-        rows.append(("Test, best model", *(outcome.test[part] for part in PARTS)))
+        rows.append(("Test, best model", *(outcome.test[part] for part in names)))
     note = (
         "Means over pictures; KL in nats. Validation and test are at beta = 1, without"
         " dropout or augmentation."
     )
     cells = [(name, *(f"{x:.4f}" for x in values)) for name, *values in rows]
-    return f"{_table(('', *PARTS), cells)}\n\n{note}"
+    return f"{_table(('', *names), cells)}\n\n{note}"
 
 
 def _pictures(workdir: Path, last: int) -> str:
@@ -158,7 +160,7 @@ def _pictures(workdir: Path, last: int) -> str:
     )
 
 
-def _latents(outcome: Outcome) -> str:
+def _latents(outcome: Outcome, latents: Latents) -> str:
     warned = [int(row["Epoch"]) for row in outcome.rows if row.get("Collapsed")]
     collapse = (
         f"**The posterior had collapsed in epochs {epoch_ranges(warned)}**: the decoder"
@@ -167,8 +169,8 @@ def _latents(outcome: Outcome) -> str:
         else "The warning of a collapsed posterior was never raised."
     )
     return (
-        f"{outcome.active} of {len(outcome.latent_kl)} dimensions in use; KL"
-        f" {outcome.latent_kl.sum():.2f} nats a picture (best model, held-out"
+        f"{latents.active} of {len(latents.kl)} dimensions in use; KL"
+        f" {latents.kl.sum():.2f} nats a picture (best model, held-out"
         f" pictures).\n\n{collapse}\n\n![KL of each latent dimension](latent_kl.png)"
     )
 

@@ -11,22 +11,21 @@ import itertools
 import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from pokejax.attributes import UNKNOWN_ID, VOCABULARIES, Attributes
 from pokejax.bundle import Bundle, BundleError
 from pokejax.bundle import read as read_bundle
-from pokejax.models.cvae import CVAE
+from pokejax.programs import Programs
 from pokejax.prompt_rules import read_prompt
 from pokejax.samples import Recipe, Sample
 from pokejax.text import TextEncoder, load_text_encoder
 
+PriorName = Literal["flow", "normal"]
 MAX_PROMPT_CHARS = 1000
 MAX_NUM = 1024
 SEED_LIMIT = 2**31
@@ -54,13 +53,20 @@ class Sampler:
     """Draws pictures of one model."""
 
     def __init__(
-        self, bundle: Bundle, encoder: TextEncoder, *, tile_rows: int | None = None
+        self,
+        bundle: Bundle,
+        encoder: TextEncoder,
+        *,
+        prior: PriorName = "flow",
+        tile_rows: int | None = None,
     ):
         """Use `Sampler.load` unless you hold both parts already.
 
         Args:
           bundle: the model.
           encoder: the text encoder that it was trained with.
+          prior: where z comes from: `"flow"`, the learned prior if the bundle has one,
+            or `"normal"`, N(0, 1).
           tile_rows: pictures drawn by one call of the device, 1 or more; None takes
             what suits the device. Samplers of different tiles agree in nearly all
             pixels, not in all.
@@ -80,23 +86,13 @@ class Sampler:
             _TILE_ROWS_CPU if on_cpu else _TILE_ROWS_ACCELERATOR
         )
         self.embed = functools.lru_cache(_CACHED_PROMPTS)(self._embed)
-        graphdef, self._params = nnx.split(bundle.model)
-        latent_dim = bundle.header.config.model.latent_dim
-
-        @jax.jit
-        def draw(params, text_emb, attributes, seeds, knobs):
-            model = nnx.merge(graphdef, params)
-            mix, temperature, guidance = knobs[:, :1], knobs[:, 1:2], knobs[:, 2:]
-            z = temperature * _blend_noise(seeds, mix, latent_dim)
-            cond = _blend_conditions(model, text_emb, attributes, mix, guidance)
-            image = model.decoder(z, cond, dropout_key=None)
-            return jnp.clip(jnp.round((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
-
-        self._draw = draw
+        self._programs = Programs(bundle, use_prior=prior == "flow")
 
     @classmethod
-    def load(cls, path: str | Path) -> "Sampler":
+    def load(cls, path: str | Path, *, prior: PriorName = "flow") -> "Sampler":
         """Load a bundle file, or the best checkpoint of a run's directory.
+
+        `prior` is as in the constructor.
 
         Raises:
           BundleError: missing, broken, or for another text encoder.
@@ -110,7 +106,7 @@ class Sampler:
             bundle = load_bundle(path)
         else:
             bundle = read_bundle(path)
-        return cls(bundle, load_text_encoder(bundle.header.config.text))
+        return cls(bundle, load_text_encoder(bundle.header.config.text), prior=prior)
 
     @property
     def image_size(self) -> int:
@@ -135,7 +131,8 @@ class Sampler:
           seed: of the first picture, from 0 to 2^31 - num; None draws one.
           attributes: what is known here overrides what the prompt is read as.
           temperature: scale of the latent noise, from 0 up; 0 draws the typical one.
-          guidance: how strongly the attributes steer; 1 as in training.
+          guidance: how strongly prompt and attributes steer, as a multiple of what the
+            model is tuned to.
 
         Raises:
           PromptError: a value is out of range; the message says which.
@@ -166,21 +163,18 @@ class Sampler:
     ) -> Iterator[Round]:
         """Draw one tile, coarse pictures first; the last round is the final one.
 
-        A VAE draws in a single step, so there is no half-drawn picture to show. What
-        can be shown before is the typical picture of the same prompt and attributes,
-        at temperature 0: the middle of what the seed picks from.
+        A learned prior takes several steps, and each has a picture that it is heading
+        for. Without one there is no half-drawn picture to show: what can be shown
+        before is the typical picture of the same prompt and attributes, at temperature
+        0, the middle of what the seed picks from.
 
         Args:
           recipes: 1 to `tile_rows` of them.
           previews: whether rounds before the last one are wanted.
         """
-        text_emb, attributes, seeds, knobs = self._tile(recipes)
-        if previews:
-            typical = knobs * np.array([1, 0, 1], np.float32)
-            images = self._draw(self._params, text_emb, attributes, seeds, typical)
-            yield Round(np.asarray(images)[: len(recipes)], final=False)
-        images = self._draw(self._params, text_emb, attributes, seeds, knobs)
-        yield Round(np.asarray(images)[: len(recipes)], final=True)
+        rounds = self._programs.rounds(*self._tile(recipes), previews=previews)
+        for images, final in rounds:
+            yield Round(np.asarray(images)[: len(recipes)], final)
 
     def warm_up(self) -> None:
         """Compile all that drawing needs, so that no request waits for it."""
@@ -205,51 +199,6 @@ class Sampler:
                 seeds[i, j] = end.seed
             knobs[i] = recipe.mix, recipe.temperature, recipe.guidance
         return text_emb, attributes, seeds, knobs
-
-
-def _blend_noise(
-    seeds: Int[Array, "b 2"], mix: Float[Array, "b 1"], latent_dim: int
-) -> Float[Array, "b z"]:
-    """Standard normal z of two seeds each, blended along the arc between them.
-
-    The straight line between two draws runs through latents far shorter than any draw;
-    the arc keeps their length.
-    """
-    keys = jax.vmap(jax.vmap(jax.random.key))(seeds)
-    ends = jax.vmap(jax.vmap(lambda key: jax.random.normal(key, (latent_dim,))))(keys)
-    start, end = ends[:, 0], ends[:, 1]
-    lengths = jnp.linalg.norm(start, axis=-1) * jnp.linalg.norm(end, axis=-1)
-    cosine = jnp.sum(start * end, axis=-1) / lengths
-    angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))[:, None]
-    blended = (
-        jnp.sin((1 - mix) * angle) * start + jnp.sin(mix * angle) * end
-    ) / jnp.sin(angle)
-    # The same seed twice has no arc; and a row that isn't blended keeps its very bits.
-    alone = (seeds[:, :1] == seeds[:, 1:]) | (mix == 0)
-    return jnp.where(alone, start, blended)
-
-
-def _blend_conditions(
-    model: CVAE,
-    text_emb: Float[Array, "b 2 t"],
-    attributes: Int[Array, "b 2 10"],
-    mix: Float[Array, "b 1"],
-    guidance: Float[Array, "b 1"],
-) -> Float[Array, "b c"]:
-    """The condition between two ends, then `guidance` times as far from the open one.
-
-    The open condition is that of the same text with no attribute known, which training
-    shows the model now and then.
-    """
-    b = len(text_emb)
-    unknown = jnp.full_like(attributes, UNKNOWN_ID)
-    texts = jnp.concatenate([text_emb, text_emb], axis=1)
-    ids = jnp.concatenate([attributes, unknown], axis=1)
-    cond = model.condition(texts.reshape(4 * b, -1), ids.reshape(4 * b, -1))
-    cond = cond.reshape(b, 4, -1)
-    known = cond[:, 0] + mix * (cond[:, 1] - cond[:, 0])
-    opened = cond[:, 2] + mix * (cond[:, 3] - cond[:, 2])
-    return known + (guidance - 1) * (known - opened)
 
 
 def check_request(

@@ -29,8 +29,8 @@ class Recipe:
       attributes: that the prompt was read as, with the caller's overrides.
       seed: of the latent noise, from 0 to 2^31 - 1.
       temperature: scale of that noise, from 0 up; 0 draws the typical picture.
-      guidance: how strongly the attributes steer: 1 as in training, 0 as if none were
-        known, more exaggerates them.
+      guidance: how strongly prompt and attributes steer, as a multiple of what the
+        model is tuned to: 0 as if nothing were known, more exaggerates.
       towards: another recipe, whose prompt, attributes and seed pull at this one.
       mix: how far towards it, from 0 (not at all) to 1 (all the way).
     """

@@ -4,7 +4,7 @@ Everything random in a step (prompt choice, augmentation, dropout, noise) comes 
 `fold_in(key(seed), step)`, so a step is a pure function of the state and the rows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,16 +16,13 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, UInt8
 
-from pokejax import losses
 from pokejax.attributes import UNKNOWN_ID
 from pokejax.augment import augment
 from pokejax.config import Config
 from pokejax.data import Split
+from pokejax.objectives import Batch, Objective
 
-PARTS = ("Loss", "L1", "KL", "Perceptual")
 Parts = dict[str, Float[Array, "*k"]]
-# (weights, picture, picture) -> `b`; see `pokejax.lpips.distance_function`.
-Distance = Callable[[Any, Array, Array], Array]
 AnyArray = Array | np.ndarray  # on its way to the device, or there
 
 
@@ -65,14 +62,6 @@ class DeviceSplit(NamedTuple):
     text_emb: Float[AnyArray, "m d"]
 
 
-class Batch(NamedTuple):
-    """What the model sees of a few pictures."""
-
-    image: Float[Array, "b h w 3"]
-    text_emb: Float[Array, "b d"]
-    attributes: Int[Array, "b 10"]
-
-
 def split_arrays(split: Split, text_emb: Any) -> DeviceSplit:
     """A split and the dataset's embeddings, ready to be put on a device."""
     return DeviceSplit(
@@ -98,16 +87,19 @@ def optimizer(config: Config, total_steps: int) -> optax.GradientTransformation:
 
 
 def initial_state(
-    params: nnx.State, tx: optax.GradientTransformation, config: Config
+    params: nnx.State,
+    tx: optax.GradientTransformation,
+    config: Config,
+    parts: Sequence[str],
 ) -> TrainState:
-    """The state before the first step."""
+    """The state before the first step, of a loss with these parts."""
     return TrainState(
         params=params,
         ema_params=jax.tree.map(jnp.copy, params) if config.train.ema_decay else None,
         opt_state=tx.init(params),
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
-        epoch_sums={part: jnp.zeros(()) for part in PARTS},
+        epoch_sums={part: jnp.zeros(()) for part in parts},
     )
 
 
@@ -150,55 +142,9 @@ def augmented(
     return Batch(image, batch.text_emb, attributes)
 
 
-def loss_terms(
-    graphdef: nnx.GraphDef,
-    params: nnx.State,
-    batch: Batch,
-    noise: Float[Array, "b z"],
-    *,
-    beta: Float[Array, ""] | float,
-    distance: Callable[[Array, Array], Array],
-    config: Config,
-    dropout_key: Array | None = None,
-) -> tuple[Parts, Float[Array, "b z"], Float[Array, "b z"]]:
-    """Every term of the loss per example, posterior means, and KL per dimension.
-
-    The layers compute in `model.compute_dtype`; losses are float32.
-    """
-    dtype = jnp.dtype(config.model.compute_dtype)
-    params, image, text_emb, noise = jax.tree.map(
-        lambda x: x.astype(dtype), (params, batch.image, batch.text_emb, noise)
-    )
-    outputs = nnx.merge(graphdef, params)(
-        image, text_emb, batch.attributes, noise=noise, dropout_key=dropout_key
-    )
-    recon, mean, logvar = (x.astype(jnp.float32) for x in outputs)
-    kl = losses.kl(mean, logvar)
-    terms = {
-        "L1": losses.l1(recon, batch.image),
-        "KL": kl.sum(axis=-1),
-        "Perceptual": distance(recon, batch.image),
-    }
-    terms["Loss"] = losses.total(
-        terms["L1"],
-        terms["Perceptual"],
-        terms["KL"],
-        beta=beta,
-        pixel_values=batch.image[0].size,
-        config=config.loss,
-    )
-    return terms, mean, kl
-
-
-def no_distance(weights: None, image_0: Array, image_1: Array) -> Float[Array, " b"]:
-    """Stands in for LPIPS where it weighs nothing, and costs nothing."""
-    return jnp.zeros(len(image_0))
-
-
 def make_run(
-    graphdef: nnx.GraphDef,
+    objective: Objective,
     tx: optax.GradientTransformation,
-    distance: Distance,
     config: Config,
     mesh: Mesh,
     state_shardings: Any,
@@ -206,73 +152,65 @@ def make_run(
     """Some train steps as one compiled call.
 
     Args:
-      graphdef: of the model.
+      objective: what is minimised.
       tx: the optimiser.
-      distance: LPIPS, or `no_distance`.
       config: of the run.
       mesh: with an axis `data`, over which each batch is shared.
       state_shardings: where the state lives, and comes back to.
 
     Returns:
-      `run(state, lpips_weights, split, rows, beta, key) -> (state, parts)`, with rows
-      `k b`. The state that goes in is given up (donated). `parts` are `k` means over
-      each batch.
+      `run(state, frozen, split, rows, beta, key) -> (state, parts)`, with rows `k b`.
+      The state that goes in is given up (donated). `parts` are `k` means over each
+      batch.
     """
     by_example = NamedSharding(mesh, PartitionSpec("data"))
 
-    def gradients(params, batch, noise, lpips_weights, beta, dropout_key):
-        def objective(params: nnx.State) -> tuple[Array, Parts]:
-            terms, _, _ = loss_terms(
-                graphdef,
-                params,
-                batch,
-                noise,
-                beta=beta,
-                distance=partial(distance, lpips_weights),
-                config=config,
-                dropout_key=dropout_key,
+    def gradients(params, batch, random, frozen, beta, dropout_key):
+        def mean_loss(params: nnx.State) -> tuple[Array, Parts]:
+            terms, _ = objective.terms(
+                params, frozen, batch, random, beta=beta, dropout_key=dropout_key
             )
-            means = {name: terms[name].mean() for name in PARTS}
+            means = {name: terms[name].mean() for name in objective.parts}
             return means["Loss"], means
 
-        return jax.grad(objective, has_aux=True)(params)
+        return jax.grad(mean_loss, has_aux=True)(params)
 
-    def accumulated(params, batch, noise, lpips_weights, beta, dropout_key):
+    def accumulated(params, batch, random, frozen, beta, dropout_key):
         count = config.train.accumulate
         if count == 1:
-            return gradients(params, batch, noise, lpips_weights, beta, dropout_key)
-        cut = jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), (batch, noise))
+            return gradients(params, batch, random, frozen, beta, dropout_key)
+        cut = jax.tree.map(
+            lambda x: x.reshape(count, -1, *x.shape[1:]), (batch, random)
+        )
         keys = jax.random.split(dropout_key, count)
 
         def add(total, part):
-            (batch, noise), key = part
-            new = gradients(params, batch, noise, lpips_weights, beta, key)
+            (batch, random), key = part
+            new = gradients(params, batch, random, frozen, beta, key)
             return jax.tree.map(jnp.add, total, new), None
 
         first = jax.tree.map(lambda x: x[0], (cut, keys))
         rest = jax.tree.map(lambda x: x[1:], (cut, keys))
-        (batch0, noise0), key0 = first
-        start = gradients(params, batch0, noise0, lpips_weights, beta, key0)
+        (batch0, random0), key0 = first
+        start = gradients(params, batch0, random0, frozen, beta, key0)
         total, _ = jax.lax.scan(add, start, rest)
         return jax.tree.map(lambda x: x / count, total)
 
-    def step(state, lpips_weights, split, rows, beta, key):
+    def step(state, frozen, split, rows, beta, key):
         batch_key, noise_key, dropout_key = jax.random.split(
             jax.random.fold_in(key, state.step), 3
         )
         batch = augmented(split, rows, batch_key, config)
         batch = jax.lax.with_sharding_constraint(batch, by_example)
-        noise = jax.random.normal(
-            noise_key, (rows.shape[0], config.model.latent_dim), jnp.float32
-        )
+        random = objective.draw(noise_key, rows.shape[0])
         grads, parts = accumulated(
-            state.params, batch, noise, lpips_weights, beta, dropout_key
+            state.params, batch, random, frozen, beta, dropout_key
         )
         return _updated(state, grads, parts, tx, config), parts
 
-    def run(state, lpips_weights, split, rows, beta, key):
+    def run(state, frozen, split, rows, beta, key):
         def body(state, rows):
-            return step(state, lpips_weights, split, rows, beta, key)
+            return step(state, frozen, split, rows, beta, key)
 
         if rows.shape[0] > 1:
             return jax.lax.scan(body, state, rows)
@@ -315,36 +253,27 @@ def _updated(
             ),
         )
         skipped = skipped + jnp.where(good, 0, 1)
-    sums = {name: state.epoch_sums[name] + added[name] for name in PARTS}
+    sums = {name: total + added[name] for name, total in state.epoch_sums.items()}
     return TrainState(params, ema_params, opt_state, state.step + 1, skipped, sums)
 
 
-def make_evaluate(
-    graphdef: nnx.GraphDef, distance: Distance, config: Config
-) -> Callable[..., dict[str, Array]]:
+def make_evaluate(objective: Objective) -> Callable[..., dict[str, Array]]:
     """The jitted evaluation of one batch, without dropout, at beta = 1.
 
     Returns:
-      `evaluate(params, lpips_weights, split, rows, weights, key) -> sums` over the
-      batch, each example times its weight (0 for padding): the loss parts, and for the
-      health of the latent `mean`, `mean_squared` and `kl`, `z` numbers each.
+      `evaluate(params, frozen, split, rows, weights, key) -> sums` over the batch, each
+      example times its weight (0 for padding): the loss parts, and the objective's
+      `stats` of the latent, `z` numbers each.
     """
 
-    def evaluate(params, lpips_weights, split, rows, weights, key):
+    def evaluate(params, frozen, split, rows, weights, key):
         batch = gather(split, rows, jnp.zeros_like(rows))
-        noise = jax.random.normal(key, (rows.shape[0], config.model.latent_dim))
-        terms, mean, kl = loss_terms(
-            graphdef,
-            params,
-            batch,
-            noise,
-            # Losses of different epochs compare only at one beta.
-            beta=1.0,
-            distance=partial(distance, lpips_weights),
-            config=config,
+        random = objective.draw(key, rows.shape[0])
+        # Losses of different epochs compare only at one beta.
+        terms, stats = objective.terms(
+            params, frozen, batch, random, beta=1.0, dropout_key=None
         )
         sums = {name: jnp.sum(term * weights) for name, term in terms.items()}
-        per_dimension = {"mean": mean, "mean_squared": mean**2, "kl": kl}
-        return sums | {name: weights @ x for name, x in per_dimension.items()}
+        return sums | {name: weights @ x for name, x in stats.items()}
 
     return jax.jit(evaluate)

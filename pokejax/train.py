@@ -104,7 +104,7 @@ def _prepare(config: Config, debug_samples: int) -> Trainer:
     counts = {name: len(split) for name, split in dataset.splits.items()}
     say("Train: {train}, Val: {val}, Test: {test}\n".format(**counts))
     trainer = Trainer(config, dataset)
-    say(reports.architecture(trainer.model, trainer.header))
+    say(reports.architecture(trainer.stage.model, trainer.stage.prior, trainer.header))
     return trainer
 
 

@@ -6,6 +6,7 @@ Knows nothing of files: what is written when is `pokejax.train`'s business.
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,13 +16,12 @@ from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from pokejax import bundle as bundle_lib
 from pokejax import data as data_lib
-from pokejax import losses, lpips, steps
+from pokejax import losses, steps
 from pokejax.bundle import Header
 from pokejax.config import Config, ConfigError
 from pokejax.mesh import any_process, make_mesh, put, spread, whole
-from pokejax.models.cvae import CVAE
+from pokejax.stages import cvae_stage, prior_stage
 from pokejax.stream import stream
 
 # A latent dimension is in use if its posterior mean varies by this much over pictures.
@@ -64,7 +64,9 @@ class Trainer:
 
         Raises:
           FileNotFoundError: LPIPS weights are wanted and missing.
-          ConfigError: the batch can't be shared by the devices.
+          ConfigError: the batch can't be shared by the devices, or the config describes
+            another CVAE than the prior's base.
+          BundleError: the prior's base can't be read.
         """
         self.dataset = dataset
         self.mesh = make_mesh(config)
@@ -80,31 +82,37 @@ class Trainer:
         self.header = Header(
             self.config, dataset.text_dim, dataset.encoder, 0, float("inf")
         )
-        rngs = nnx.Rngs(train.seed)
-        self.model = bundle_lib.new_model(self.header, rngs=rngs)
-        self.graphdef, params = nnx.split(self.model)
-        weights, distance = (
-            lpips.distance_function()
-            if config.loss.perceptual_weight
-            else (None, steps.no_distance)
-        )
-        tx = steps.optimizer(self.config, train.epochs * self.steps_per_epoch)
-        self.state = self.place_state(steps.initial_state(params, tx, self.config))
-        self.lpips_weights = self._replicate(weights)
-        self.key = self._replicate(jax.random.key(train.seed))
-        shardings = jax.tree.map(lambda leaf: leaf.sharding, self.state)
-        self._run = steps.make_run(
-            self.graphdef, tx, distance, self.config, self.mesh, shardings
-        )
-        self.compile_seconds = 0.0  # of the train step, so far
-        self._shapes_seen: set[tuple[int, ...]] = set()
-        self._evaluate = steps.make_evaluate(self.graphdef, distance, self.config)
         self._text_emb = self._replicate(dataset.text_emb)
         self._resident = {
             name: self._replicate(steps.split_arrays(split, self._text_emb))
             for name, split in dataset.splits.items()
             if split.images.nbytes <= config.data.resident_mb * 2**20
         }
+        self.stage = (
+            prior_stage(self.header, dataset)
+            if config.prior.base
+            else cvae_stage(self.header)
+        )
+        tx = steps.optimizer(self.config, train.epochs * self.steps_per_epoch)
+        self.state = self.place_state(
+            steps.initial_state(
+                self.stage.params, tx, self.config, self.stage.objective.parts
+            )
+        )
+        self.frozen = self._replicate(self.stage.frozen)
+        self.key = self._replicate(jax.random.key(train.seed))
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, self.state)
+        objective = self.stage.objective
+        self._run = steps.make_run(objective, tx, self.config, self.mesh, shardings)
+        self.compile_seconds = 0.0  # of the train step, so far
+        self._shapes_seen: set[tuple[int, ...]] = set()
+        self._evaluate = steps.make_evaluate(objective)
+        self._draw = jax.jit(partial(_draw, self.stage.draw))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the loss's parts, the total first."""
+        return self.stage.objective.parts
 
     @property
     def step(self) -> int:
@@ -165,7 +173,7 @@ class Trainer:
                 return None
         self._check(waiting, epoch)
         sums = jax.device_get(self.state.epoch_sums)
-        return {part: float(sums[part]) / self.steps_per_epoch for part in steps.PARTS}
+        return {part: float(sums[part]) / self.steps_per_epoch for part in self.parts}
 
     def _call(
         self, split: steps.DeviceSplit, rows: Int[Array, "k b"], beta: Array
@@ -176,15 +184,15 @@ class Trainer:
             jax.block_until_ready(self.state)
         started = time.monotonic()
         self.state, parts = self._run(
-            self.state, self.lpips_weights, split, rows, beta, self.key
+            self.state, self.frozen, split, rows, beta, self.key
         )
         if fresh:  # a call returns when it is compiled; its steps run on behind it
             self.compile_seconds += time.monotonic() - started
             self._shapes_seen.add(rows.shape)
         return parts
 
-    def evaluate(self, name: str) -> tuple[dict[str, float], Latents]:
-        """Loss parts (means, at beta = 1) and latent health on a split.
+    def evaluate(self, name: str) -> tuple[dict[str, float], Latents | None]:
+        """Loss parts (means, at beta = 1) and, of a CVAE, latent health on a split.
 
         The noise is the same at every call.
         """
@@ -196,7 +204,7 @@ class Trainer:
             split, rows = self._feed(name, wanted % n)
             new = self._evaluate(
                 self.state.eval_params,
-                self.lpips_weights,
+                self.frozen,
                 split,
                 self._replicate(rows),
                 self._replicate((wanted < n).astype(np.float32)),
@@ -205,9 +213,11 @@ class Trainer:
             new = jax.device_get(whole(new, self.mesh))
             sums = {key: sums.get(key, 0) + value for key, value in new.items()}
         means = {key: value / max(n, 1) for key, value in sums.items()}
+        parts = {part: float(means[part]) for part in self.parts}
+        if "kl" not in means:
+            return parts, None
         variance = means["mean_squared"] - means["mean"] ** 2
-        latents = Latents(int((variance > ACTIVE_VARIANCE).sum()), means["kl"])
-        return {part: float(means[part]) for part in steps.PARTS}, latents
+        return parts, Latents(int((variance > ACTIVE_VARIANCE).sum()), means["kl"])
 
     def draw(
         self, name: str, rows: Int[np.ndarray, " n"], samples: int
@@ -221,12 +231,13 @@ class Trainer:
         shape = (samples, self.config.model.latent_dim)
         z = jax.random.normal(jax.random.key(0), shape)
         params, rows, z = self.state.eval_params, *self._replicate((rows, z))
-        drawn = _draw(self.graphdef, params, split, rows, z)
+        drawn = self._draw(params, self.frozen, split, rows, z)
         return jax.device_get(whole(drawn, self.mesh))
 
-    def whole_params(self) -> Any:
-        """The weights to keep, where each process can read all of them."""
-        return whole(self.state.eval_params, self.mesh)
+    def whole_params(self) -> tuple[Any, Any]:
+        """The weights to keep, of CVAE and prior, where each process can read them."""
+        trained = whole(self.state.eval_params, self.mesh)
+        return self.stage.kept(trained, self.frozen)
 
     def first_batch(self) -> steps.Batch:
         """The first training batch, exactly as the model will see it."""
@@ -291,10 +302,10 @@ class Trainer:
         if waiting is None:
             return float("nan")
         first, parts = waiting
-        values = {name: np.asarray(jax.device_get(parts[name])) for name in steps.PARTS}
+        values = {name: np.asarray(jax.device_get(parts[name])) for name in self.parts}
         if self.config.train.on_nonfinite == "stop":
             # The total comes last: it is the symptom, a part of it the cause.
-            for name in ("L1", "KL", "Perceptual", "Loss"):
+            for name in (*self.parts[1:], self.parts[0]):
                 bad = np.flatnonzero(~np.isfinite(values[name]))
                 if len(bad):
                     raise TrainingError(
@@ -309,21 +320,13 @@ class Trainer:
         return jax.tree.map(lambda leaf: put(leaf, everywhere), tree)
 
 
-@jax.jit(static_argnums=0)
 def _draw(
-    graphdef: nnx.GraphDef,
+    draw: Callable[..., tuple[Array, Array]],
     params: nnx.State,
+    frozen: Any,
     split: steps.DeviceSplit,
     rows: Int[Array, " n"],
     z: Float[Array, "k z"],
 ) -> tuple[Array, Array, Array]:
-    model: CVAE = nnx.merge(graphdef, params)
     batch = steps.gather(split, rows, jnp.zeros_like(rows))
-    noise = jnp.zeros((len(rows), z.shape[1]))
-    recon, *_ = model(batch.image, batch.text_emb, batch.attributes, noise=noise)
-
-    def draw(text_emb: Array, attributes: Array) -> Array:
-        k = len(z)
-        return model.decode(z, jnp.tile(text_emb, (k, 1)), jnp.tile(attributes, (k, 1)))
-
-    return batch.image, recon, jax.vmap(draw)(batch.text_emb, batch.attributes)
+    return batch.image, *draw(params, frozen, batch, z)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
 from pokejax.config import ModelConfig
+from pokejax.models.spatial import SpatialDecoder, SpatialEncoder
 from pokejax.models.up_conv import UpConv
 
 # Numbers that each attribute is embedded in; 64 together.
@@ -163,8 +164,11 @@ class CVAE(nnx.Module):
             condition_dim = text_dim + CATEGORY_DIM
             self.category_embedder = CategoryEmbedder(rngs=rngs)
             self.condition_gate = ConditionGate(condition_dim, rngs=rngs)
-        self.encoder = Encoder(config, image_size, condition_dim, rngs=rngs)
-        self.decoder = Decoder(config, image_size, condition_dim, rngs=rngs)
+        encoder, decoder = Encoder, Decoder
+        if config.latent == "spatial":
+            encoder, decoder = SpatialEncoder, SpatialDecoder
+        self.encoder = encoder(config, image_size, condition_dim, rngs=rngs)
+        self.decoder = decoder(config, image_size, condition_dim, rngs=rngs)
 
     def condition(
         self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 10"]
@@ -205,6 +209,16 @@ class CVAE(nnx.Module):
         z = mean + jnp.exp(0.5 * logvar) * noise
         recon = self.decoder(z, cond, dropout_key=decoder_key)
         return recon, mean, logvar
+
+    def encode(
+        self,
+        image: Float[Array, "b h w 3"],
+        text_emb: Float[Array, "b t"],
+        attributes: Int[Array, "b 10"],
+    ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
+        """Mean and log-variance of the posterior, without dropout."""
+        cond = self.condition(text_emb, attributes)
+        return self.encoder(image, cond, dropout_key=None)
 
     def decode(
         self,

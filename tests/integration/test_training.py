@@ -1,16 +1,21 @@
 """Training through the command, on drawn creatures and a tiny model."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from safetensors.numpy import load_file
 
-from pokejax import data, reports, train
+from pokejax import Sampler, bundle, data, reports, train
+from pokejax.attributes import Attributes
+from pokejax.checkpoint import load_bundle
 from pokejax.config import override
+from pokejax.samples import Recipe
 from pokejax.trainer import Trainer, TrainingError
 from tests.conftest import TINY
 
@@ -40,7 +45,7 @@ def test_a_run_leaves_what_the_readme_promises(tiny_run: Path):
     }
     with (tiny_run / "training_losses.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == reports.COLUMNS
+    assert tuple(rows[0]) == reports.columns(("Loss", "L1", "KL", "Perceptual"))
     assert [row["Epoch"] for row in rows] == ["1", "2"]
     assert all(np.isfinite(float(value)) for row in rows for value in row.values())
 
@@ -146,3 +151,93 @@ def test_debug_images_show_what_the_model_sees(drawn_dataset: Path, tmp_path: Pa
     train._save_debug_images(Trainer(config, dataset), tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"train_augmented.png", "train.png", "val.png", "test.png"}
+
+
+SPATIAL = ["--model.latent=spatial", "--model.latent_dim=64", "--model.blocks=1"]
+PRIOR = ["--prior.width=32", "--prior.depth=2", "--prior.steps=3"]
+
+
+@pytest.fixture(scope="module", params=[[], SPATIAL], ids=["vector", "spatial"])
+def prior_run(
+    request: pytest.FixtureRequest,
+    drawn_dataset: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """The directory of a prior's run, with its CVAE's in `cvae` beside it."""
+    root = tmp_path_factory.mktemp("prior")
+    options = [*request.param, "--train.epochs=2"]
+    assert command(drawn_dataset, root / "cvae", *options) == 0
+    base = f"--prior.base={root / 'cvae' / 'model.safetensors'}"
+    options += [*PRIOR, base, "--train.ema_decay=0.9"]
+    assert command(drawn_dataset, root / "prior", *options) == 0
+    return root / "prior"
+
+
+def test_a_prior_trains_on_frozen_latents(prior_run: Path):
+    base = bundle.read(prior_run.parent / "cvae" / "model.safetensors")
+    both = bundle.read(prior_run / "model.safetensors")
+    assert base.prior is None and both.prior is not None
+    jax.tree.map(
+        np.testing.assert_array_equal, nnx.state(base.model), nnx.state(both.model)
+    )
+    assert not np.allclose(both.prior.scale[...], 1)  # measured
+    assert np.abs(both.prior.token_out.kernel[...]).max() > 0  # trained
+    with (prior_run / "training_losses.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == reports.columns(("Loss",))
+    assert float(rows[1]["Train_Loss"]) < float(rows[0]["Train_Loss"])
+    assert "Prior" in (prior_run / "report.md").read_text()
+    # A directory means its best checkpoint, which holds the prior only.
+    found = load_bundle(prior_run)
+    assert found.model_id == both.model_id
+
+
+def test_sampling_follows_the_flow_and_can_show_the_way(prior_run: Path):
+    model = prior_run / "model.safetensors"
+    sampler = Sampler.load(model)
+    recipes = [Recipe("a red fish", Attributes(), seed) for seed in (1, 2)]
+    together = sampler.sample(recipes)
+    (alone,) = sampler.sample(recipes[1:])
+    np.testing.assert_array_equal(together[1].image, alone.image)
+    *before, last = sampler.rounds(recipes, previews=True)
+    assert len(before) == 2 and not any(r.final for r in before) and last.final
+    np.testing.assert_array_equal(last.images[1], alone.image)
+    assert (before[0].images != last.images).any()
+    # The prior is what makes the difference, and the prompt what guides it.
+    (normal,) = Sampler.load(model, prior="normal").sample(recipes[1:])
+    (unguided,) = sampler.sample([replace(recipes[1], guidance=0.0)])
+    assert (normal.image != alone.image).any()
+    assert (unguided.image != alone.image).any()
+
+
+def test_another_base_than_the_config_describes_is_refused(
+    prior_run: Path, drawn_dataset: Path, capsys: pytest.CaptureFixture
+):
+    base = prior_run.parent / "cvae" / "model.safetensors"
+    options = [f"--prior.base={base}", "--model.latent_dim=128"]
+    assert command(drawn_dataset, prior_run.parent / "new", *options) == 2
+    assert "latent_dim" in capsys.readouterr().err
+    assert not (prior_run.parent / "new").exists()
+
+
+@pytest.mark.parametrize(("recipe", "collapses"), [("original64", 1), ("pokemon64", 0)])
+def test_the_collapse_alarm_tells_the_recipes_apart(
+    recipe: str,
+    collapses: int,
+    drawn_dataset: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    """The recipes' own losses, schedules in fewer epochs, on a tiny model."""
+    tiny = [word for word in TINY if not word.startswith("--loss.kl")]
+    short = ["--loss.kl_cycle_epochs=8", "--loss.kl_warmup_epochs=4"]
+    places = [f"--data.dir={drawn_dataset}", f"--train.workdir={tmp_path}"]
+    options = [f"--config=configs/{recipe}.py", *tiny, *short, *places]
+    assert train.main([*options, "--train.epochs=8"]) == 0
+    with (tmp_path / "training_losses.csv").open(newline="") as file:
+        alarms = [int(row["Collapsed"]) for row in csv.DictReader(file)]
+    assert alarms[-1] == collapses and any(alarms) == bool(collapses)
+    warned = "the posterior has collapsed" in "".join(capsys.readouterr())
+    assert warned == bool(collapses)
+    report = (tmp_path / "report.md").read_text("utf-8")
+    assert ("The posterior had collapsed" in report) == bool(collapses)

@@ -7,7 +7,9 @@ from PIL import Image, ImageSequence
 
 from pokejax import reports, run_report
 from pokejax.config import Config, DataConfig
-from pokejax.steps import PARTS
+from pokejax.trainer import Latents
+
+PARTS = ("Loss", "L1", "KL", "Perceptual")
 
 
 def row(epoch: int, **more: float) -> dict[str, float]:
@@ -22,8 +24,7 @@ def outcome(rows: list[dict[str, float]], **more) -> run_report.Outcome:
         "best_val_loss": 0.5,
         "rows": rows,
         "test": None,
-        "latent_kl": np.array([0.5, 0.25, 0.0]),
-        "active": 2,
+        "latents": Latents(active=2, kl=np.array([0.5, 0.25, 0.0])),
         "skipped": 0,
         "parameters": {"Encoder": 1000, "Decoder": 234},
         "pictures": {"train": 5037},
@@ -89,7 +90,7 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path):
 
 
 def test_a_log_begun_before_a_column_existed_goes_on(tmp_path: Path):
-    log = reports.LossLog(tmp_path / "log.csv", [row(1)])
+    log = reports.LossLog(tmp_path / "log.csv", PARTS, [row(1)])
     log.add(row(2, Collapsed=1.0, Peak_MB=12.5))
     with log.path.open(newline="") as file:
         first, second = csv.DictReader(file)

@@ -1,0 +1,214 @@
+"""A learned prior p(z | text, attributes): rectified flow with a small transformer.
+
+The latents of real pictures don't fill N(0, I), so decoded noise is a blur. The flow
+learns the velocity that carries noise (time 0) to latents (time 1) in straight lines,
+under the CVAE's condition, and sampling follows it in a few steps. z is cut into square
+patches, one token each; a z without places is a single token.
+
+Source: Liu et al., arXiv 2209.03003 (flow); Peebles & Xie, arXiv 2212.09748 (blocks);
+Ho & Salimans, arXiv 2207.12598 (guidance).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from pokejax.attributes import UNKNOWN_ID
+from pokejax.config import ModelConfig, PriorConfig
+from pokejax.models.cvae import CATEGORY_DIM, CategoryEmbedder
+
+TIME_FREQUENCIES = 64
+
+
+class Block(nnx.Module):
+    """Attention and MLP over the tokens, shifted, scaled and gated by the condition."""
+
+    def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
+        """Make a block that starts as the identity, by its gates."""
+        self.heads = heads
+        self.norm1 = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
+        self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
+        self.out = nnx.Linear(width, width, rngs=rngs)
+        self.norm2 = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
+        self.up = nnx.Linear(width, 4 * width, rngs=rngs)
+        self.down = nnx.Linear(4 * width, width, rngs=rngs)
+        # Added to the modulation that all blocks share.
+        self.modulation = nnx.Param(jnp.zeros((6, width)))
+
+    def __call__(
+        self, x: Float[Array, "b n d"], modulation: Float[Array, "b 6 d"]
+    ) -> Float[Array, "b n d"]:
+        """One round of mixing."""
+        changes = modulation + self.modulation[...][None]
+        shift1, scale1, gate1, shift2, scale2, gate2 = (
+            changes[:, i, None] for i in range(6)
+        )
+        y = self.norm1(x) * (1 + scale1) + shift1
+        b, n, d = y.shape
+        q, k, v = jnp.moveaxis(
+            self.qkv(y).reshape(b, n, 3, self.heads, d // self.heads), 2, 0
+        )
+        mixed = jax.nn.dot_product_attention(q, k, v).reshape(b, n, d)
+        x = x + gate1 * self.out(mixed)
+        y = self.norm2(x) * (1 + scale2) + shift2
+        return x + gate2 * self.down(nnx.gelu(self.up(y)))
+
+
+class Prior(nnx.Module):
+    """The velocity field, and the statistics that make latents unit-sized."""
+
+    def __init__(
+        self,
+        config: PriorConfig,
+        model: ModelConfig,
+        *,
+        image_size: int,
+        text_dim: int,
+        rngs: nnx.Rngs,
+    ):
+        """Make the transformer.
+
+        Args:
+          config: its sizes.
+          model: of the CVAE whose latents it draws.
+          image_size: of that CVAE.
+          text_dim: length of a text embedding.
+          rngs: stream `params`.
+        """
+        width = config.width
+        self.side, self.patch = 1, 1
+        if model.latent == "spatial":
+            self.side, self.patch = image_size // 8, config.patch
+        tokens = (self.side // self.patch) ** 2
+        features = model.latent_dim // tokens
+        channels = model.latent_dim // self.side**2
+        # Statistics of real latents, set once before training and never trained.
+        self.shift = nnx.Param(jnp.zeros(channels))
+        self.scale = nnx.Param(jnp.ones(channels))
+        self.category_embedder = CategoryEmbedder(rngs=rngs)
+        self.text_in = nnx.Linear(text_dim + CATEGORY_DIM, width, rngs=rngs)
+        self.time_in = nnx.Linear(2 * TIME_FREQUENCIES, width, rngs=rngs)
+        self.condition = nnx.Linear(width, width, rngs=rngs)
+        self.modulation = nnx.Linear(
+            width, 6 * width, kernel_init=nnx.initializers.normal(0.002), rngs=rngs
+        )
+        self.token_in = nnx.Linear(features, width, rngs=rngs)
+        init = nnx.initializers.normal(0.02)
+        self.positions = nnx.Param(init(rngs.params(), (tokens, width)))
+        self.blocks = nnx.List(
+            Block(width, config.heads, rngs=rngs) for _ in range(config.depth)
+        )
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.token_out = nnx.Linear(
+            width, features, kernel_init=nnx.initializers.zeros, rngs=rngs
+        )
+
+    def embed(
+        self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 10"]
+    ) -> Float[Array, "b d"]:
+        """The condition as the flow takes it; of zeros and unknowns, the open one."""
+        category_emb = self.category_embedder(attributes).astype(text_emb.dtype)
+        return self.text_in(jnp.concatenate([text_emb, category_emb], axis=-1))
+
+    def __call__(
+        self,
+        x: Float[Array, "b z"],
+        time: Float[Array, " b"],
+        cond: Float[Array, "b d"],
+    ) -> Float[Array, "b z"]:
+        """Velocity at `x` and `time` in [0, 1], under a condition from `embed`."""
+        cond = nnx.silu(cond + self.time_in(_waves(time)))
+        cond = nnx.silu(self.condition(cond))
+        modulation = self.modulation(cond).reshape(len(x), 6, -1)
+        tokens = self.token_in(self._to_tokens(x)) + self.positions[...][None]
+        for block in self.blocks:
+            tokens = block(tokens, modulation)
+        return self._from_tokens(self.token_out(self.norm(tokens)))
+
+    def normalise(self, z: Float[Array, "b z"]) -> Float[Array, "b z"]:
+        """Latents of the CVAE -> roughly unit-sized ones, in which the flow lives."""
+        shift, scale = jax.lax.stop_gradient((self.shift[...], self.scale[...]))
+        x = z.reshape(len(z), -1, len(shift))
+        return ((x - shift[None, None]) / scale[None, None]).reshape(z.shape)
+
+    def denormalise(self, x: Float[Array, "b z"]) -> Float[Array, "b z"]:
+        """The inverse of `normalise`."""
+        shift, scale = self.shift[...], self.scale[...]
+        z = x.reshape(len(x), -1, len(shift))
+        return (z * scale[None, None] + shift[None, None]).reshape(x.shape)
+
+    def _to_tokens(self, x: Float[Array, "b z"]) -> Float[Array, "b n f"]:
+        n, p = self.side // self.patch, self.patch
+        x = x.reshape(len(x), n, p, n, p, -1).swapaxes(2, 3)
+        return x.reshape(len(x), n * n, -1)
+
+    def _from_tokens(self, tokens: Float[Array, "b n f"]) -> Float[Array, "b z"]:
+        n, p = self.side // self.patch, self.patch
+        x = tokens.reshape(len(tokens), n, n, p, p, -1).swapaxes(2, 3)
+        return x.reshape(len(tokens), -1)
+
+
+def advance(
+    prior: Prior,
+    x: Float[Array, "b z"],
+    time: Float[Array, ""] | float,
+    cond: Float[Array, "b d"],
+    open_cond: Float[Array, "b d"],
+    guidance: Float[Array, " b"],
+    *,
+    steps: int,
+) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
+    """One Euler step of `1 / steps` along the flow.
+
+    Args:
+      prior: the velocity field.
+      x: where the flow is; standard normal noise at time 0.
+      time: 0 up to, but below, 1.
+      cond: from `Prior.embed`.
+      open_cond: of no prompt and no attributes.
+      guidance: 1 follows the condition; more, so many times as far from the open one.
+      steps: that lead from 0 to 1.
+
+    Returns:
+      Where it is next; and the latent that it is heading for, as the CVAE's decoder
+      takes it. After the last step that is the sample; before, it can be shown.
+    """
+    # With the condition and without, in one call.
+    velocity = prior(
+        jnp.concatenate([x, x]),
+        jnp.full(2 * len(x), time),
+        jnp.concatenate([cond, open_cond]),
+    )
+    guided, free = jnp.split(velocity, 2)
+    velocity = free + guidance[:, None] * (guided - free)
+    return x + velocity / steps, prior.denormalise(x + (1 - time) * velocity)
+
+
+def sample(
+    prior: Prior,
+    noise: Float[Array, "b z"],
+    text_emb: Float[Array, "b t"],
+    attributes: Int[Array, "b 10"],
+    *,
+    steps: int,
+    guidance: float,
+) -> Float[Array, "b z"]:
+    """Follow the flow from noise to latents for the CVAE's decoder."""
+    cond = prior.embed(text_emb, attributes)
+    open_cond = prior.embed(
+        jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
+    )
+    strength = jnp.full(len(noise), guidance)
+    x, latent = noise, noise
+    for step in range(steps):
+        x, latent = advance(
+            prior, x, step / steps, cond, open_cond, strength, steps=steps
+        )
+    return latent
+
+
+def _waves(time: Float[Array, " b"]) -> Float[Array, "b f"]:
+    frequencies = jnp.exp(jnp.linspace(0.0, jnp.log(1000.0), TIME_FREQUENCIES))
+    angles = time[:, None] * frequencies[None]
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)

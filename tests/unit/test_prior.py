@@ -1,0 +1,100 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from pokejax.attributes import UNKNOWN_ID
+from pokejax.config import ModelConfig, PriorConfig
+from pokejax.models.prior import Prior, sample
+
+SPATIAL = ModelConfig(latent="spatial", channels=(8, 8, 16), latent_dim=48)
+VECTOR = ModelConfig(channels=(8, 8, 16), latent_dim=6)
+SMALL = PriorConfig(width=32, depth=2, heads=2)
+
+
+def make(model: ModelConfig) -> Prior:
+    return Prior(SMALL, model, image_size=32, text_dim=4, rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize(("model", "tokens"), [(SPATIAL, 4), (VECTOR, 1)])
+def test_tokens_are_squares_of_the_latent(model: ModelConfig, tokens: int):
+    prior = make(model)
+    x = jnp.arange(2.0 * model.latent_dim).reshape(2, -1)
+    cut = prior._to_tokens(x)
+    assert cut.shape == (2, tokens, model.latent_dim // tokens)
+    np.testing.assert_array_equal(prior._from_tokens(cut), x)
+    if tokens == 4:  # 4x4x3 in squares of 2x2: the first holds the top left corner
+        grid = x[0].reshape(4, 4, 3)
+        np.testing.assert_array_equal(cut[0, 0], grid[:2, :2].reshape(-1))
+
+
+def test_normalising_is_undone(key: jax.Array):
+    prior = make(SPATIAL)
+    prior.shift[...] = jnp.array([1.0, -2.0, 0.5])
+    prior.scale[...] = jnp.array([0.5, 2.0, 3.0])
+    z = jax.random.normal(key, (2, 48))
+    x = prior.normalise(z)
+    np.testing.assert_allclose(prior.denormalise(x), z, atol=1e-6)
+    np.testing.assert_allclose(
+        x.reshape(2, 16, 3)[0, 5, 1], (z.reshape(2, 16, 3)[0, 5, 1] + 2) / 2, atol=1e-6
+    )
+
+
+def test_an_untrained_flow_stands_still(key: jax.Array):
+    prior = make(SPATIAL)
+    noise = jax.random.normal(key, (2, 48))
+    latents = sample(
+        prior,
+        noise,
+        jnp.ones((2, 4)),
+        jnp.zeros((2, 10), jnp.int32),
+        steps=3,
+        guidance=2.0,
+    )
+    np.testing.assert_allclose(latents, noise, atol=1e-6)
+
+
+def test_it_learns_a_conditional_distribution(key: jax.Array):
+    """Two types, two far apart clusters: samples land where their type's lie."""
+    prior = make(VECTOR)
+    graphdef, params = nnx.split(prior)
+    tx = optax.adam(3e-3)
+    centres = jnp.array([[-1.5] * 6, [1.5] * 6])
+
+    def loss(params, key):
+        keys = jax.random.split(key, 4)
+        kind = jax.random.bernoulli(keys[0], 0.5, (128,)).astype(jnp.int32)
+        z = centres[kind] + 0.1 * jax.random.normal(keys[1], (128, 6))
+        noise = jax.random.normal(keys[2], (128, 6))
+        time = jax.random.uniform(keys[3], (128, 1))
+        attributes = jnp.full((128, 10), UNKNOWN_ID).at[:, 0].set(kind)
+        x = (1 - time) * noise + time * z
+        prior = nnx.merge(graphdef, params)
+        cond = prior.embed(jnp.zeros((128, 4)), attributes)
+        velocity = prior(x, time[:, 0], cond)
+        return jnp.mean((velocity - (z - noise)) ** 2)
+
+    @jax.jit
+    def step(params, state, key):
+        updates, state = tx.update(jax.grad(loss)(params, key), state)
+        return optax.apply_updates(params, updates), state
+
+    state = tx.init(params)
+    for i in range(300):
+        params, state = step(params, state, jax.random.fold_in(key, i))
+    trained = nnx.merge(graphdef, params)
+    np.testing.assert_array_equal(trained.scale[...], prior.scale[...])
+    kind = jnp.arange(64) % 2
+    drawn = sample(
+        trained,
+        jax.random.normal(key, (64, 6)),
+        jnp.zeros((64, 4)),
+        jnp.full((64, 10), UNKNOWN_ID).at[:, 0].set(kind),
+        steps=8,
+        guidance=1.0,
+    )
+    errors = jnp.abs(drawn - centres[kind])
+    assert float(jnp.median(errors)) < 0.3
+    assert float(errors.mean()) < 0.5
