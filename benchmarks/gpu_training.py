@@ -28,6 +28,7 @@ from pokejax import data as data_lib
 from pokejax import lpips, steps
 from pokejax.attributes import VOCABULARIES
 from pokejax.config import DataConfig, TextConfig, override
+from pokejax.mesh import keep_freed_memory
 from pokejax.trainer import Trainer
 
 EPOCHS, PICTURES = 300, 3920  # of the original's run, three hours on an A100
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     dataset = random_dataset(args.batch * args.steps if args.quick else PICTURES)
     if args.data:
         dataset = data_lib.load(DataConfig(dir=str(args.data)), TextConfig())
+    keep_freed_memory()  # as the training command does
     device = jax.devices()[0]
     print(f"{device.device_kind}, jax {jax.__version__}; batch {args.batch}", end=", ")
     print(f"{args.steps} steps a call, {len(dataset.splits['train'])} pictures")

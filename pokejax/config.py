@@ -108,6 +108,7 @@ class ModelConfig:
             "three positive numbers",
         )
         _check_positive("model.hidden_dim", self.hidden_dim)
+        _check_not_negative("model.blocks", self.blocks)
         _check_positive("model.latent_dim", self.latent_dim)
         _check_fraction("model.dropout", self.dropout)
 
@@ -268,6 +269,30 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     mesh: MeshConfig = field(default_factory=MeshConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse a spatial latent that the picture's size doesn't divide."""
+        if self.model.latent != "spatial":
+            return
+        side = self.data.image_size // 8
+        _check(
+            self.model.latent_dim % side**2 == 0,
+            "model.latent_dim",
+            self.model.latent_dim,
+            f"a multiple of {side} x {side} for a spatial latent",
+        )
+        _check(
+            all(channels % 8 == 0 for channels in self.model.channels),
+            "model.channels",
+            self.model.channels,
+            "multiples of 8 for a spatial latent",
+        )
+        _check(
+            side % self.prior.patch == 0,
+            "prior.patch",
+            self.prior.patch,
+            f"a divisor of the latent's side, {side}",
+        )
 
 
 class ConfigError(ValueError):

@@ -17,7 +17,7 @@ from pokejax.bundle import Header
 from pokejax.checkpoint import CheckpointError, Checkpoints, find, has_complete
 from pokejax.config import Config, ConfigError
 from pokejax.grid import contact_sheet, to_uint8
-from pokejax.mesh import join_processes, leave
+from pokejax.mesh import join_processes, keep_freed_memory, run_and_exit
 from pokejax.run import Run, is_first, say
 from pokejax.stop import StopRequest
 from pokejax.tensorboard import check_installed
@@ -233,6 +233,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args, config = parse_arguments(argv)
         use_compilation_cache()
         join_processes(config)
+        keep_freed_memory()
         resume = args.resume and Path(
             config.train.workdir if args.resume == "auto" else args.resume
         )
@@ -258,4 +259,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    leave(main())
+    run_and_exit(main)

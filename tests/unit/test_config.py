@@ -18,9 +18,8 @@ def test_shipped_configs_survive_json(path: Path):
 
 
 def test_there_are_shipped_configs():
-    assert {"original64", "pokemon64", "quickstart", "sprite_vae"} <= {
-        p.stem for p in CONFIGS
-    }
+    names = {"original64", "pokemon64", "pokemon64_prior", "quickstart", "sprite_vae"}
+    assert names <= {p.stem for p in CONFIGS}
 
 
 def test_command_line_overrides_file():
@@ -47,6 +46,10 @@ def test_command_line_overrides_file():
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
+        (["--model.latent", "spatial", "--model.latent_dim", "100"], "8 x 8"),
+        (["--model.latent=spatial", "--model.channels=8,12,16"], "multiples of 8"),
+        (["--model.latent", "spatial", "--prior.patch", "3"], "divisor.*8"),
+        (["--prior.heads", "3"], "divisor of prior.width"),
         (["--train.epoch", "3"], "unknown option '--train.epoch'.*'train.epochs'"),
         (["--train.batch_size", "-4"], "train.batch_size is -4; expected"),
         (["--model.dropout", "1"], "model.dropout is 1.0; expected"),
