@@ -13,7 +13,7 @@ MODEL   := $(RUN)/model.safetensors
 SEED    := 7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run train-quick data test parity lint fmt type check lock clean clean-all
+.PHONY: help setup run serve train-quick data test parity lint fmt type check lock clean clean-all
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -39,6 +39,9 @@ run: $(MODEL) ## Sprites, dataset, training, pictures: from nothing to PNGs
 	  --prompt "a purple ghost" \
 	  --prompt "a pink fairy creature" \
 	  --prompt "a brown rock golem from the mountains"
+
+serve: $(MODEL) ## Pages and API on http://127.0.0.1:8000
+	$(PYTHON) -m server --model $(MODEL)
 
 train-quick: $(MODEL) ## Train the quickstart model (a few minutes)
 
@@ -83,7 +86,7 @@ check: lint type test ## All of the above, as CI does
 lock: $(READY) ## Renew requirements.lock from pyproject.toml
 	$(PYTHON) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header \
-	  --extra train --extra data --extra dev \
+	  --extra train --extra data --extra server --extra dev \
 	  --output-file requirements.lock pyproject.toml
 
 clean: ## Remove what training and drawing made

@@ -62,6 +62,11 @@ class Programs:
 
         self._begin, self._decode = begin, decode
 
+    @property
+    def previews(self) -> int:
+        """How many rounds come before the last one, if they are wanted."""
+        return 1 if self._prior_params is None else self._steps - 1
+
     def rounds(
         self,
         text_emb: Float[np.ndarray, "b 2 t"],

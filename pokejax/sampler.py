@@ -113,6 +113,11 @@ class Sampler:
         """Pixels a side of what is drawn."""
         return self.bundle.header.config.data.image_size
 
+    @property
+    def previews(self) -> int:
+        """How many rounds `rounds` has before the last one, if they are wanted."""
+        return self._programs.previews
+
     def generate(
         self,
         prompt: str,

@@ -78,13 +78,19 @@ def train(
                 path.unlink()
         run = Run(trainer, history, stop)
         try:
-            if not run.epochs():
-                say(f"saved at step {trainer.step}; go on with --resume auto")
-                # The signal may have come to another process.
-                return stop.signal or signal.SIGTERM
-            run.finish(debug_samples)
-        finally:
-            run.close()
+            finished = run.epochs()
+            if finished:
+                run.finish(debug_samples)
+        except BaseException:
+            # Closing would wait for the other processes, which may be gone.
+            if jax.process_count() == 1:
+                run.close()
+            raise
+        run.close()
+        if not finished:
+            say(f"saved at step {trainer.step}; go on with --resume auto")
+            # The signal may have come to another process.
+            return stop.signal or signal.SIGTERM
     return None
 
 
@@ -253,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if jax.process_count() == 1:
             raise
         first_line = str(error).splitlines()[0]
-        print(f"error: lost another process: {first_line}", file=sys.stderr)
+        print(f"error: another process may be lost: {first_line}", file=sys.stderr)
         return 1
     return 128 + number if number else 0
 

@@ -197,7 +197,7 @@ def test_a_lost_process_ends_the_other(
 ):
     """It can't go on alone; what was saved before is there to go on from."""
     options = argv(drawn_dataset, tmp_path, *LONG)
-    kill = ("tests/kill_driver.py", "step", "SIGKILL", "--")
+    kill = ("tests/kill_driver.py", "save", "SIGKILL", "--")
     codes, outputs = run_two(by_flags(options), second=kill)
     assert codes[0] not in (0, None) and codes[1] == -signal.SIGKILL, outputs
     assert train.main([*options, "--mesh.devices=1", "--resume", "auto"]) == 0

@@ -1,0 +1,1 @@
+"""The service: pictures over HTTP, with exact seeds and dynamic batching."""

@@ -1,0 +1,279 @@
+"""Requests of many clients meet here: one queue, one thread that draws.
+
+The thread takes as many waiting pictures as a tile of the sampler holds, whoever asked
+for them. While it draws, others come; so a busy server fills its tiles by itself. An
+idle one waits a moment before it draws a part-filled tile, but only if pictures have
+lately come fast enough for company to be likely.
+
+A second thread turns pixels into files, so that the device needn't wait for that.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from pokejax.sampler import Sampler
+from pokejax.samples import Recipe, Sample
+from server.errors import ApiError, busy
+from server.metrics import Metrics
+
+LOG = logging.getLogger("pokejax.server")
+_MAX_BACKLOG = 4  # batches that are drawn and not yet encoded
+
+
+@dataclass(eq=False)
+class Ticket:
+    """One picture that somebody waits for.
+
+    Attributes:
+      recipe: of the picture.
+      encode: pixels -> file, run off the event loop.
+      deadline: by `time.monotonic`, seconds.
+      done: gets the file, or an `ApiError`.
+      preview: called on the event loop with the file of each round before the last.
+      dropped: nobody waits any more.
+    """
+
+    recipe: Recipe
+    encode: Callable[[Sample], bytes]
+    deadline: float
+    done: asyncio.Future[bytes]
+    preview: Callable[[bytes], None] | None = None
+    dropped: bool = False
+
+
+class Batcher:
+    """Draws tickets in batches; all methods are for the event loop's thread."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        metrics: Metrics,
+        *,
+        max_batch: int,
+        max_queue: int,
+        max_wait_s: float,
+    ):
+        """Make it; nothing runs before `start`."""
+        self.sampler = sampler
+        self.metrics = metrics
+        self.max_rows = min(max_batch, sampler.tile_rows)
+        self.max_queue = max_queue
+        self.max_wait_s = max_wait_s
+        self._waiting: deque[Ticket] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._backlog = threading.Semaphore(_MAX_BACKLOG)
+        self._thread: threading.Thread | None = None
+        self._last_arrival = 0.0
+        self._gap_s = 1.0  # between arrivals, running mean
+        self._picture_s = 0.01  # of drawing, running mean
+
+    def start(self, on_compiled: Callable[[Exception | None], None]) -> None:
+        """Start the thread, which first compiles all it will need.
+
+        Args:
+          on_compiled: called on the event loop after that, with what went wrong if
+            anything did.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(
+            target=self._run, args=(on_compiled,), name="device", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def depth(self) -> int:
+        """Pictures that wait."""
+        return len(self._waiting)
+
+    def check_room(self, pictures: int) -> None:
+        """Refuse what wouldn't fit.
+
+        Raises:
+          ApiError: 429, with the time after which there should be room.
+        """
+        if self.depth + pictures > self.max_queue:
+            raise busy(
+                f"{self.depth} pictures wait already; at most {self.max_queue} may",
+                "queue_full",
+                self.depth * self._picture_s,
+                status=429,
+            )
+
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """Queue all of `tickets`, or none.
+
+        Raises:
+          ApiError: 429, there is no room for them.
+        """
+        self.check_room(len(tickets))
+        now = time.monotonic()
+        with self._wake:
+            if self._closed:
+                raise busy("the server is shutting down", "draining", 5)
+            gap = min(1.0, now - self._last_arrival) / len(tickets)
+            self._gap_s += 0.2 * (gap - self._gap_s)
+            self._last_arrival = now
+            self._waiting.extend(tickets)
+            self._wake.notify()
+        self.metrics.queued.set(self.depth)
+
+    def drop(self, tickets: Sequence[Ticket]) -> None:
+        """Withdraw tickets whose client has left; what isn't drawn yet never is."""
+        for ticket in tickets:
+            ticket.dropped = True
+            if not ticket.done.done():
+                ticket.done.cancel()
+        with self._wake:
+            if any(ticket in self._waiting for ticket in tickets):
+                kept = [ticket for ticket in self._waiting if not ticket.dropped]
+                gone = len(self._waiting) - len(kept)
+                self._waiting = deque(kept)
+                self.metrics.dropped.labels("client left").inc(gone)
+        self.metrics.queued.set(self.depth)
+
+    def position(self, ticket: Ticket) -> int:
+        """Pictures ahead of a ticket; 0 if it's drawn next, or already."""
+        with self._wake:
+            try:
+                return self._waiting.index(ticket)
+            except ValueError:
+                return 0
+
+    def close(self) -> None:
+        """Fail what still waits, let the picture in hand finish, end the threads."""
+        with self._wake:
+            self._closed = True
+            left, self._waiting = list(self._waiting), deque()
+            self._wake.notify()
+        error = busy("the server is shutting down", "draining", 5)
+        for ticket in left:
+            _settle(ticket, error)
+        if self._thread:
+            self._thread.join()
+        self._encoder.shutdown()
+
+    def _run(self, on_compiled: Callable[[Exception | None], None]) -> None:
+        failure = None
+        try:
+            self.sampler.warm_up()
+        except Exception as error:  # whatever it is, the event loop must hear of it
+            failure = error
+        self._tell(on_compiled, failure)
+        while tickets := self._take():
+            try:
+                self._draw(tickets)
+            except Exception as error:
+                LOG.error("drawing failed", exc_info=error)
+                failed = ApiError(500, "internal", "drawing failed; the log says why")
+                self._tell(_settle_all, [(ticket, failed) for ticket in tickets])
+
+    def _take(self) -> list[Ticket]:
+        """The next tickets to draw, waiting for them; none if all is over."""
+        with self._wake:
+            while True:
+                while not self._waiting and not self._closed:
+                    self._wake.wait()
+                if self._closed:
+                    return []
+                self._await_company()
+                taken: list[Ticket] = []
+                now = time.monotonic()
+                while self._waiting and len(taken) < self.max_rows:
+                    ticket = self._waiting.popleft()
+                    if ticket.deadline < now:
+                        self.metrics.dropped.labels("deadline").inc()
+                        late = ApiError(
+                            504, "deadline_exceeded", "not drawn in time: too busy"
+                        )
+                        self._tell(_settle, ticket, late)
+                    else:
+                        taken.append(ticket)
+                self.metrics.queued.set(self.depth)
+                if taken:
+                    return taken
+
+    def _await_company(self) -> None:
+        """Wait for a full tile if the next picture is expected within the limit."""
+        end = time.monotonic() + self.max_wait_s
+        while (
+            len(self._waiting) < self.max_rows
+            and self._gap_s < self.max_wait_s
+            and not self._closed
+            and (left := end - time.monotonic()) > 0
+        ):
+            if not self._wake.wait(min(left, 2 * self._gap_s)):
+                return  # nobody came in twice the usual time
+
+    def _draw(self, tickets: list[Ticket]) -> None:
+        previews = any(ticket.preview for ticket in tickets)
+        start = time.perf_counter()
+        recipes = [ticket.recipe for ticket in tickets]
+        for images, final in self.sampler.rounds(recipes, previews=previews):
+            # Not too far ahead of the encoder: big pictures take it longer.
+            self._backlog.acquire()
+            encode = self._encode if final else self._encode_previews
+            self._encoder.submit(encode, tickets, images)
+        seconds = time.perf_counter() - start
+        self._picture_s += 0.1 * (seconds / len(tickets) - self._picture_s)
+        self.metrics.draw_seconds.observe(seconds)
+        self.metrics.batch_rows.observe(len(tickets))
+        self.metrics.pictures.inc(len(tickets))
+
+    def _encode_previews(self, tickets: list[Ticket], images: np.ndarray) -> None:
+        try:
+            for ticket, image in zip(tickets, images, strict=True):
+                if ticket.preview and not ticket.dropped:
+                    file = ticket.encode(self._sample(ticket, image))
+                    self._tell(ticket.preview, file)
+        except Exception as error:  # the final picture may still succeed
+            LOG.error("encoding a preview failed", exc_info=error)
+        finally:
+            self._backlog.release()
+
+    def _encode(self, tickets: list[Ticket], images: np.ndarray) -> None:
+        results: list[tuple[Ticket, bytes | ApiError]] = []
+        try:
+            for ticket, image in zip(tickets, images, strict=True):
+                if not ticket.dropped:
+                    file = ticket.encode(self._sample(ticket, image))
+                    results.append((ticket, file))
+        except Exception as error:
+            LOG.error("encoding failed", exc_info=error)
+            failed = ApiError(500, "internal", "encoding failed; the log says why")
+            results = [(ticket, failed) for ticket in tickets]
+        finally:
+            self._backlog.release()
+            self._tell(_settle_all, results)
+
+    def _sample(self, ticket: Ticket, image: np.ndarray) -> Sample:
+        return Sample(image, ticket.recipe, self.sampler.bundle.model_id)
+
+    def _tell(self, function: Callable[..., None], *args: object) -> None:
+        """Call `function` on the event loop, if that is still there."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *args)
+
+
+def _settle_all(results: Sequence[tuple[Ticket, bytes | ApiError]]) -> None:
+    for ticket, result in results:
+        _settle(ticket, result)
+
+
+def _settle(ticket: Ticket, result: bytes | ApiError) -> None:
+    if ticket.done.done():
+        return
+    if isinstance(result, ApiError):
+        ticket.done.set_exception(result)
+        ticket.done.exception()  # seen: a request waits for the first of its failures
+    else:
+        ticket.done.set_result(result)

@@ -1,0 +1,337 @@
+"""What every request passes before Litestar sees it, and every answer on its way out.
+
+Owns request ids, keys, rate and size limits, slow bodies, CORS, security headers, the
+access log, and the drain after SIGTERM. A plain ASGI application around another one.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import re
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from pokejax.bundle import BundleError
+from server.errors import ApiError, busy
+from server.limits import ApiKeys, RateLimit
+from server.service import Service
+
+LOG = logging.getLogger("pokejax.server")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+# Looked at by probes and people; the rest asks for a key.
+_OPEN_PATHS = {"/", "/docs", "/openapi.json", "/api/v1/health", "/api/v1/ready"}
+_PROBES = {"/api/v1/health", "/api/v1/ready", "/metrics"}
+# Read and thrown away, so that a client that sends first and reads later is told.
+_MOST_DISCARDED = 64 * 2**20
+_REHEARSALS = 5
+_REHEARSED = b'{"prompt": "a tiny red fire dragon with a blue shell"}'
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (
+        b"content-security-policy",
+        b"default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none';"
+        b" base-uri 'none'; form-action 'self'",
+    ),
+]
+
+Scope = dict[str, Any]
+
+
+class Exchange:
+    """One request and what is known of its answer so far."""
+
+    def __init__(self, scope: Scope):
+        """Read what the gate needs of the request."""
+        self.start = time.perf_counter()
+        self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        self.path: str = scope["path"]
+        self.method: str = scope["method"]
+        given = self.headers.get(b"x-request-id", b"")
+        valid = _REQUEST_ID.fullmatch(given)
+        self.id = given.decode() if valid else secrets.token_hex(8)
+        self.client: str = (scope.get("client") or ("unknown",))[0]
+        self.status = 0
+        self.body = b""
+
+
+class Gate:
+    """The application that a server runs."""
+
+    def __init__(self, app: Any, service: Service):
+        """Stand before `app`."""
+        self.app = app
+        self.service = service
+        settings = service.settings
+        self._keys = ApiKeys(settings.api_keys)
+        self._rate = RateLimit(settings.rate_limit)
+        self._origins = {origin.encode() for origin in settings.cors_origins}
+        self._under_way: set[asyncio.Task[Any]] = set()
+        service.rehearse = self._rehearse
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        """Handle one ASGI scope."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["type"] == "http":
+            await self._exchange(scope, receive, send)
+
+    async def _exchange(self, scope: Scope, receive: Any, send: Any) -> None:
+        exchange = Exchange(scope)
+        scope.setdefault("state", {})["request_id"] = exchange.id
+        cors = self._cors(exchange)
+
+        async def send_marked(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                request_id = (b"x-request-id", exchange.id.encode())
+                message["headers"] = [
+                    *message.get("headers", ()), request_id, *_HEADERS, *cors
+                ]  # fmt: skip
+            await send(message)
+
+        task = asyncio.current_task()
+        assert task
+        counted = exchange.path not in _PROBES
+        if counted:
+            self._under_way.add(task)
+            self.service.metrics.under_way.inc()
+        try:
+            if self._preflight(exchange, cors):
+                await _answer(send_marked, 204, b"", [])
+                return
+            try:
+                replay = await self._admit(exchange, scope, receive)
+            except ApiError as error:
+                await self._refuse(send_marked, exchange, error)
+                return
+            await self.app(scope, replay, send_marked)
+        except asyncio.CancelledError:
+            # The drain time is over; a server that cancels for a reason of its own
+            # must hear of it.
+            if self.service.state != "draining":
+                raise
+            if not exchange.status:
+                late = busy("the server has shut down", "draining", 5)
+                await self._refuse(send_marked, exchange, late)
+        finally:
+            if counted:
+                self._under_way.discard(task)
+                self.service.metrics.under_way.dec()
+            self._log(exchange, scope)
+
+    async def _admit(self, exchange: Exchange, scope: Scope, receive: Any) -> Any:
+        """Check all that can be checked here; returns a `receive` with the body read.
+
+        Raises:
+          ApiError: the request isn't let in.
+        """
+        if self.service.state == "draining" and exchange.path not in _PROBES:
+            raise busy("the server is shutting down", "draining", 5)
+        if exchange.path not in _OPEN_PATHS and not exchange.path.startswith("/web/"):
+            self._keys.check(exchange.headers)
+            if exchange.path not in _PROBES:
+                self._rate.check(exchange.client)
+        if exchange.method in ("GET", "HEAD"):
+            return receive
+        exchange.body = await self._read_body(exchange, receive)
+        messages = [{"type": "http.request", "body": exchange.body, "more_body": False}]
+
+        async def replay() -> Any:
+            return messages.pop() if messages else await receive()
+
+        return replay
+
+    async def _read_body(self, exchange: Exchange, receive: Any) -> bytes:
+        settings = self.service.settings
+        most = settings.max_body_bytes
+        announced = exchange.headers.get(b"content-length", b"0")
+        too_large = ApiError(
+            413, "body_too_large", f"the body is over {most:,} bytes", param="body"
+        )
+        expects = b"expect" in exchange.headers  # asks before it sends
+        if expects and announced.isdigit() and int(announced) > most:
+            raise too_large
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(settings.read_timeout_s):
+                more = True
+                while more and size <= _MOST_DISCARDED:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise ApiError(499, "client_left", "the client left")
+                    size += len(message.get("body", b""))
+                    if size <= most:
+                        parts.append(message.get("body", b""))
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            if size > most:
+                raise too_large from None
+            raise ApiError(
+                408,
+                "request_timeout",
+                f"the body took over {settings.read_timeout_s:g} s",
+                param="body",
+            ) from None
+        if size > most:
+            raise too_large
+        return b"".join(parts)
+
+    async def _refuse(self, send: Any, exchange: Exchange, error: ApiError) -> None:
+        headers = [(k.lower().encode(), v.encode()) for k, v in error.headers.items()]
+        headers.append((b"content-type", b"application/json"))
+        if error.status in (408, 413, 503):
+            headers.append((b"connection", b"close"))
+        await _answer(send, error.status, error.body(exchange.id), headers)
+
+    def _cors(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        origin = exchange.headers.get(b"origin")
+        if origin is None or not self._origins & {origin, b"*"}:
+            return []
+        return [
+            (b"access-control-allow-origin", b"*" if b"*" in self._origins else origin),
+            (b"access-control-expose-headers", b"X-Request-Id, X-Seed, Retry-After"),
+            (b"vary", b"Origin"),
+        ]
+
+    def _preflight(self, exchange: Exchange, cors: list[tuple[bytes, bytes]]) -> bool:
+        if (
+            exchange.method != "OPTIONS"
+            or b"access-control-request-method" not in exchange.headers
+            or not cors
+        ):
+            return False
+        allowed = b"Authorization, Content-Type, Last-Event-ID, X-API-Key, X-Request-Id"
+        cors += [
+            (b"access-control-allow-methods", b"GET, POST"),
+            (b"access-control-allow-headers", allowed),
+            (b"access-control-max-age", b"600"),
+        ]
+        return True
+
+    def _log(self, exchange: Exchange, scope: Scope) -> None:
+        seconds = time.perf_counter() - exchange.start
+        # Only a route of ours: every path ever asked for would be a series of its own.
+        handler = scope.get("route_handler")
+        paths = getattr(handler, "paths", None)
+        route = min(paths) if paths else "none"
+        metrics = self.service.metrics
+        metrics.requests.labels(route, str(exchange.status)).inc()
+        if exchange.path in _PROBES:
+            return
+        metrics.request_seconds.observe(seconds)
+        entry: dict[str, Any] = {
+            "event": "request",
+            "request_id": exchange.id,
+            "client": exchange.client,
+            "method": exchange.method,
+            "path": exchange.path[:200],
+            "status": exchange.status,
+            "ms": round(1000 * seconds, 1),
+        }
+        if self.service.settings.log_prompts:
+            asked = exchange.body or scope["query_string"]
+            entry["asked"] = asked.decode("utf-8", "replace")
+        LOG.info(msgspec.json.encode(entry).decode())
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        """Start and stop with the server."""
+        await receive()
+        try:
+            await self.service.start()
+        except (BundleError, OSError) as error:
+            await send(
+                {"type": "lifespan.startup.failed", "message": f"error: {error}"}
+            )
+            return
+        self._catch_signals()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.service.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _rehearse(self) -> None:
+        """Answer requests of nobody, so that the first real one is like the tenth."""
+
+        async def send(_message: Any) -> None:
+            pass
+
+        for _ in range(_REHEARSALS):
+            messages = [{"type": "http.request", "body": _REHEARSED}]
+
+            async def receive(messages: list[Any] = messages) -> Any:
+                return messages.pop() if messages else await asyncio.Event().wait()
+
+            await self.app(
+                {
+                    "type": "http",
+                    "asgi": {"version": "3.0"},
+                    "http_version": "1.1",
+                    "method": "POST",
+                    "scheme": "http",
+                    "path": "/api/v1/generate",
+                    "raw_path": b"/api/v1/generate",
+                    "root_path": "",
+                    "query_string": b"",
+                    "headers": [(b"content-type", b"application/json")],
+                    "client": None,
+                    "server": None,
+                    "state": {"request_id": "rehearsal"},
+                },
+                receive,
+                send,
+            )
+
+    def _catch_signals(self) -> None:
+        """Drain before the server's own handler closes its sockets."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous = signal.getsignal(number)
+            if not callable(previous):
+                continue
+
+            def handle(signum: int, frame: Any, previous: Any = previous) -> None:
+                if self.service.state == "draining":  # asked twice: at once
+                    previous(signum, frame)
+                    return
+                self.service.state = "draining"
+                then = functools.partial(previous, signum, frame)
+                loop.call_soon_threadsafe(self._start_drain, then)
+
+            signal.signal(number, handle)
+
+    def _start_drain(self, then: Callable[[], None]) -> None:
+        self._drain = asyncio.create_task(self._finish(then))
+
+    async def _finish(self, then: Callable[[], None]) -> None:
+        """Let what is under way finish, within the drain time; then go on."""
+        end = time.monotonic() + self.service.settings.drain_s
+        while self._under_way and time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(0.5, max(0, end - time.monotonic()))):
+                    await asyncio.wait(self._under_way)
+        LOG.info('{"event":"drained","left":%d}', len(self._under_way))
+        for task in list(self._under_way):
+            task.cancel()
+        then()
+
+
+async def _answer(
+    send: Any, status: int, body: bytes, headers: list[tuple[bytes, bytes]]
+) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    start = {"type": "http.response.start", "status": status}
+    await send({**start, "headers": [*headers, *([length] if body else [])]})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -1,0 +1,77 @@
+"""Who may call, and how often."""
+
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+from server.errors import ApiError, busy
+
+_MAX_CLIENTS = 10_000
+
+
+class ApiKeys:
+    """Keys of which a request must show one; without any the door is open."""
+
+    def __init__(self, keys: Sequence[str]):
+        """Keep the keys."""
+        self._keys = [key.encode() for key in keys]
+
+    def check(self, headers: Mapping[bytes, bytes]) -> None:
+        """Look for a key in `Authorization: Bearer …` or `X-API-Key: …`.
+
+        Raises:
+          ApiError: 401, there is none, or it's none of ours.
+        """
+        if not self._keys:
+            return
+        shown = headers.get(b"x-api-key", b"")
+        scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
+        if not shown and scheme.lower() == b"bearer":
+            shown = credentials.strip()
+        # All are compared, each in constant time: neither which key matched nor how
+        # much of one can be told from the time it took.
+        matches = [hmac.compare_digest(shown, key) for key in self._keys]
+        if not any(matches):
+            raise ApiError(
+                401,
+                "invalid_api_key",
+                "show an API key: Authorization: Bearer KEY, or X-API-Key: KEY",
+                param="Authorization",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+
+
+class RateLimit:
+    """A bucket of tokens per client, filled evenly; its size is a minute's worth."""
+
+    def __init__(self, per_minute: int):
+        """Allow `per_minute` requests a minute and client; 0 allows all."""
+        self._per_minute = per_minute
+        # client -> (tokens, when); the longest silent client is forgotten first.
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def check(self, client: str) -> None:
+        """Take a token of the client's.
+
+        Raises:
+          ApiError: 429, there is none; `Retry-After` says when there is one.
+        """
+        if not self._per_minute:
+            return
+        now = time.monotonic()
+        tokens, then = self._buckets.pop(client, (float(self._per_minute), now))
+        tokens += (now - then) * self._per_minute / 60
+        tokens = min(tokens, float(self._per_minute))
+        allowed = tokens >= 1
+        self._buckets[client] = (tokens - allowed, now)
+        if len(self._buckets) > _MAX_CLIENTS:
+            self._buckets.popitem(last=False)
+        if not allowed:
+            seconds = (1 - tokens) * 60 / self._per_minute
+            raise busy(
+                f"more than {self._per_minute} requests a minute",
+                "rate_limited",
+                seconds + 0.5,
+                status=429,
+            )

@@ -1,0 +1,180 @@
+"""Bodies and query strings -> structs, or a 400 that names the field at fault.
+
+Litestar's own decoding is lenient ("3" passes for 3), so bodies are decoded strictly
+here; a query string has only strings, so there leniency is right.
+"""
+
+import json
+import math
+import re
+import urllib.parse
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request
+
+from pokejax.attributes import VOCABULARIES, nearest_hint
+from server.errors import ApiError
+from server.schemas import (
+    MAX_PROMPT_CHARS,
+    AttributeOverrides,
+)
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_PLACE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_FIELD = re.compile(r"(?P<what>missing required|contains unknown) field `(?P<name>.+)`")
+
+
+async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
+    """The JSON body as `kind`.
+
+    Raises:
+      ApiError: 415 for another content type, 400 for what doesn't fit.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise ApiError(
+            415,
+            "unsupported_media_type",
+            f"the content type is {content_type[:100]!r}; expected application/json",
+            param="Content-Type",
+        )
+    body = await request.body()
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        return _read_again(error, kind, body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _explain_syntax(str(error), body) from None
+
+
+def _read_again(error: msgspec.ValidationError, kind: type[T], body: bytes) -> T:
+    """Take 3.0 for 3, which JSON doesn't tell apart; or else explain `error`."""
+    try:
+        return msgspec.convert(_whole(json.loads(body)), kind)
+    except (ValueError, RecursionError):
+        raise _explain(error, kind, _loads(body)) from None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole(inner) for name, inner in value.items()}
+    return value
+
+
+def read_query(request: Request[Any, Any, Any], kind: type[T]) -> T:
+    """The query string as `kind`; attributes are given by their own names.
+
+    Raises:
+      ApiError: 400 for what doesn't fit.
+    """
+    try:
+        pairs = urllib.parse.parse_qsl(
+            request.scope["query_string"].decode("ascii"),
+            keep_blank_values=True,
+            errors="strict",
+            max_num_fields=100,
+        )
+    except ValueError:
+        raise _bad("the query string is not percent-encoded UTF-8") from None
+    values: dict[str, Any] = {}
+    attributes: dict[str, str] = {}
+    for name, value in pairs:
+        place = attributes if name in VOCABULARIES else values
+        if name in place:
+            raise _bad(f"{name[:50]} is given twice", name[:50])
+        place[name] = value
+    if "attributes" in values:
+        raise _bad("give attributes by their names, e.g. size=Tiny", "attributes")
+    if attributes:
+        values["attributes"] = attributes
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _explain(error, kind, values, flat=True) from None
+
+
+def _bad(message: str, param: str | None = "body") -> ApiError:
+    return ApiError(400, "invalid_request", message, param=param)
+
+
+def _loads(body: bytes) -> Any:
+    """`body` by a decoder that takes more than JSON, to find out what is wrong."""
+    try:
+        return json.loads(body, strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _explain_syntax(message: str, body: bytes) -> ApiError:
+    values = _loads(body)
+    for name, value in values.items() if isinstance(values, dict) else ():
+        if isinstance(value, float) and not math.isfinite(value):
+            return _bad(f"{name} is {value}; JSON knows only finite numbers", name)
+        if isinstance(value, str) and (wrong := _unfit_character(value)):
+            return _bad(f"{name} has {wrong}", name)
+    return _bad(f"the body is no JSON: {message}")
+
+
+def _unfit_character(text: str) -> str | None:
+    for char in text:
+        if "\ud800" <= char <= "\udfff":
+            return "half of a surrogate pair"
+        if (char < " " and char not in "\t\n\r") or "\x7f" <= char <= "\x9f":
+            return f"the control character U+{ord(char):04X}"
+    return None
+
+
+def _explain(
+    error: msgspec.ValidationError,
+    kind: type[msgspec.Struct],
+    values: Any,
+    *,
+    flat: bool = False,
+) -> ApiError:
+    """msgspec's message with its place and value, and what would have been right."""
+    message = str(error)
+    place = _PLACE.search(message)
+    path = place["path"].split(".") if place and place["path"] else []
+    message = _PLACE.sub("", message)
+    if field := _FIELD.search(message):
+        path.append(field["name"][:100])
+        if field["what"] == "contains unknown":
+            inside = AttributeOverrides if len(path) > 1 else kind
+            names = [*inside.__struct_fields__, *(VOCABULARIES if flat else ())]
+            hint = nearest_hint(path[-1], names)
+            message = f"there is no field {'.'.join(path)}{hint}"
+        else:
+            message = f"{'.'.join(path)} is missing"
+        return _bad(message, ".".join(path))
+    value = values
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    param = path[-1] if flat and path else ".".join(path) or "body"
+    return _bad(_wrong_value(message, path, param, value), param)
+
+
+def _wrong_value(message: str, path: list[str], param: str, value: Any) -> str:
+    if path and path[-1] in VOCABULARIES and isinstance(value, str):
+        words = VOCABULARIES[path[-1]]
+        hint = nearest_hint(value[:100], words)
+        return f"{param}: {value[:100]!r} is not one of {', '.join(words)}{hint}"
+    if path and path[-1].endswith("prompt") and isinstance(value, str):
+        if len(value) > MAX_PROMPT_CHARS:
+            return f"{param} has {len(value):,} characters; at most {MAX_PROMPT_CHARS}"
+        if wrong := _unfit_character(value):
+            return f"{param} has {wrong}"
+        return f"{param} is empty; describe a creature"
+    shown = "" if value is None or isinstance(value, dict | list) else _short(value)
+    return f"{param}{shown}: {message[0].lower()}{message[1:]}"
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of thousands of digits
+        return ""
+    return f" is {text[:60]}{'…' if len(text) > 60 else ''}"

@@ -1,0 +1,168 @@
+"""`POST /v1/images/generations` in OpenAI's shape, so that its clients work as is."""
+
+import asyncio
+import base64
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from litestar import Response, post
+from litestar.response import Stream
+
+from pokejax.samples import Recipe
+from server.batcher import Ticket
+from server.errors import ApiError
+from server.jobs import data_url, sse_event
+from server.reading import read_body
+from server.routes import SSE_HEADERS, AnyRequest, draw, json_response
+from server.schemas import Format, ImagesAnswer, ImagesBody, OpenAIImage
+from server.service import Service, count_up, overrides_of, pick_seed
+
+# Their clients like to ask for 1024 pixels: sixteen times 64.
+_MAX_SCALE = 16
+# Tokens mean nothing here, but typed clients read their counts.
+_USAGE = {
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "total_tokens": 0,
+    "input_tokens_details": {"image_tokens": 0, "text_tokens": 0},
+}
+
+
+@post("/v1/images/generations", status_code=200)
+async def images_generations(request: AnyRequest) -> Response[Any]:
+    """Draw pictures, the OpenAI way."""
+    service: Service = request.app.state.service
+    body = await read_body(request, ImagesBody)
+    service.require_ready()
+    scale = _scale(body.size, service)
+    reading = await service.read_prompt(body.prompt, overrides_of(body.attributes))
+    seeds = count_up(pick_seed(body.seed), body.n or 1)
+    recipes = [
+        Recipe(body.prompt, reading.attributes, seed, body.temperature, body.guidance)
+        for seed in seeds
+    ]
+    shape = _shape(body, scale, service)
+    format: Format = body.output_format or "png"
+    if body.stream:
+        assert service.batcher
+        service.batcher.check_room(len(recipes))
+        events = _events(
+            service, recipes, shape, format, scale, body.partial_images or 0
+        )
+        return Stream(events, media_type="text/event-stream", headers=SSE_HEADERS)
+    files = await draw(request, service, recipes, format=format, scale=scale)
+    as_url = body.response_format == "url"
+    return json_response(
+        ImagesAnswer(
+            created=int(time.time()),
+            data=[
+                OpenAIImage(
+                    b64_json=None if as_url else base64.b64encode(file).decode(),
+                    url=data_url(file, format) if as_url else None,
+                    seed=seed,
+                )
+                for file, seed in zip(files, seeds, strict=True)
+            ],
+            **shape,
+        )
+    )
+
+
+def _scale(size: str | None, service: Service) -> int:
+    """The whole number of times that `size` holds the model's own size."""
+    assert service.batcher
+    own = service.batcher.sampler.image_size
+    if size is None or size == "auto":
+        return 1
+    width, height = map(int, size.split("x"))
+    scale, rest = divmod(width, own)
+    if width != height or rest or not 1 <= scale <= _MAX_SCALE:
+        nearest = own * min(max(1, round(width / own)), _MAX_SCALE)
+        raise ApiError(
+            400,
+            "invalid_request",
+            f"size is {size!r}; expected a square multiple of {own}x{own}, at most"
+            f" {_MAX_SCALE} times as wide; the nearest is '{nearest}x{nearest}'",
+            param="size",
+        )
+    return scale
+
+
+def _shape(body: ImagesBody, scale: int, service: Service) -> dict[str, str]:
+    assert service.batcher
+    side = scale * service.batcher.sampler.image_size
+    return {
+        "size": f"{side}x{side}",
+        "output_format": body.output_format or "png",
+        "background": "opaque",
+        "quality": "auto",
+    }
+
+
+async def _events(
+    service: Service,
+    recipes: list[Recipe],
+    shape: dict[str, str],
+    format: Format,
+    scale: int,
+    partial: int,
+) -> AsyncIterator[bytes]:
+    """At most `partial` rounds of the first picture, then every picture."""
+    shown: asyncio.Queue[bytes] = asyncio.Queue()
+    wanted = [shown.put_nowait if partial else None] + [None] * (len(recipes) - 1)
+    tickets: list[Ticket] = []
+    try:
+        tickets = service.order(recipes, format=format, scale=scale, previews=wanted)
+        kept = _spread(partial, service.require_ready().sampler.previews)
+        number = 0
+        async for i, file in _until(tickets[0].done, shown):
+            if i in kept:
+                yield _event("partial_image", file, shape, partial_image_index=number)
+                number += 1
+        for ticket, recipe in zip(tickets, recipes, strict=True):
+            file = await ticket.done
+            yield _event("completed", file, shape, seed=recipe.seed, usage=_USAGE)
+    except ApiError as error:
+        yield b"event: error\ndata: " + error.body("") + b"\n\n"
+    finally:
+        service.drop(tickets)
+
+
+def _spread(wanted: int, rounds: int) -> set[int]:
+    """At most `wanted` of the numbers below `rounds`, evenly spread."""
+    return {(i + 1) * rounds // (wanted + 1) for i in range(wanted)}
+
+
+async def _until(
+    end: asyncio.Future[bytes], shown: asyncio.Queue[bytes]
+) -> AsyncIterator[tuple[int, bytes]]:
+    """What comes into `shown`, numbered, until `end` is there.
+
+    Previews come before the picture itself, so by then all of them are in the queue.
+    """
+    number = 0
+    while not end.done() or not shown.empty():
+        if shown.empty():
+            item = asyncio.ensure_future(shown.get())
+            await asyncio.wait({item, end}, return_when=asyncio.FIRST_COMPLETED)
+            if not item.done():
+                item.cancel()
+                continue
+            file = item.result()
+        else:
+            file = shown.get_nowait()
+        yield number, file
+        number += 1
+
+
+def _event(kind: str, file: bytes, shape: dict[str, str], **more: Any) -> bytes:
+    name = f"image_generation.{kind}"
+    data = {
+        "type": name,
+        "b64_json": base64.b64encode(file).decode(),
+        "created_at": int(time.time()),
+        **shape,
+        **more,
+    }
+    return sse_event(name, data)

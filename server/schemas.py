@@ -1,0 +1,264 @@
+"""What goes in and out, as msgspec structs: checked on the way in, documented as is."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pokejax.attributes import VOCABULARIES
+from pokejax.sampler import (
+    MAX_GUIDANCE,
+    MAX_PROMPT_CHARS,
+    MAX_TEMPERATURE,
+    SEED_LIMIT,
+)
+
+MAX_SAMPLES = 16
+MAX_FRAMES = 60
+MAX_SCALE = 8
+# Anything but control characters (tab and line ends are spaces), and not only spaces.
+_PROMPT_PATTERN = (
+    r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*"
+    r"[^\s\u0000-\u001f\u007f-\u009f]"
+    r"[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
+)
+
+Prompt = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_PROMPT_CHARS,
+        pattern=_PROMPT_PATTERN,
+        description="What to draw, without control characters.",
+        examples=["a small blue water turtle with a red shell"],
+    ),
+]
+Seed = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=SEED_LIMIT - 1,
+        description="Of the first picture; the next ones count up. None draws one.",
+        examples=[42],
+    ),
+]
+NumSamples = Annotated[
+    int, Meta(ge=1, le=MAX_SAMPLES, description="How many pictures.")
+]
+Guidance = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=MAX_GUIDANCE,
+        description="How strongly the prompt steers, times what the model is tuned to.",
+    ),
+]
+Temperature = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=MAX_TEMPERATURE,
+        description="How far pictures stray from the typical one; 0 is that one.",
+    ),
+]
+Scale = Annotated[
+    int,
+    Meta(ge=1, le=MAX_SCALE, description="Pixels a side that each pixel becomes."),
+]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Format = Literal["png", "webp"]
+
+# Set by name, e.g. {"size": "Tiny"}; what isn't set is read from the prompt.
+AttributeOverrides: Any = msgspec.defstruct(
+    "AttributeOverrides",
+    [
+        (name, Literal[vocabulary] | None, None)  # type: ignore[valid-type]
+        for name, vocabulary in VOCABULARIES.items()
+    ],
+    forbid_unknown_fields=True,
+    namespace={"__doc__": "Attributes that override what the prompt says."},
+)
+
+# A type made at run time is no type to a type checker.
+if TYPE_CHECKING:
+    Overrides = Struct | None
+else:
+    Overrides = AttributeOverrides | None
+
+
+class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What every request for pictures may say."""
+
+    prompt: Prompt
+    seed: Seed | None = None
+    use_llm_parsing: Annotated[
+        bool,
+        Meta(description="Let a language model read the prompt; rules, if it fails."),
+    ] = False
+    attributes: Overrides = None
+    guidance: Guidance = 1.0
+    temperature: Temperature = 1.0
+    format: Format = "png"
+    scale: Scale = 1
+
+
+class GenerateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
+    """A request for pictures of a prompt."""
+
+    num_samples: NumSamples = 1
+
+
+class DownloadQuery(PictureFields, kw_only=True, forbid_unknown_fields=True):
+    """A request for one picture as a file."""
+
+
+class InterpolateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
+    """A request for the way from one picture to another.
+
+    Noise is blended along the arc between two seeds, conditions along the line between
+    two prompts. If neither another prompt nor other attributes are given, a missing
+    `to_seed` is drawn.
+    """
+
+    to_prompt: Prompt | None = None
+    to_seed: Seed | None = None
+    to_attributes: Overrides = None
+    frames: Annotated[
+        int, Meta(ge=2, le=MAX_FRAMES, description="How many, both ends included.")
+    ] = 8
+    gif: Annotated[bool, Meta(description="Add them as one animation.")] = False
+
+
+class VariationsBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
+    """A request for pictures near one that is known by its seed."""
+
+    seed: Seed  # type: ignore[assignment]
+    num_samples: NumSamples = 4
+    strength: Annotated[
+        Fraction, Meta(description="How far away: 0 is the same, 1 another picture.")
+    ] = 0.3
+    variation_seed: Seed | None = None
+
+
+class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A request in the shape of OpenAI's image generation.
+
+    `model`, `quality`, `style`, `moderation`, `user` and the like are taken and change
+    nothing.
+    """
+
+    prompt: Prompt
+    n: Annotated[int, Meta(ge=1, le=10)] | None = 1
+    size: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$",
+                description="auto, or a square whole multiple of the model's own size.",
+                examples=["256x256"],
+            ),
+        ]
+        | None
+    ) = "auto"
+    response_format: Literal["b64_json", "url"] | None = "b64_json"
+    output_format: Format | None = "png"
+    stream: bool | None = False
+    partial_images: Annotated[int, Meta(ge=0, le=3)] | None = 0
+    seed: Seed | None = None
+    attributes: Overrides = None
+    guidance: Guidance = 1.0
+    temperature: Temperature = 1.0
+    background: Literal["auto", "opaque"] | None = "auto"
+    model: str | None = None
+    quality: str | None = None
+    style: str | None = None
+    moderation: str | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    output_compression: Annotated[int, Meta(ge=0, le=100)] | None = None
+
+
+class Reading(Struct, kw_only=True):
+    """How a prompt was read."""
+
+    attributes: dict[str, str]
+    sources: Annotated[
+        dict[str, Literal["rules", "llm", "request"]],
+        Meta(description="Where each attribute came from."),
+    ]
+    unrecognised: Annotated[
+        list[str], Meta(description="Words of the prompt that no rule knows.")
+    ]
+    warning: str | None = None
+
+
+class GenerateAnswer(Reading, kw_only=True):
+    """Pictures, and all that is needed to draw them again."""
+
+    image: Annotated[str, Meta(description="The first picture as a data URL.")]
+    images: list[str]
+    seeds: list[int]
+    generation_time_ms: float
+    model_version: str
+
+
+class VariationsAnswer(GenerateAnswer, kw_only=True):
+    """Variations; each lies `strength` of the way towards its `towards_seeds`."""
+
+    towards_seeds: list[int]
+    strength: float
+
+
+class InterpolateAnswer(Struct, kw_only=True):
+    """Frames from one picture to another."""
+
+    images: list[str]
+    gif: str | None
+    start: Reading
+    end: Reading
+    seeds: Annotated[list[int], Meta(description="Of both ends.")]
+    generation_time_ms: float
+    model_version: str
+
+
+class OpenAIImage(Struct, kw_only=True, omit_defaults=True):
+    """One picture in OpenAI's shape, with its seed."""
+
+    b64_json: str | None = None
+    url: str | None = None
+    seed: int | None = None
+    revised_prompt: str | None = None
+
+
+class ImagesAnswer(Struct, kw_only=True):
+    """Pictures in OpenAI's shape."""
+
+    created: int
+    data: list[OpenAIImage]
+    background: str
+    output_format: str
+    size: str
+    quality: str = "auto"
+
+
+class Health(Struct, kw_only=True):
+    """That the process lives, and what it is doing."""
+
+    status: Literal["starting", "ready", "draining"]
+    model_version: str | None
+    queued: Annotated[int, Meta(description="Pictures that wait.")]
+    uptime_s: float
+
+
+class JobStatus(Struct, kw_only=True):
+    """How far a stream's job is."""
+
+    job: str
+    status: Literal["unfinished", "finished"]
+    events: int
+
+
+class AttributesAnswer(Struct, kw_only=True):
+    """The closed vocabularies, in the order of their ids."""
+
+    attributes: dict[str, list[str]]

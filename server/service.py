@@ -1,0 +1,239 @@
+"""What stands between the routes and the batcher: prompts read, pictures ordered.
+
+Owns the state of the process (starting, ready, draining) and knows no HTTP but the
+errors it raises.
+"""
+
+import asyncio
+import functools
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from pokejax.attributes import Attributes
+from pokejax.prompt_parsing import ParsedPrompt, parse_prompt
+from pokejax.sampler import SEED_LIMIT, Sampler
+from pokejax.samples import Recipe, Sample
+from server.batcher import Batcher, Ticket
+from server.errors import ApiError, busy
+from server.metrics import Metrics
+from server.schemas import Format, PictureFields, Reading
+from server.settings import Settings
+
+LOG = logging.getLogger("pokejax.server")
+_CACHED_PROMPTS = 4096
+# Questions to a language model at a time; each holds a thread while it waits.
+_LLM_THREADS = 8
+
+State = Literal["starting", "ready", "draining"]
+
+
+@dataclass(frozen=True)
+class PromptReading:
+    """A prompt as it was read, and with the request's overrides.
+
+    Attributes:
+      parsed: what the prompt itself says.
+      overrides: of the request.
+    """
+
+    parsed: ParsedPrompt
+    overrides: Attributes
+
+    @property
+    def attributes(self) -> Attributes:
+        """What is drawn."""
+        return self.parsed.attributes.override(self.overrides)
+
+    def answer(self) -> Reading:
+        """The part of an answer that says how the prompt was read."""
+        known = self.attributes.known()
+        sources = {**self.parsed.sources}
+        sources |= dict.fromkeys(self.overrides.known(), "request")
+        return Reading(
+            attributes=known,
+            sources={name: sources[name] for name in known},  # type: ignore[arg-type]
+            unrecognised=list(self.parsed.unrecognised),
+            warning=self.parsed.warning or None,
+        )
+
+
+class Service:
+    """One process's model, queue and counters."""
+
+    def __init__(self, settings: Settings):
+        """Make it; the model is loaded by `start`."""
+        self.settings = settings
+        self.metrics = Metrics()
+        self.state: State = "starting"
+        self.born = time.monotonic()
+        self.failure: Exception | None = None
+        self.batcher: Batcher | None = None
+        # Done once all is compiled and before the service calls itself ready.
+        self.rehearse: Callable[[], Awaitable[None]] | None = None
+        self._compiled = False
+        self._read: OrderedDict[str, ParsedPrompt] = OrderedDict()
+        self._text_thread = ThreadPoolExecutor(1, thread_name_prefix="text")
+        self._llm_threads = ThreadPoolExecutor(_LLM_THREADS, thread_name_prefix="llm")
+
+    async def start(self) -> None:
+        """Load the model, then compile behind the event loop's back.
+
+        Raises:
+          BundleError: the model can't be used.
+          FileNotFoundError: the text encoder's weights are missing.
+        """
+        settings = self.settings
+        sampler = await asyncio.to_thread(Sampler.load, settings.model)
+        self.batcher = Batcher(
+            sampler,
+            self.metrics,
+            max_batch=settings.max_batch,
+            max_queue=settings.max_queue,
+            max_wait_s=settings.max_wait_ms / 1000,
+        )
+        self.batcher.start(self._on_compiled)
+
+    def _on_compiled(self, failure: Exception | None) -> None:
+        if failure is not None:
+            LOG.error("the model can't draw", exc_info=failure)
+            self.failure = failure
+            return
+        self._compiled = True
+        self._opening = asyncio.create_task(self._open())
+
+    async def _open(self) -> None:
+        if self.rehearse:
+            await self.rehearse()
+        self.metrics.mark_ready()
+        if self.state == "starting":
+            self.state = "ready"
+
+    async def stop(self) -> None:
+        """End all threads; what still waits fails with 503."""
+        self.state = "draining"
+        self.metrics.ready.set(0)
+        if self.batcher:
+            await asyncio.to_thread(self.batcher.close)
+        self._text_thread.shutdown()
+        self._llm_threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def model_version(self) -> str | None:
+        """The model's id; None before it's loaded."""
+        return self.batcher.sampler.bundle.model_id if self.batcher else None
+
+    def require_ready(self) -> Batcher:
+        """The batcher, if requests are taken now.
+
+        Raises:
+          ApiError: 503, not yet.
+        """
+        # While draining, too: the gate lets nothing new in, what is in may finish.
+        if not self._compiled or self.batcher is None:
+            if self.failure is not None:
+                raise ApiError(503, "broken", "the model can't draw; the log says why")
+            raise busy("the model is still being compiled", "starting", 2)
+        return self.batcher
+
+    async def read_prompt(
+        self, prompt: str, overrides: Attributes, *, use_llm: bool = False
+    ) -> PromptReading:
+        """Read a prompt and embed it, both off the event loop unless cached."""
+        batcher = self.require_ready()
+        parsed = self._read.get(prompt)
+        loop = asyncio.get_running_loop()
+        if parsed is None:
+            self.metrics.prompts.labels("read").inc()
+            parsed = await loop.run_in_executor(
+                self._text_thread, _read_and_embed, prompt, batcher.sampler
+            )
+            self._read[prompt] = parsed
+            if len(self._read) > _CACHED_PROMPTS:
+                self._read.popitem(last=False)
+        else:
+            self.metrics.prompts.labels("cached").inc()
+            self._read.move_to_end(prompt)
+        if use_llm:
+            ask = functools.partial(
+                parse_prompt,
+                prompt,
+                use_llm=True,
+                timeout_s=self.settings.llm_timeout_s,
+            )
+            parsed = await loop.run_in_executor(self._llm_threads, ask)
+        return PromptReading(parsed, overrides)
+
+    def order(
+        self,
+        recipes: Sequence[Recipe],
+        *,
+        format: Format,
+        scale: int,
+        previews: Sequence[Callable[[bytes], None] | None] | None = None,
+    ) -> list[Ticket]:
+        """Queue a picture of each recipe; its ticket's future gets the file.
+
+        Raises:
+          ApiError: 429, the queue is full; 503, not ready.
+        """
+        batcher = self.require_ready()
+        loop = asyncio.get_running_loop()
+        encode = functools.partial(encode_file, format=format, scale=scale)
+        deadline = time.monotonic() + self.settings.deadline_s
+        previews = previews or [None] * len(recipes)
+        tickets = [
+            Ticket(recipe, encode, deadline, loop.create_future(), preview)
+            for recipe, preview in zip(recipes, previews, strict=True)
+        ]
+        batcher.submit(tickets)
+        return tickets
+
+    def drop(self, tickets: Sequence[Ticket]) -> None:
+        """Withdraw tickets that nobody waits for."""
+        if self.batcher:
+            self.batcher.drop(tickets)
+
+
+def _read_and_embed(prompt: str, sampler: Sampler) -> ParsedPrompt:
+    sampler.embed(prompt)
+    return parse_prompt(prompt)
+
+
+def encode_file(sample: Sample, *, format: Format, scale: int) -> bytes:
+    """The file of a sample."""
+    return sample.webp(scale=scale) if format == "webp" else sample.png(scale=scale)
+
+
+def overrides_of(given: msgspec.Struct | None) -> Attributes:
+    """The record of a request's `attributes`."""
+    return (
+        Attributes() if given is None else Attributes(**msgspec.structs.asdict(given))
+    )
+
+
+def pick_seed(seed: int | None) -> int:
+    """`seed`, or one drawn at random."""
+    return secrets.randbelow(SEED_LIMIT) if seed is None else seed
+
+
+def count_up(seed: int, num: int) -> list[int]:
+    """`num` seeds from `seed` on; past the last one comes 0."""
+    return [(seed + i) % SEED_LIMIT for i in range(num)]
+
+
+def recipes_of(
+    body: PictureFields, reading: PromptReading, seeds: Sequence[int]
+) -> list[Recipe]:
+    """A recipe for each seed."""
+    return [
+        Recipe(body.prompt, reading.attributes, seed, body.temperature, body.guidance)
+        for seed in seeds
+    ]

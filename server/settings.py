@@ -1,0 +1,130 @@
+"""What the service can be told, and its defaults: variables named `POKEJAX_…`."""
+
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pokejax.attributes import nearest_hint
+
+PREFIX = "POKEJAX_"
+_MODEL = Path("runs/quickstart/model.safetensors")
+
+
+class SettingsError(ValueError):
+    """A variable that can't be used; the message names it, its value and the limits."""
+
+
+def _setting(default: Any, help: str, least: float = 0, most: float = 1e9) -> Any:
+    return field(default=default, metadata={"help": help, "least": least, "most": most})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One field per variable; `POKEJAX_MAX_QUEUE` sets `max_queue`."""
+
+    model: Path = _setting(_MODEL, "bundle, or a run's directory")  # noqa: RUF009
+    max_batch: int = _setting(
+        1024, "most pictures drawn by one call; the device's tile is the other limit", 1
+    )
+    max_wait_ms: float = _setting(
+        2.0, "longest wait for company before a part-filled call", 0, 1000
+    )
+    max_queue: int = _setting(
+        1024, "pictures that may wait; a request past them gets 429", 16
+    )
+    deadline_s: float = _setting(
+        30.0, "seconds after which a request that waits gets 504", 0.01
+    )
+    drain_s: float = _setting(
+        20.0, "seconds that requests under way get to finish after SIGTERM"
+    )
+    resume_s: float = _setting(
+        15.0, "seconds for which a broken stream can be resumed by Last-Event-ID"
+    )
+    keep_alive_s: float = _setting(
+        10.0, "seconds between the comments of a silent stream", 0.01
+    )
+    read_timeout_s: float = _setting(
+        10.0, "seconds in which a request's headers, then its body, must arrive", 0.01
+    )
+    max_body_bytes: int = _setting(65536, "largest request body", 1024)
+    api_keys: tuple[str, ...] = _setting(
+        (), "comma-separated keys, one of which a request must show; none: open"
+    )
+    rate_limit: int = _setting(0, "requests a minute and client; 0: no limit")
+    cors_origins: tuple[str, ...] = _setting(
+        (), "comma-separated origins whose pages may call; * is any"
+    )
+    log_prompts: bool = _setting(False, "1 writes prompts to the log")
+    llm_timeout_s: float = _setting(
+        8.0, "seconds for a language model to read a prompt", 0.1, 120
+    )
+
+    def __repr__(self) -> str:
+        """Without the keys, since reprs end in logs."""
+        return f"Settings(model={str(self.model)!r}, …)"
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of an environment; None is this process's.
+
+    Raises:
+      SettingsError: a value of another kind, out of range, or an unknown variable.
+    """
+    environ = os.environ if environ is None else environ
+    known = {PREFIX + f.name.upper(): f for f in fields(Settings)}
+    types = typing.get_type_hints(Settings)
+    values: dict[str, Any] = {}
+    for name, text in environ.items():
+        if not name.startswith(PREFIX):
+            continue
+        if name not in known:
+            hint = nearest_hint(name, known)
+            raise SettingsError(f"there is no setting {name}{hint}")
+        if text.strip():
+            setting = known[name]
+            kind = types[setting.name]
+            # A key is never part of a message.
+            values[setting.name] = _convert(name, text.strip(), kind, setting.metadata)
+    return Settings(**values)
+
+
+def _convert(name: str, text: str, kind: Any, limits: Mapping[str, Any]) -> Any:
+    if kind is Path:
+        return Path(text)
+    if kind is bool:
+        if text.lower() not in ("0", "1", "true", "false"):
+            raise SettingsError(f"{name} is {text!r}; expected 0 or 1")
+        return text.lower() in ("1", "true")
+    if kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not limits["least"] <= value <= limits["most"]:
+            article = "a whole number" if kind is int else "a number"
+            raise SettingsError(
+                f"{name} is {text!r}; expected {article} from {limits['least']:g}"
+                f" to {limits['most']:g}"
+            )
+        return value
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def settings_help() -> str:
+    """A line for each variable: name, default, meaning."""
+    lines: list[str] = []
+    for setting in fields(Settings):
+        default = setting.default
+        if default == ():
+            shown = "none"
+        elif isinstance(default, bool):
+            shown = str(int(default))
+        else:
+            shown = str(default)
+        name = PREFIX + setting.name.upper()
+        lines.append(f"  {name:<23} {setting.metadata['help']} (default: {shown})")
+    return "\n".join(lines)

@@ -1,0 +1,222 @@
+"""Whatever is sent: a 4xx in one shape that names the field, never a 500."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+
+from server.openapi import describe
+from server.routes import ROUTES
+from server.routes_openai import images_generations
+from tests.live_server import Live
+
+GENERATE = "/api/v1/generate"
+
+
+def check_error(answer: httpx.Response, status: int, param: str | None, told: str):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/json"
+    error = answer.json()["error"]
+    assert error.keys() == {"message", "type", "param", "code", "request_id"}
+    assert error["param"] == param
+    assert told in error["message"], error["message"]
+    assert error["request_id"] == answer.headers["x-request-id"]
+    assert "Traceback" not in answer.text and ".py" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("change", "param", "told"),
+    [
+        ({"prompt": ""}, "prompt", "is empty"),
+        ({"prompt": " \n\t "}, "prompt", "is empty"),
+        ({"prompt": "a" * 50_000}, "prompt", "50,000 characters; at most 1000"),
+        ({"prompt": "a\x07b"}, "prompt", "control character U+0007"),
+        ({"prompt": "a\x00"}, "prompt", "control character U+0000"),
+        ({"prompt": "a\x85"}, "prompt", "control character U+0085"),
+        ({"prompt": 7}, "prompt", "expected `str`, got `int`"),
+        ({"prompt": None}, "prompt", "expected `str`, got `null`"),
+        ({"prompt": ["a"]}, "prompt", "got `array`"),
+        ({"num_samples": 0}, "num_samples", "num_samples is 0: expected `int` >= 1"),
+        ({"num_samples": 10**9}, "num_samples", "<= 16"),
+        ({"num_samples": "3"}, "num_samples", "expected `int`, got `str`"),
+        ({"num_samples": 1.5}, "num_samples", "got `float`"),
+        ({"num_samples": True}, "num_samples", "got `bool`"),
+        ({"seed": -1}, "seed", "seed is -1"),
+        ({"seed": 2**80}, "seed", "<= 2147483647"),
+        ({"seed": "42"}, "seed", "got `str`"),
+        ({"guidance": -0.1}, "guidance", ">= 0"),
+        ({"guidance": 11}, "guidance", "<= 10"),
+        ({"temperature": "hot"}, "temperature", "got `str`"),
+        ({"format": "jpeg"}, "format", "'jpeg'"),
+        ({"scale": 9}, "scale", "<= 8"),
+        ({"use_llm_parsing": 1}, "use_llm_parsing", "got `int`"),
+        ({"attributes": {"size": "Tinny"}}, "attributes.size", "mean 'Tiny'?"),
+        ({"attributes": {"size": "Tinny"}}, "attributes.size", "Small, Medium"),
+        ({"attributes": {"sise": "Tiny"}}, "attributes.sise", "mean 'size'?"),
+        ({"attributes": {"size": 3}}, "attributes.size", "got `int`"),
+        ({"attributes": ["size"]}, "attributes", "got `array`"),
+        ({"num_sample": 1}, "num_sample", "mean 'num_samples'?"),
+        ({"\u0000": 1}, "\u0000", "no field"),
+    ],
+)
+def test_a_wrong_value_is_named(
+    change: dict[str, Any], param: str, told: str, client: httpx.Client
+):
+    body = json.dumps({"prompt": "a fish", **change}).encode()
+    headers = {"Content-Type": "application/json"}
+    answer = client.post(GENERATE, content=body, headers=headers)
+    check_error(answer, 400, param, told)
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "told"),
+    [
+        (b'{"prompt": "\\ud83d alone"}', "prompt", "half of a surrogate pair"),
+        (b'{"prompt": "a", "guidance": NaN}', "guidance", "guidance is nan"),
+        (b'{"prompt": "a", "guidance": -Infinity}', "guidance", "-inf"),
+        (b'{"prompt": "a", "guidance": 1e999}', "guidance", "out of range"),
+        (b'{"prompt": "a\nb\x01"}', "prompt", "control character U+0001"),
+        (b"{}", "prompt", "prompt is missing"),
+        (b"", "body", "no JSON"),
+        (b"null", "body", "expected `object`"),
+        (b"[" * 60_000, "body", "expected `object`"),
+        (b'{"attributes":' * 4000, "body", ""),
+        (b'{"prompt": "a"', "body", "no JSON"),
+        (b"\xff\xfe", "body", "no JSON"),
+    ],
+)
+def test_a_broken_body_is_explained(
+    body: bytes, param: str, told: str, client: httpx.Client
+):
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    answer = client.post(GENERATE, content=body, headers=headers)
+    error = answer.json()["error"]
+    check_error(answer, 400, error["param"] if told == "" else param, told)
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonp"]
+)
+def test_another_content_type(kind: str, client: httpx.Client):
+    answer = client.post(GENERATE, content=b"{}", headers={"Content-Type": kind})
+    check_error(answer, 415, "Content-Type", "expected application/json")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/generate/stream", "/api/v1/download"])
+@pytest.mark.parametrize(
+    ("query", "param", "told"),
+    [
+        ("", "prompt", "prompt is missing"),
+        ("prompt=", "prompt", "is empty"),
+        ("prompt=" + "a" * 50_000, "prompt", "50,000 characters"),
+        ("prompt=a%00", "prompt", "control character"),
+        ("prompt=%ED%A0%80", "body", "UTF-8"),
+        ("prompt=a&prompt=b", "prompt", "given twice"),
+        ("prompt=a&seed=-1", "seed", ">= 0"),
+        ("prompt=a&seed=many", "seed", "many"),
+        ("prompt=a&guidance=nan", "guidance", "nan"),
+        ("prompt=a&size=Tinny", "size", "mean 'Tiny'?"),
+        ("prompt=a&attributes=x", "attributes", "by their names"),
+        ("prompt=a&promt=b", "promt", "mean 'prompt'?"),
+        ("&".join(f"a{i}=1" for i in range(200)), "body", "query"),
+    ],
+)
+def test_a_wrong_query_is_named(
+    path: str, query: str, param: str, told: str, client: httpx.Client
+):
+    check_error(client.get(f"{path}?{query}"), 400, param, told)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param", "told"),
+    [
+        ("/api/v1/interpolate", {"gif": 1}, "gif", "got `int`"),
+        ("/api/v1/interpolate", {"to_seed": 1, "frames": 1}, "frames", ">= 2"),
+        (
+            "/api/v1/interpolate",
+            {"to_attributes": {"size": "B"}},
+            "to_attributes.size",
+            "",
+        ),
+        ("/api/v1/interpolate", {"to_prompt": ""}, "to_prompt", "is empty"),
+        ("/api/v1/variations", {}, "seed", "seed is missing"),
+        ("/api/v1/variations", {"seed": 1, "strength": 2}, "strength", "<= 1"),
+        ("/v1/images/generations", {"n": 11}, "n", "<= 10"),
+        ("/v1/images/generations", {"size": "big"}, "size", "big"),
+        ("/v1/images/generations", {"size": "33x33"}, "size", "'32x32'"),
+        ("/v1/images/generations", {"size": "2048x2048"}, "size", "'512x512'"),
+        ("/v1/images/generations", {"background": "transparent"}, "background", ""),
+        ("/v1/images/generations", {"output_format": "jpeg"}, "output_format", ""),
+    ],
+)
+def test_the_other_bodies_are_checked_too(
+    path: str, body: dict[str, Any], param: str, told: str, client: httpx.Client
+):
+    answer = client.post(path, json={"prompt": "a fish", **body})
+    check_error(answer, 400, param, told)
+
+
+def test_50_megabytes(client: httpx.Client):
+    body = b'{"prompt": "' + b"a" * 50_000_000 + b'"}'
+    headers = {"Content-Type": "application/json"}
+    answer = client.post(GENERATE, content=body, headers=headers)
+    check_error(answer, 413, "body", "over 65,536 bytes")
+    chunks = (b"a" * 10_000 for _ in range(20))  # of no announced length
+    answer = client.post(GENERATE, content=chunks, headers=headers)
+    check_error(answer, 413, "body", "over 65,536 bytes")
+    # A client that asks first needn't send it all.
+    headers["Expect"] = "100-continue"
+    check_error(client.post(GENERATE, content=body, headers=headers), 413, "body", "")
+
+
+def test_there_is_nothing(client: httpx.Client):
+    for path in ("/nope", "/api/v1/jobs/", "/web/../server/app.py", "/web/nope.js"):
+        check_error(client.get(path), 404, None, "")
+    check_error(client.delete(GENERATE), 405, None, "")
+    check_error(client.get(GENERATE), 405, None, "")
+
+
+@pytest.mark.parametrize("last", ["", "x", "0123456789abcdef", "0123456789abcdef-x"])
+def test_a_last_event_id_that_never_was(last: str, client: httpx.Client):
+    path = "/api/v1/generate/stream?prompt=a"
+    answer = client.get(path, headers={"Last-Event-ID": last})
+    check_error(answer, 400, "Last-Event-ID", "not the id of an event")
+
+
+def test_all_routes_are_described():
+    routes = {
+        (method.lower(), path.replace(":str", ""))
+        for handler in [*ROUTES, images_generations]
+        for path in handler.paths
+        for method in handler.http_methods
+        if method in ("GET", "POST")
+    }
+    described = {
+        (method, path)
+        for path, methods in describe()["paths"].items()
+        for method in methods
+    }
+    assert routes == described
+
+
+SCHEMA = schemathesis.openapi.from_dict(describe())
+
+
+@SCHEMA.exclude(path="/metrics").parametrize()
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+def test_the_description_is_kept(case: schemathesis.Case, live: Live):
+    """Good requests are answered as described, bad ones refused as described."""
+    if case.path.startswith("/api/v1/jobs"):
+        # No job is known, so every good request gets a 404.
+        case.call_and_validate(base_url=live.url, checks=[not_a_server_error])
+    else:
+        case.call_and_validate(base_url=live.url)

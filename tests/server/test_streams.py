@@ -1,0 +1,231 @@
+"""Streams and the queue: order, resuming, leaving, limits."""
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.live_server import Live, Starter, raw_post, send_raw, wait_for
+
+PATH = "/api/v1/generate/stream"
+QUERY: dict[str, str | int] = {"prompt": "a red dragon", "num_samples": 3, "seed": 42}
+
+
+@pytest.fixture(autouse=True)
+def open_gate(live: Live) -> Iterator[None]:
+    yield
+    live.gate.set()
+
+
+def events(lines: Iterator[str]) -> Iterator[tuple[str, str, dict]]:
+    """`(id, name, data)` of each event as it comes; comments are `("", "", {})`."""
+    got: dict[str, str] = {}
+    for line in lines:
+        if line.startswith(":"):
+            yield "", "", {}
+        elif line:
+            name, _, value = line.partition(": ")
+            got[name] = value
+        elif got:
+            yield got["id"], got["event"], json.loads(got["data"])
+            got = {}
+
+
+def stream(client: httpx.Client, last: str | None = None, **query: str | int):
+    headers = {"Last-Event-ID": last} if last else {}
+    return client.stream("GET", PATH, params={**QUERY, **query}, headers=headers)
+
+
+def test_events_come_in_order(client: httpx.Client):
+    with stream(client, scale=2) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["x-accel-buffering"] == "no"
+        assert answer.headers["cache-control"] == "no-cache"
+        got = list(events(answer.iter_lines()))
+    names = [name for _, name, _ in got]
+    steps = ["queued", "parsed", "encoded", *["partial"] * 3, *["image"] * 3, "done"]
+    assert names == steps
+    job = got[0][2]["job"]
+    assert [i for i, _, _ in got] == [f"{job}-{n}" for n in range(1, 11)]
+    assert got[1][2]["attributes"]["type1"] == "Dragon"
+    images = [data for _, name, data in got if name == "image"]
+    partial = [data for _, name, data in got if name == "partial"]
+    assert [data["index"] for data in [*partial, *images]] == [0, 1, 2, 0, 1, 2]
+    assert [data["seed"] for data in images] == [42, 43, 44]
+    body = {**QUERY, "scale": 2}
+    posted = client.post("/api/v1/generate", json=body).json()
+    assert [data["image"] for data in images] == posted["images"]
+    assert got[-1][2]["seeds"] == [42, 43, 44]
+
+
+def test_a_broken_stream_is_resumed(client: httpx.Client, live: Live):
+    with stream(client, seed=5) as answer:
+        whole = [event[1:] for event in events(answer.iter_lines())]
+    live.gate.clear()
+    with stream(client, seed=5) as answer:
+        first = list(itertools.islice(events(answer.iter_lines()), 3))
+    job = first[0][2]["job"]
+    status = client.get(f"/api/v1/jobs/{job}").json()
+    assert status["status"] == "unfinished"
+    # Whoever leaves frees the place in the queue.
+    wait_for(lambda: depth(live) == 0)
+    live.gate.set()
+    with stream(client, last=first[-1][0], seed=99) as answer:
+        rest = list(events(answer.iter_lines()))
+    numbers = [int(i.partition("-")[2]) for i, _, _ in [*first, *rest]]
+    assert numbers == list(range(1, len(numbers) + 1))
+    seen = [event[1:] for event in [*first, *rest]]
+    assert [e for e in seen if e[0] == "image"] == [e for e in whole if e[0] == "image"]
+    assert client.get(f"/api/v1/jobs/{job}").json()["status"] == "finished"
+    with stream(client, last=rest[-1][0]) as answer:
+        assert answer.status_code == 204  # tells an EventSource to stop
+
+
+def test_an_unknown_job_is_not_an_unfinished_one(client: httpx.Client):
+    for answer in (
+        client.get(PATH, params=QUERY, headers={"Last-Event-ID": "0" * 16 + "-3"}),
+        client.get("/api/v1/jobs/" + "0" * 16),
+    ):
+        assert answer.status_code == 404
+        assert answer.json()["error"]["code"] == "unknown_job"
+
+
+def test_a_job_is_forgotten_in_the_end(start: Starter):
+    with start(resume_s=0.05) as live, live.client() as client:
+        with stream(client) as answer:
+            ((last, _, data), *_) = events(answer.iter_lines())
+        path = f"/api/v1/jobs/{data['job']}"
+        wait_for(lambda: client.get(path).status_code == 404)
+        answer = client.get(PATH, params=QUERY, headers={"Last-Event-ID": last})
+        assert answer.json()["error"]["code"] == "unknown_job"
+
+
+def test_a_silent_stream_is_kept_alive(start: Starter):
+    with start(keep_alive_s=0.05) as live, live.client() as client:
+        live.gate.clear()
+        with stream(client) as answer:
+            got = events(answer.iter_lines())
+            comments = (event for event in got if event[0] == "")
+            assert len(list(itertools.islice(comments, 3))) == 3
+            live.gate.set()
+            assert [name for _, name, _ in got][-1] == "done"
+
+
+def ask(live: Live, results: list[httpx.Response], **body: object) -> threading.Thread:
+    def post() -> None:
+        with live.client() as client:
+            asked = {"prompt": "a fish", "seed": 1, **body}
+            results.append(client.post("/api/v1/generate", json=asked))
+
+    thread = threading.Thread(target=post)
+    thread.start()
+    return thread
+
+
+def depth(live: Live) -> int:
+    assert live.service.batcher
+    return live.service.batcher.depth
+
+
+def test_a_full_queue_says_when_to_come_again(start: Starter):
+    with start(max_queue=16) as live, live.client() as client:
+        live.gate.clear()
+        results: list[httpx.Response] = []
+        threads = [ask(live, results, num_samples=16)]
+        wait_for(lambda: depth(live) == 8)  # the other eight are being drawn
+        threads.append(ask(live, results, num_samples=8))
+        wait_for(lambda: depth(live) == 16)
+        body = {"prompt": "a fish", "num_samples": 1}
+        for answer in (
+            client.post("/api/v1/generate", json=body),
+            client.get(PATH, params=body),
+            client.post("/v1/images/generations", json={"prompt": "a", "stream": True}),
+        ):
+            assert answer.status_code == 429
+            assert answer.json()["error"]["code"] == "queue_full"
+            assert int(answer.headers["retry-after"]) >= 1
+        assert client.get("/api/v1/health").json()["queued"] == 16
+        live.gate.set()
+        for thread in threads:
+            thread.join(60)
+        assert [r.status_code for r in results] == [200, 200]
+        assert client.post("/api/v1/generate", json=body).status_code == 200
+
+
+def drawn(live: Live) -> float:
+    registry = live.service.metrics.registry
+    return registry.get_sample_value("pokejax_pictures_total") or 0
+
+
+def test_work_of_clients_who_left_is_never_done(live: Live):
+    before = drawn(live)
+    live.gate.clear()
+    results: list[httpx.Response] = []
+    blocker = ask(live, results)  # holds the device
+    wait_for(live.is_held)
+    body = json.dumps({"prompt": "a fish", "num_samples": 8}).encode()
+    get = f"GET {PATH}?prompt=fish&num_samples=8 HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    asked = [
+        get,
+        raw_post("/api/v1/generate", body),
+        raw_post("/v1/images/generations", b'{"prompt": "a", "n": 8, "stream": true}'),
+    ]
+    connections = [send_raw(live.port, data) for data in asked]
+    wait_for(lambda: depth(live) == 24)
+    for connection in connections:
+        connection.close()
+    wait_for(lambda: depth(live) == 0)
+    live.gate.set()
+    blocker.join(60)
+    assert results[0].status_code == 200
+    assert drawn(live) == before + 1
+
+
+def test_what_waits_too_long_is_told(start: Starter):
+    with start(deadline_s=0.2) as live:
+        live.gate.clear()
+        results: list[httpx.Response] = []
+        blocker = ask(live, results)
+        wait_for(live.is_held)
+        late = ask(live, results)
+        wait_for(lambda: depth(live) == 1)
+        time.sleep(0.3)
+        live.gate.set()
+        blocker.join(60)
+        late.join(60)
+    assert sorted(r.status_code for r in results) == [200, 504]
+    told = next(r for r in results if r.status_code == 504).json()["error"]
+    assert told["code"] == "deadline_exceeded"
+
+
+def test_a_failing_device_fails_its_request_only(
+    live: Live, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+):
+    body = {"prompt": "a fish"}
+    assert live.service.batcher
+
+    def fail(*_args: object, **_options: object):
+        raise RuntimeError("out of memory, say")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live.service.batcher.sampler, "rounds", fail)
+        answer = client.post("/api/v1/generate", json=body)
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal"
+    assert "memory" not in answer.text
+    assert client.post("/api/v1/generate", json=body).status_code == 200
+
+
+def test_not_before_it_is_ready(start: Starter, monkeypatch: pytest.MonkeyPatch):
+    with start() as live, live.client() as client:
+        monkeypatch.setattr(live.service, "state", "starting")
+        monkeypatch.setattr(live.service, "_compiled", False)
+        assert client.get("/api/v1/health").json()["status"] == "starting"
+        assert client.get("/api/v1/ready").status_code == 503
+        answer = client.post("/api/v1/generate", json={"prompt": "a fish"})
+        assert answer.status_code == 503 and "retry-after" in answer.headers
+        assert answer.json()["error"]["code"] == "starting"
