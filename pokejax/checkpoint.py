@@ -28,6 +28,8 @@ from pokejax.bundle import (
 )
 
 KEEP_LATEST = 3
+# If one process can't write its share, the others wait for it so long.
+_SAVE_SECONDS = 300
 
 
 class CheckpointError(ValueError):
@@ -42,6 +44,8 @@ class Checkpoints:
         # Orbax announces every decision at INFO, each restart's mesh at WARNING, and at
         # ERROR, in a thousand lines, what it raises, too.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        context = ocp.Context()
+        context.async_options.timeout_secs = _SAVE_SECONDS
         keep = ocp.training.preservation_policies
         self._checkpointer = ocp.training.Checkpointer(
             str(directory.resolve()),
@@ -62,6 +66,7 @@ class Checkpoints:
                 ]
             ),
             cleanup_tmp_directories=True,
+            context=context,
         )
 
     def save(
@@ -119,7 +124,7 @@ class Checkpoints:
             why = os.strerror(number) if number else str(error).splitlines()[0]
             raise OSError(
                 f"can't save a checkpoint in {self._checkpointer.directory}: {why};"
-                " the earlier ones are complete"
+                " earlier ones are as they were"
             ) from None
 
     @property

@@ -103,10 +103,11 @@ def keep_freed_memory() -> None:
 
 
 def run_and_exit(main: Callable[[], int]) -> NoReturn:
-    """Run a command; after an error, exit without waiting for the other processes.
+    """Run a command; after an error, exit without waiting for processes or threads.
 
-    They may be waiting for this one, in the middle of a step, and would for minutes.
-    They end when they notice that it is gone.
+    Other processes may be waiting for this one, in the middle of a step, and would for
+    minutes; they end when they notice that it is gone. Threads of a failed save would
+    complain that Python shuts down, below the line that says what is wrong.
     """
     try:
         code = main()
@@ -115,7 +116,7 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
             raise
         traceback.print_exc()
         code = 1
-    if code in (1, 2) and jax.distributed.is_initialized():
+    if code in (1, 2):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
