@@ -135,10 +135,12 @@ val_batch           validation pictures (CIFAR-10 itself has none)
 test_batch          test pictures
 batches.meta        label names, sizes, vocabularies, split, seed
 
-    import pickle
-    with open("data_batch_1", "rb") as f:
-        batch = pickle.load(f, encoding="latin1")
+    from pokejax import safe_pickle
+    batch = safe_pickle.load("data_batch_1")
     images = batch["data"].reshape(-1, 3, {size}, {size}).transpose(0, 2, 3, 1)
+
+Other CIFAR-10 readers open it, too; but unpickle a set of somebody else's only with a
+reader that, like this one, runs nothing in it.
 
 Further keys: labels (main type), attributes (int32, 10 ids a picture, -1 unknown, in
 the order of batches.meta's vocabularies), prompts, species, views, filenames.

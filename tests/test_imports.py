@@ -28,7 +28,7 @@ ROOMS = [
     "pokejax.text.clip",
     "pokejax.text",
     "pokejax.models",
-    "pokejax.models.up_conv",
+    "pokejax.models.convs",
     "pokejax.models.spatial",
     "pokejax.models.cvae",
     "pokejax.models.prior",

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float, Int
 
 from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
 from pokejax.config import ModelConfig
+from pokejax.models.convs import UpConv, half_conv
 from pokejax.models.spatial import SpatialDecoder, SpatialEncoder
-from pokejax.models.up_conv import UpConv
 
 # Numbers that each attribute is embedded in; 64 together.
 EMBEDDING_DIMS = {
@@ -79,9 +79,9 @@ class Encoder(nnx.Module):
         """Make three halving convolutions and two linear layers; no batch norm."""
         c1, c2, c3 = config.channels
         flat = (image_size // 8) ** 2 * c3
-        self.conv1 = _half_conv(3, c1, rngs)
-        self.conv2 = _half_conv(c1, c2, rngs)
-        self.conv3 = _half_conv(c2, c3, rngs)
+        self.conv1 = half_conv(3, c1, rngs)
+        self.conv2 = half_conv(c1, c2, rngs)
+        self.conv3 = half_conv(c2, c3, rngs)
         self.fc1 = nnx.Linear(flat + condition_dim, config.hidden_dim, rngs=rngs)
         self.fc1_norm = nnx.LayerNorm(config.hidden_dim, rngs=rngs)
         self.dropout = nnx.Dropout(config.dropout)
@@ -234,18 +234,6 @@ class CVAE(nnx.Module):
 def parameter_count(module: nnx.Module) -> int:
     """Number of trained numbers in a module."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(module, nnx.Param)))
-
-
-def _half_conv(in_features: int, out_features: int, rngs: nnx.Rngs) -> nnx.Conv:
-    return nnx.Conv(
-        in_features,
-        out_features,
-        kernel_size=(3, 3),
-        strides=2,
-        # torch's padding=1; "SAME" would pad the bottom and right only.
-        padding=((1, 1), (1, 1)),
-        rngs=rngs,
-    )
 
 
 def _dropout(dropout: nnx.Dropout, x: Array, key: Array | None) -> Array:

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pokejax.config import ModelConfig
-from pokejax.models.up_conv import UpConv
+from pokejax.models.convs import UpConv, half_conv
 
 GROUPS = 8
 
@@ -46,9 +46,9 @@ class SpatialEncoder(nnx.Module):
     ):
         """Make three halving convolutions, residual blocks, and a 1x1 head."""
         c1, c2, c3 = config.channels
-        self.conv1 = _half_conv(3, c1, rngs)
-        self.conv2 = _half_conv(c1, c2, rngs)
-        self.conv3 = _half_conv(c2, c3, rngs)
+        self.conv1 = half_conv(3, c1, rngs)
+        self.conv2 = half_conv(c1, c2, rngs)
+        self.conv3 = half_conv(c2, c3, rngs)
         self.condition = nnx.Linear(condition_dim, c3, rngs=rngs)
         self.blocks = nnx.List(ResBlock(c3, rngs=rngs) for _ in range(config.blocks))
         self.norm = nnx.GroupNorm(c3, num_groups=GROUPS, rngs=rngs)
@@ -107,14 +107,3 @@ class SpatialDecoder(nnx.Module):
         x = nnx.gelu(self.up2(x))
         x = nnx.gelu(self.up3(x))
         return jnp.tanh(self.conv_out(x))
-
-
-def _half_conv(in_features: int, out_features: int, rngs: nnx.Rngs) -> nnx.Conv:
-    return nnx.Conv(
-        in_features,
-        out_features,
-        kernel_size=(3, 3),
-        strides=2,
-        padding=((1, 1), (1, 1)),
-        rngs=rngs,
-    )

@@ -8,13 +8,13 @@ from flax import nnx
 from jax import lax
 
 from pokejax.config import ModelConfig
+from pokejax.models.convs import up_conv
 from pokejax.models.cvae import (
     CVAE,
     CategoryEmbedder,
     ConditionGate,
     parameter_count,
 )
-from pokejax.models.up_conv import up_conv
 
 TINY = ModelConfig(channels=(4, 8, 16), hidden_dim=32, latent_dim=8)
 

@@ -1,4 +1,4 @@
-"""A transposed convolution that doubles the image, with a gradient that CPUs like.
+"""Convolutions that halve and double a picture; doubling as CPUs like it.
 
 XLA's CPU backend has no fast path for the gradient of a transposed convolution with
 respect to its kernel: that is a convolution dilated on both sides, and runs as plain
@@ -91,3 +91,16 @@ def _backward(residuals: tuple[Array, Array], y_bar: Array) -> tuple[Array, Arra
 
 
 up_conv.defvjp(_forward, _backward)
+
+
+def half_conv(in_features: int, out_features: int, rngs: nnx.Rngs) -> nnx.Conv:
+    """A 3x3 convolution that halves the picture: `b 2h 2w i` -> `b h w o`."""
+    return nnx.Conv(
+        in_features,
+        out_features,
+        kernel_size=(3, 3),
+        strides=2,
+        # torch's padding=1; "SAME" would pad the bottom and right only.
+        padding=((1, 1), (1, 1)),
+        rngs=rngs,
+    )
