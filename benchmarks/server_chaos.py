@@ -183,7 +183,7 @@ async def storm(chaos: Chaos, requests: int, clients: int, pid: int) -> list[flo
         nonlocal left
         while left > 0:
             left -= 1
-            if left % (requests // 10) == 0:
+            if left % max(1, requests // 10) == 0:
                 memory.append(resident_mb(pid))
                 print(f"{requests - left} requests, {memory[-1]:.0f} MB", flush=True)
             await chaos.one()

@@ -114,10 +114,9 @@ async def load(port: int, args: argparse.Namespace, seconds: float) -> Result:
     result = Result()
     begin = time.perf_counter()
     until = begin + seconds
-    jobs = [client(n, port, args.num_samples, until, result) for n in range(64)]
-    await asyncio.gather(*jobs[: args.clients])
-    for job in jobs[args.clients :]:
-        job.close()
+    await asyncio.gather(
+        *(client(n, port, args.num_samples, until, result) for n in range(args.clients))
+    )
     result.seconds = time.perf_counter() - begin
     return result
 

@@ -70,8 +70,6 @@ class Run:
                     return False
                 progress.update()
                 if self._out_of_patience():
-                    if epoch % self.config.sample_every:
-                        self._save_pictures(epoch)
                     say(f"No better validation loss in {self.config.patience} epochs.")
                     break
                 # A wish that came while this epoch was evaluated or saved.
@@ -163,7 +161,7 @@ class Run:
             self.log.add(row)
         else:
             self.log.rows.append(row)
-        last = epoch == self.config.epochs
+        last = epoch == self.config.epochs or self._out_of_patience()
         pictures = []
         if last or epoch % self.config.sample_every == 0:
             pictures = self._save_pictures(epoch)

@@ -170,7 +170,7 @@ def _latent_statistics(
         part = split.take(rows[wanted])
         text_emb = dataset.text_emb[part.prompt_ids[:, 0]].astype(np.float32)
         mean = encode(params, part.images[:], text_emb, part.attributes)
-        latents.append(np.asarray(mean).reshape(-1, channels))
+        latents.append(np.asarray(mean)[: count - start].reshape(-1, channels))
     all_latents = np.concatenate(latents)
     return all_latents.mean(axis=0), all_latents.std(axis=0) + 1e-6
 

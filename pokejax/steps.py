@@ -124,6 +124,11 @@ def gather(
     )
 
 
+def step_keys(key: Array, step: Int[Array, ""] | int) -> Array:
+    """The keys of a step's batch, noise and dropout."""
+    return jax.random.split(jax.random.fold_in(key, step), 3)
+
+
 def augmented(
     split: DeviceSplit, rows: Int[Array, " b"], key: Array, config: Config
 ) -> Batch:
@@ -197,9 +202,7 @@ def make_run(
         return jax.tree.map(lambda x: x / count, total)
 
     def step(state, frozen, split, rows, beta, key):
-        batch_key, noise_key, dropout_key = jax.random.split(
-            jax.random.fold_in(key, state.step), 3
-        )
+        batch_key, noise_key, dropout_key = step_keys(key, state.step)
         batch = augmented(split, rows, batch_key, config)
         batch = jax.lax.with_sharding_constraint(batch, by_example)
         random = objective.draw(noise_key, rows.shape[0])

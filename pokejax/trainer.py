@@ -243,8 +243,8 @@ class Trainer:
         """The first training batch, exactly as the model will see it."""
         _, split, rows = next(self._train_batches(0, self.steps_per_epoch))
         make = jax.jit(steps.augmented, static_argnums=3)
-        rows = whole(rows, self.mesh)[0]
-        return whole(make(split, rows, self.key, self.config), self.mesh)
+        rows, key = whole(rows, self.mesh)[0], steps.step_keys(self.key, 0)[0]
+        return whole(make(split, rows, key, self.config), self.mesh)
 
     def _train_batches(
         self, first: int, last: int

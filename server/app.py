@@ -2,11 +2,9 @@
 
 import logging
 import sys
-from pathlib import Path
 
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.static_files import create_static_files_router
 
 from server.errors import answer_error
 from server.gate import Gate
@@ -16,8 +14,6 @@ from server.routes import ROUTES
 from server.routes_openai import images_generations
 from server.service import Service
 from server.settings import Settings, SettingsError, read_settings
-
-WEB = Path(__file__).parent / "web"
 
 
 def create_app(settings: Settings | None = None) -> Gate:
@@ -36,7 +32,6 @@ def create_app(settings: Settings | None = None) -> Gate:
             *ROUTES,
             images_generations,
             *DOCS_ROUTES,
-            create_static_files_router("/web", [WEB], name="web"),
         ],
         exception_handlers={Exception: answer_error},
         openapi_config=None,  # server.openapi documents what is checked, as it is

@@ -129,10 +129,12 @@ class Batcher:
 
     def drop(self, tickets: Sequence[Ticket]) -> None:
         """Withdraw tickets whose client has left; what isn't drawn yet never is."""
+        tickets = [ticket for ticket in tickets if not ticket.done.done()]
+        if not tickets:
+            return
         for ticket in tickets:
             ticket.dropped = True
-            if not ticket.done.done():
-                ticket.done.cancel()
+            ticket.done.cancel()
         with self._wake:
             if any(ticket in self._waiting for ticket in tickets):
                 kept = [ticket for ticket in self._waiting if not ticket.dropped]

@@ -1,17 +1,25 @@
 """The API's description, made from the very structs that requests are checked by."""
 
+import mimetypes
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from litestar import MediaType, Response, get
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
 
 import pokejax
 from pokejax.attributes import VOCABULARIES
 from server import schemas
 from server.errors import ErrorBody
 
-_WEB = Path(__file__).parent / "web"
+# Read once, and looked up by name: no request reaches the file system.
+_PAGES = {
+    path.name: path.read_bytes()
+    for path in (Path(__file__).parent / "web").iterdir()
+    if path.is_file()
+}
 _JSON = "application/json"
 _STREAM = "text/event-stream"
 # Of one event: the fields of its lines; `data` is JSON.
@@ -189,13 +197,21 @@ async def openapi_document() -> Response[bytes]:
 @get("/docs")
 async def docs_page() -> Response[bytes]:
     """The description for people; nothing of it comes from another host."""
-    return Response((_WEB / "docs.html").read_bytes(), media_type=MediaType.HTML)
+    return Response(_PAGES["docs.html"], media_type=MediaType.HTML)
 
 
 @get("/")
 async def index_page() -> Response[bytes]:
     """Where a person arrives."""
-    return Response((_WEB / "index.html").read_bytes(), media_type=MediaType.HTML)
+    return Response(_PAGES["index.html"], media_type=MediaType.HTML)
 
 
-DOCS_ROUTES = [openapi_document, docs_page, index_page]
+@get("/web/{name:str}")
+async def page_file(name: FromPath[str]) -> Response[bytes]:
+    """A script or style of the pages."""
+    if name not in _PAGES:
+        raise NotFoundException
+    return Response(_PAGES[name], media_type=mimetypes.guess_type(name)[0])
+
+
+DOCS_ROUTES = [openapi_document, docs_page, index_page, page_file]

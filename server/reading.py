@@ -52,7 +52,15 @@ async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
 def _read_again(error: msgspec.ValidationError, kind: type[T], body: bytes) -> T:
     """Take 3.0 for 3, which JSON doesn't tell apart; or else explain `error`."""
     try:
-        return msgspec.convert(_whole(json.loads(body)), kind)
+        value = _whole(json.loads(body))
+        msgspec.json.encode(value)  # which refuses half a surrogate pair
+        return msgspec.convert(value, kind)
+    except UnicodeEncodeError as again:
+        raise _explain_syntax(str(again), body) from None
+    except msgspec.ValidationError as again:
+        # The first one says more of its field, unless a 3.0 was all it minded there.
+        same = str(again).rpartition(" - at ")[2] == str(error).rpartition(" - at ")[2]
+        raise _explain(error if same else again, kind, _loads(body)) from None
     except (ValueError, RecursionError):
         raise _explain(error, kind, _loads(body)) from None
 

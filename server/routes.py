@@ -73,10 +73,10 @@ async def collect(
             return files.result()
         raise ClientLeft
     finally:
+        # Before the cancelling, which would make unfinished tickets look finished.
+        service.drop(tickets)
         files.cancel()
         gone.cancel()
-        if not all(ticket.done.done() for ticket in tickets):
-            service.drop(tickets)
 
 
 async def _gone(request: AnyRequest) -> None:

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
-from pokejax import Sampler, bundle, data, reports, train
+from pokejax import Sampler, bundle, data, reports, steps, train
 from pokejax.attributes import Attributes
 from pokejax.checkpoint import load_bundle
 from pokejax.config import override
@@ -241,3 +241,13 @@ def test_the_collapse_alarm_tells_the_recipes_apart(
     assert warned == bool(collapses)
     report = (tmp_path / "report.md").read_text("utf-8")
     assert ("The posterior had collapsed" in report) == bool(collapses)
+
+
+def test_the_debug_batch_is_the_one_that_is_trained_on(drawn_dataset: Path):
+    """Prompts, mirroring and hidden attributes are that step's, not another draw."""
+    config = tiny_config(drawn_dataset)
+    trainer = Trainer(config, data.load(config.data, config.text))
+    _, split, rows = next(trainer._train_batches(0, 1))
+    key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), 3)[0]
+    trained_on = steps.augmented(split, rows[0], key, trainer.config)
+    jax.tree.map(np.testing.assert_array_equal, trainer.first_batch(), trained_on)

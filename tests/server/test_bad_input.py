@@ -77,6 +77,7 @@ def test_a_wrong_value_is_named(
     [
         (b'{"prompt": "\\ud83d alone"}', "prompt", "half of a surrogate pair"),
         (b'{"prompt": "a", "guidance": NaN}', "guidance", "guidance is nan"),
+        (b'{"seed": 3.0, "prompt": "a", "scale": 99}', "scale", "scale is 99"),
         (b'{"prompt": "a", "guidance": -Infinity}', "guidance", "-inf"),
         (b'{"prompt": "a", "guidance": 1e999}', "guidance", "out of range"),
         (b'{"prompt": "a\nb\x01"}', "prompt", "control character U+0001"),
@@ -220,3 +221,16 @@ def test_the_description_is_kept(case: schemathesis.Case, live: Live):
         case.call_and_validate(base_url=live.url, checks=[not_a_server_error])
     else:
         case.call_and_validate(base_url=live.url)
+
+
+def test_half_a_surrogate_pair_is_refused_beside_a_whole_float(client: httpx.Client):
+    body = b'{"seed": 3.0, "prompt": "a \\ud83d"}'
+    headers = {"Content-Type": "application/json"}
+    answer = client.post("/api/v1/generate", content=body, headers=headers)
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize("path", ["index.js/x", "a" * 300, "%00", "..%2Fapp.py", ""])
+def test_what_is_no_page_is_not_found(client: httpx.Client, path: str):
+    assert client.get("/web/index.js").status_code == 200
+    assert client.get(f"/web/{path}").status_code == 404

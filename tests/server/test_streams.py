@@ -85,6 +85,19 @@ def test_a_broken_stream_is_resumed(client: httpx.Client, live: Live):
         assert answer.status_code == 204  # tells an EventSource to stop
 
 
+def test_who_leaves_a_plain_request_frees_the_place_too(
+    client: httpx.Client, live: Live
+):
+    live.gate.clear()
+    with pytest.raises(httpx.ReadTimeout):
+        client.post(
+            "/api/v1/generate",
+            json={"prompt": "a red dragon", "seed": 7},
+            timeout=httpx.Timeout(5, read=0.5),
+        )
+    wait_for(lambda: depth(live) == 0)
+
+
 def test_an_unknown_job_is_not_an_unfinished_one(client: httpx.Client):
     for answer in (
         client.get(PATH, params=QUERY, headers={"Last-Event-ID": "0" * 16 + "-3"}),
