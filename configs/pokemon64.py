@@ -2,9 +2,9 @@
 
     python -m pokejax.train --config configs/pokemon64.py
 
-z is an 8x8 map of 4 channels, as many numbers as the original's vector: such a latent
-rebuilds species it never saw, which the vector's linear layers don't. What it lacks is
-a prior worth sampling from; `pokemon64_prior` learns one.
+z is an 8x8 map of 8 channels: such a latent rebuilds species it never saw, which the
+original's vector, through its linear layers, doesn't. What it lacks is a prior worth
+sampling from; `pokemon64_prior` learns one.
 
 The KL is divided by the number of pixel values (64 x 64 x 3), as the L1 is: both are
 then per pixel value, and the total is the negative ELBO of a Laplace decoder whose
@@ -17,20 +17,24 @@ from pokejax.config import Config, DataConfig, LossConfig, ModelConfig, TrainCon
 
 config = Config(
     data=DataConfig(flip=True, max_shift=0.05, max_scale=0.1),
-    model=ModelConfig(latent="spatial", channels=(48, 96, 192), blocks=2),
+    model=ModelConfig(
+        latent="spatial", channels=(32, 64, 128), latent_dim=512, blocks=1
+    ),
     loss=LossConfig(
-        perceptual_weight=0.15,
-        kl_weight=0.1,
+        perceptual_weight=0.4,
+        kl_weight=0.06,
         kl_per_dimension=True,
         annealing="constant",
     ),
     train=TrainConfig(
-        batch_size=64,
+        epochs=30,
+        batch_size=32,
         learning_rate=1e-3,
         schedule="cosine",
         warmup_steps=200,
         ema_decay=0.999,
         attribute_drop_prob=0.1,
+        sample_every=10,
         workdir="runs/pokemon64",
     ),
 )

@@ -17,9 +17,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_tools.metadata import describe, read_picture, write_whole
+from data_tools.metadata import describe, read_picture
 from data_tools.pictures import metadata_path
 from pokejax.attributes import VOCABULARIES, attributes_from_metadata
+from pokejax.files import whole_file
 
 _SHOWN = 120  # pictures; a page of some 700 kB
 _SIDE = 96  # pixels
@@ -107,7 +108,8 @@ def write_audit(target: Path, paths: Iterable[Path]) -> dict[str, tuple[int, int
         except (ValueError, OSError):
             continue  # the command that made the metadata has told of it
     counts = agreement(comparisons)
-    write_whole(target, _page(comparisons, counts))
+    with whole_file(target) as partial:
+        partial.write_text(_page(comparisons, counts), "utf-8")
     return counts
 
 

@@ -52,7 +52,7 @@ def _prepare_out(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=out).close()
-        for leftover in out.glob("*/.*.part"):
+        for leftover in out.glob("*/.*.part*"):
             leftover.unlink()
     except OSError as error:
         reason = "is a file" if out.is_file() else error.strerror

@@ -6,7 +6,6 @@ out is unknown; `null` says there is none.
 """
 
 import json
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from data_tools.pokedex import Facts, load_facts, slug
 from data_tools.prompt_writer import write_prompts
 from pokejax.attributes import NONE, attributes_from_metadata
 from pokejax.colors import SECONDARY_SHARE, name_colors, primary_and_secondary
+from pokejax.files import whole_file
 
 _LARGEST_PICTURE = 32 << 20  # pixels; a sprite has ten thousand
 
@@ -160,7 +160,8 @@ def write_metadata(path: Path, metadata: dict[str, Any]) -> Outcome:
     Raises:
       OSError: the file can't be written.
     """
-    write_whole(metadata_path(path), json.dumps(metadata, indent=2) + "\n")
+    with whole_file(metadata_path(path)) as partial:
+        partial.write_text(json.dumps(metadata, indent=2) + "\n", "utf-8")
     known = attributes_from_metadata(metadata).known()
     return Outcome(known, "type1" in known, is_new=True)
 
@@ -175,17 +176,3 @@ def read_outcome(path: Path) -> Outcome:
         hint = "--no-skip-existing writes it anew"
         return Outcome({}, problem=f"{target}: {reason}; {hint}")
     return Outcome(known, "type1" in known)
-
-
-def write_whole(target: Path, text: str) -> None:
-    """Write a file that is either the old or the new one at any time.
-
-    Raises:
-      OSError: it can't be written; the old one is untouched.
-    """
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, "utf-8")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)

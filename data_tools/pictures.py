@@ -39,7 +39,12 @@ def find_pictures(images_dir: Path) -> list[Path]:
     """
     if not images_dir.is_dir():
         raise ValueError(f"--images-dir {str(images_dir)!r} is not a directory")
-    paths = [p for p in images_dir.glob("*/*") if p.suffix.lower() in SUFFIXES]
+    paths = [
+        p
+        for p in images_dir.glob("*/*")
+        # A hidden one is what a killed writer left.
+        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+    ]
     if not paths:
         raise ValueError(
             f"--images-dir {str(images_dir)!r} holds no <Species>/<picture>.png; "

@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from data_tools.sprite_sources import Picture, Species
+from pokejax.files import whole_file
 
 MAX_SIDE = 4096
 SVG_SIDE = 256
@@ -189,9 +190,5 @@ def is_whole_png(path: Path) -> bool:
 
 def _write_png(image: Image.Image, target: Path) -> None:
     target.parent.mkdir(exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        image.save(part, "PNG")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    with whole_file(target) as partial:
+        image.save(partial)

@@ -6,7 +6,6 @@ describes. It needs neither optax nor Orbax: those belong to training.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from pokejax import config as config_lib
+from pokejax import shipped
 from pokejax.attributes import VOCABULARIES
 from pokejax.config import Config
+from pokejax.files import whole_file
 from pokejax.models.cvae import CVAE
 from pokejax.models.prior import Prior
 
@@ -103,7 +104,8 @@ class Bundle:
       header: what the weights are.
       model: the CVAE with its weights.
       prior: the learned prior over its latents, or None: then z ~ N(0, 1).
-      model_id: `pokejax-` and 12 digits of the weights' hash.
+      model_id: `pokejax-` and 12 digits of the hash of all that decides its pictures:
+        weights, and how the prior is sampled.
     """
 
     header: Header
@@ -156,12 +158,8 @@ def write(
     arrays = {name: np.asarray(value, dtype) for name, value in leaves.items()}
     text = json.dumps(header.to_dict(), sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as partial:
         partial.write_bytes(save(arrays, metadata={_HEADER_KEY: text}))
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Bundle:
@@ -169,12 +167,15 @@ def read(path: Path) -> Bundle:
 
     Raises:
       BundleError: no such file, not a bundle, truncated, or weights that don't fit the
-        header's model; the weight is named.
+        header's model; the weight is named. Or the shipped model, altered.
     """
     if not path.is_file():
         raise BundleError(
-            f"no model at {path}: 'make run' makes one, or name yours with --model"
+            f"no model at {path}: expected a bundle, as training and"
+            " python -m pokejax.export leave one"
         )
+    if path.resolve() == shipped.MODEL.resolve():
+        _check_shipped(path)
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(_HEADER_KEY)
@@ -189,6 +190,16 @@ def read(path: Path) -> Bundle:
         raise BundleError(f"{path} has a broken header: {error}") from None
     header = Header.from_dict(values, path)
     return from_arrays(header, arrays, origin=path)
+
+
+def _check_shipped(path: Path) -> None:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != shipped.SHA256:
+        raise BundleError(
+            f"{path} is not the model that this version ships: its SHA-256 is"
+            f" {digest}; expected {shipped.SHA256}"
+        )
 
 
 def with_prior(model: dict[str, Any], prior: dict[str, Any]) -> dict[str, Any]:
@@ -217,6 +228,9 @@ def from_arrays(
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(name.encode() + arrays[name].tobytes())
+    if prior:  # the same weights draw other pictures in other steps
+        sampling = header.config.prior
+        digest.update(f"{sampling.steps} {sampling.guidance}".encode())
     return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}")
 
 

@@ -127,6 +127,11 @@ class PriorConfig:
     condition_drop_prob: float = setting(
         0.1, "chance that prompt and attributes are hidden; guidance needs that"
     )
+    attribute_drop_prob: float = setting(
+        0.8,
+        "attributes are hidden with a chance drawn for each picture, from 0 to this:"
+        " prompts name few",
+    )
     steps: int = setting(8, "Euler steps that sampling takes")
     guidance: float = setting(2.0, "default guidance of sampling; 1: none")
 
@@ -140,7 +145,8 @@ class PriorConfig:
             self.heads,
             f"a divisor of prior.width = {self.width}",
         )
-        _check_fraction("prior.condition_drop_prob", self.condition_drop_prob)
+        for name in ("condition_drop_prob", "attribute_drop_prob"):
+            _check_fraction(f"prior.{name}", getattr(self, name))
         _check_not_negative("prior.guidance", self.guidance)
 
 

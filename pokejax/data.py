@@ -7,9 +7,9 @@ else.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from safetensors.numpy import save_file
 from pokejax import safe_pickle, tfds_reader
 from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
 from pokejax.config import DataConfig, TextConfig
+from pokejax.files import whole_file
 from pokejax.preprocessing import preprocess_all
 from pokejax.text import load_text_encoder
 
@@ -154,9 +155,12 @@ def load(config: DataConfig, text: TextConfig, *, debug_samples: int = 0) -> Dat
     return dataclasses.replace(dataset, splits=splits)
 
 
+@functools.lru_cache(2)  # each batch of an epoch asks for it
 def epoch_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
     """The order in which an epoch (counted from 0) visits `n` pictures."""
-    return np.random.default_rng((seed, epoch)).permutation(n).astype(np.int32)
+    order = np.random.default_rng((seed, epoch)).permutation(n).astype(np.int32)
+    order.flags.writeable = False  # it is everybody's
+    return order
 
 
 def batch_rows(
@@ -326,9 +330,8 @@ def _embed(
         pass  # absent, or left by a crash: made anew below
     text_emb = encoder.encode(prompts).astype(np.float16)
     try:
-        partial = cache.with_suffix(f".{os.getpid()}.tmp")
-        save_file({"text_emb": text_emb}, partial, metadata={"prompts": digest})
-        os.replace(partial, cache)
+        with whole_file(cache) as partial:
+            save_file({"text_emb": text_emb}, partial, metadata={"prompts": digest})
     except (OSError, SafetensorError):
         print(
             f"note: {directory} isn't writable; embeddings not cached", file=sys.stderr

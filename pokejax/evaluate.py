@@ -17,8 +17,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from pokejax.bundle import BundleError
+from pokejax import shipped
+from pokejax.bundle import Bundle, BundleError
 from pokejax.evaluation import adherence, features, nearest, quality, report, subject
+from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.reference import Reference
 from pokejax.models.cvae import parameter_count
 from pokejax.prompt_rules import read_prompt
@@ -70,8 +72,16 @@ def quick(sampler: Sampler, reference: Reference, *, seed: int = 0) -> dict[str,
 class _Evaluation:
     """Everything at once: results by part, contact sheets by name, seconds by part."""
 
-    def __init__(self, sampler: Sampler, reference: Reference, seed: int, samples: int):
-        self.sampler, self.reference = sampler, reference
+    def __init__(
+        self,
+        sampler: Sampler,
+        reference: Reference,
+        *,
+        seed: int,
+        samples: int,
+        inception: Inception | None,
+    ):
+        self.sampler, self.reference, self.inception = sampler, reference, inception
         self.seed, self.samples = seed, samples
         self.real = reference.heldout.images[:]
         self.results: dict[str, Any] = {"left_out": []}
@@ -88,7 +98,7 @@ class _Evaluation:
             rows = reference.prompt_rows(self.seed)
             rebuilt = subject.rebuild(self.sampler.bundle, reference, rows)
             part = quality.reconstruction(rebuilt, self.real)
-            self.results["reconstruction"] = part
+            self.results["reconstruction"] = part | self._rebuilt(rebuilt)
             self.results["latent"] = quality.latent_health(rebuilt)
         with self._timed("drawing"):
             images = _draw_heldout(self.sampler, reference, self.seed, 0)
@@ -96,6 +106,12 @@ class _Evaluation:
             found = features.extract(images, perceptual=False, progress="features")
             part = quality.likeness(found.pooled, reference, self.seed)
             self.results["generation"] = part
+        if self.inception:
+            with self._timed("inception"):
+                pooled = self.inception.pooled(images, progress="Inception")
+                real = reference.seen_by(self.inception)
+                part = quality.likeness(pooled, real, self.seed)
+                self.results["inception"] = part
         with self._timed("adherence"):
             self._adherence(images, found.layout)
         with self._timed("copying"):
@@ -112,6 +128,21 @@ class _Evaluation:
                 "drawn from its prompt and attributes": images[some],
             }
         )
+
+    def _rebuilt(self, rebuilt: subject.Rebuilt) -> dict[str, Any]:
+        """How good pictures could be if latents were drawn as real ones lie."""
+        images = quality.to_uint8(rebuilt.images)
+        found = features.extract(images, perceptual=False, progress="features")
+        near = quality.likeness(found.pooled, self.reference, self.seed)
+        colors = {"primary_color": adherence.seen_colors(images)}
+        real = {"primary_color": adherence.seen_colors(self.real)}
+        asked = self.reference.heldout.attributes
+        scores = adherence.adherence(asked, colors, real)
+        return {
+            "fid_over_floor": near["fid_over_floor"],
+            "kid": near["drawn"]["kid"],
+            "color_over_real": scores["primary_color"]["drawn_over_real"],
+        }
 
     def _adherence(self, images: UInt8[np.ndarray, "n h w 3"], layout) -> None:
         judge = self.reference.judge
@@ -214,12 +245,17 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
             " are copies. Writes JSON, a Markdown table and contact sheets."
         ),
         epilog=(
-            "example: python -m pokejax.evaluate --model runs/quickstart/model"
-            ".safetensors --data pokemon-cifar-64 --out results/quickstart.json"
+            "example: python -m pokejax.evaluate --data pokemon-cifar-64"
+            " --model runs/mine --out results/mine.json"
         ),
     )
     add = parser.add_argument
-    add("--model", type=Path, required=True, help="bundle, or a run's directory")
+    add(
+        "--model",
+        type=Path,
+        default=shipped.MODEL,
+        help="bundle, or a run's directory (default: the one that comes with pokejax)",
+    )
     add("--data", type=Path, required=True, help="dataset directory or packed .npz")
     add(
         "--out",
@@ -232,6 +268,20 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         choices=("val", "test"),
         default="test",
         help="which held-out pictures (default: test; use val while you choose)",
+    )
+    add(
+        "--prior",
+        choices=("flow", "normal"),
+        default="flow",
+        help="where latents come from: the model's learned prior, if it has one, or"
+        " N(0, 1) (default: flow)",
+    )
+    add(
+        "--inception",
+        type=Path,
+        metavar="FILE",
+        help="FID, KID and the rest in InceptionV3's space, too: its weights as"
+        " safetensors, in pytorch-fid's names (slow on a CPU)",
     )
     add("--num", type=int, help="held-out pictures, evenly spaced (default: all)")
     add("--seed", type=int, default=0, help="of prompts and pictures (default: 0)")
@@ -258,6 +308,8 @@ def _check(args: argparse.Namespace) -> None:
         )
     if not 0 <= args.seed < limit:
         raise ValueError(f"seed is {args.seed}; expected 0 to {limit - 1:,}")
+    if args.inception and args.quick:
+        raise ValueError("--inception is slow; expected it without --quick")
     if not 1 <= args.samples_per_prompt <= 100:
         raise ValueError(
             f"samples-per-prompt is {args.samples_per_prompt}; expected 1 to 100"
@@ -267,17 +319,19 @@ def _check(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Results and contact sheets of what the command line asks for."""
     start = time.perf_counter()
+    inception = Inception(args.inception) if args.inception else None
     bundle, dataset = subject.load(args.model, args.data)
     num = args.num or (QUICK_NUM if args.quick else 0)
     reference = Reference(dataset, args.split, args.data, num=num)
-    sampler = subject.sampler_for(bundle, reference)
+    sampler = subject.sampler_for(bundle, reference, prior=args.prior)
     loading = {"loading": round(time.perf_counter() - start, 2)}
     heading = {
         "model": {
-            "id": bundle.model_id,
+            "id": sampler.model_id,
             "epoch": bundle.header.epoch,
             "encoder": bundle.header.encoder,
             "parameters": parameter_count(bundle.model),
+            "prior": _prior(bundle) if args.prior == "flow" else None,
         },
         "data": {
             "split": args.split,
@@ -287,6 +341,7 @@ def _evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]
         },
         "protocol": {
             "features": features.NAME,
+            "inception": inception.fingerprint if inception else None,
             "fid_dimensions": features.FID_DIM,
             "neighbours": quality.NEIGHBOURS,
             "seed": args.seed,
@@ -303,11 +358,28 @@ def _evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]
         sheets: dict[str, Any] = {}
         seconds = {}
     else:
-        full = _Evaluation(sampler, reference, args.seed, args.samples_per_prompt)
+        full = _Evaluation(
+            sampler,
+            reference,
+            seed=args.seed,
+            samples=args.samples_per_prompt,
+            inception=inception,
+        )
         full.run()
         parts, sheets, seconds = full.results, full.sheets, full.seconds
     total = {"total": round(time.perf_counter() - start, 2)}
     return heading | parts | {"seconds": loading | seconds | total}, sheets
+
+
+def _prior(bundle: Bundle) -> dict[str, Any] | None:
+    if bundle.prior is None:
+        return None
+    sampling = bundle.header.config.prior
+    return {
+        "parameters": parameter_count(bundle.prior),
+        "steps": sampling.steps,
+        "guidance": sampling.guidance,
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,13 +3,15 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from flax import nnx
 
 from pokejax import bundle as bundle_lib
-from pokejax.bundle import BundleError
+from pokejax.bundle import Bundle, BundleError, Header
 from pokejax.checkpoint import CheckpointError, load_bundle
+from pokejax.config import ConfigError, override
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,19 +40,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="float32",
         help="float16 halves the file; both are used as float32 (default: float32)",
     )
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        help="what the prior is tuned to, if not the run's prior.guidance",
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        help="steps that its sampling takes, if not the run's prior.steps",
+    )
     args = parser.parse_args(argv)
     try:
         bundle = load_bundle(args.checkpoint, which=args.which)
         prior = nnx.state(bundle.prior) if bundle.prior else None
         params = nnx.state(bundle.model)
-        bundle_lib.write(args.out, bundle.header, params, prior, dtype=args.dtype)
-    except (CheckpointError, BundleError, OSError) as error:
+        header = _tuned(bundle, args.guidance, args.steps)
+        bundle_lib.write(args.out, header, params, prior, dtype=args.dtype)
+        written = bundle_lib.read(args.out)
+    except (CheckpointError, BundleError, ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     size = args.out.stat().st_size / 2**20
-    bundle = bundle_lib.read(args.out)
-    print(f"{args.out}: {bundle.model_id}, epoch {bundle.header.epoch}, {size:.1f} MiB")
+    print(f"{args.out}: {written.model_id}, epoch {header.epoch}, {size:.1f} MiB")
     return 0
+
+
+def _tuned(bundle: Bundle, guidance: float | None, steps: int | None) -> Header:
+    changes = {"prior.guidance": guidance, "prior.steps": steps}
+    given = {name: value for name, value in changes.items() if value is not None}
+    if given and bundle.prior is None:
+        raise ConfigError(f"{', '.join(given)}: the run at hand has no prior to tune")
+    return replace(bundle.header, config=override(bundle.header.config, given))
 
 
 if __name__ == "__main__":

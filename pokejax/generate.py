@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Sequence
@@ -10,14 +9,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pokejax import shipped
 from pokejax.attributes import VOCABULARIES, Attributes
 from pokejax.bundle import BundleError
+from pokejax.files import whole_file
 from pokejax.grid import contact_sheet
 from pokejax.prompt_parsing import parse_prompt
 from pokejax.sampler import PromptError, Sampler, check_request
 from pokejax.samples import Sample
-
-DEFAULT_MODEL = Path("runs/quickstart/model.safetensors")
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -82,8 +81,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--model",
         type=Path,
-        default=DEFAULT_MODEL,
-        help=f"bundle, or directory of a training run (default: {DEFAULT_MODEL})",
+        default=shipped.MODEL,
+        help="bundle, or directory of a training run (default: the one that comes with"
+        " pokejax)",
     )
     parser.add_argument(
         "--use-llm-parsing",
@@ -123,9 +123,8 @@ def write_samples(out: Path, samples: Sequence[Sample]) -> list[Path]:
     paths: list[Path] = []
     for sample in samples:
         path = out / f"{file_stem(sample.prompt)}_{sample.seed}.png"
-        partial = path.with_suffix(".tmp")
-        partial.write_bytes(sample.png())
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            partial.write_bytes(sample.png())
         paths.append(path)
     return paths
 
@@ -179,7 +178,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                     }
                 )
         sheet = args.out / "contact_sheet.png"
-        contact_sheet([[s.image for s in row] for row in rows], args.prompt).save(sheet)
+        with whole_file(sheet) as partial:
+            images = [[s.image for s in row] for row in rows]
+            contact_sheet(images, args.prompt).save(partial)
     except (PromptError, BundleError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -101,13 +101,15 @@ class LPIPS(nnx.Module):
         self, image_0: Float[Array, "b h w 3"], image_1: Float[Array, "b h w 3"]
     ) -> Float[Array, " b"]:
         """Perceptual distance of each pair of pictures in [-1, 1]."""
-        features_0 = self.backbone((image_0 - _SHIFT) / _SCALE)
-        features_1 = self.backbone((image_1 - _SHIFT) / _SCALE)
+        features = zip(self.features(image_0), self.features(image_1), strict=True)
         distance = jnp.zeros(image_0.shape[0])
-        for head, f0, f1 in zip(self.heads, features_0, features_1, strict=True):
-            difference = (_unit(f0) - _unit(f1)) ** 2
-            distance += jnp.mean(difference @ head[...], axis=(1, 2))
+        for head, (f0, f1) in zip(self.heads, features, strict=True):
+            distance += jnp.mean((f0 - f1) ** 2 @ head[...], axis=(1, 2))
         return distance
+
+    def features(self, image: Float[Array, "b h w 3"]) -> list[Array]:
+        """What is compared: vectors of length one at each resolution, finest first."""
+        return [_unit(f) for f in self.backbone((image - _SHIFT) / _SCALE)]
 
 
 def load(net: Net = "alexnet", path: str | Path | None = None) -> LPIPS:

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pokejax import losses
-from pokejax.attributes import UNKNOWN_ID
+from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
 from pokejax.config import Config
 
 # (weights, picture, picture) -> `b`; see `pokejax.lpips.distance_function`.
@@ -101,7 +101,8 @@ def prior_objective(
     dtype = jnp.dtype(config.model.compute_dtype)
 
     def draw(key: Array, size: int) -> dict[str, Array]:
-        keys = jax.random.split(key, 4)
+        keys = jax.random.split(key, 6)
+        rate = config.prior.attribute_drop_prob * jax.random.uniform(keys[4], (size, 1))
         shape = (size, config.model.latent_dim)
         return {
             "posterior": jax.random.normal(keys[0], shape),
@@ -110,6 +111,7 @@ def prior_objective(
             "drop": jax.random.bernoulli(
                 keys[3], config.prior.condition_drop_prob, (size, 1)
             ),
+            "hidden": jax.random.bernoulli(keys[5], rate, (size, len(VOCABULARIES))),
         }
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
@@ -123,7 +125,7 @@ def prior_objective(
         x = ((1 - time) * random["start"] + time * z).astype(dtype)
         cond = prior.embed(
             jnp.where(random["drop"], 0, text_emb),
-            jnp.where(random["drop"], UNKNOWN_ID, batch.attributes),
+            jnp.where(random["drop"] | random["hidden"], UNKNOWN_ID, batch.attributes),
         )
         velocity = prior(x, random["time"].astype(dtype), cond)
         wanted = (z - random["start"]).astype(jnp.float32)

@@ -6,9 +6,7 @@ For machines that have no text encoder, and for carrying a set from one to anoth
 
 import argparse
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from pokejax import data as data_lib
 from pokejax.attributes import VOCABULARIES
 from pokejax.config import DataConfig, TextConfig
 from pokejax.data import Dataset
+from pokejax.files import whole_file
 
 
 def pack(dataset: Dataset, path: Path) -> None:
@@ -34,13 +33,8 @@ def pack(dataset: Dataset, path: Path) -> None:
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-            file.close()
-            os.replace(file.name, path)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,12 +3,10 @@
 import csv
 import json
 import math
-import os
 import re
 import resource
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from jaxtyping import Float
 from matplotlib import pyplot as plt
 
 from pokejax.bundle import Header
+from pokejax.files import whole_file
 from pokejax.grid import animate, contact_sheet, gallery, to_uint8
 from pokejax.models.cvae import CATEGORY_DIM, CVAE, parameter_count
 from pokejax.models.prior import Prior
@@ -49,17 +48,6 @@ def columns(parts: Sequence[str]) -> tuple[str, ...]:
         *(("Beta", "Active_Units", "Collapsed") if "KL" in parts else ()),
         *COST_COLUMNS,
     )
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A name to write to beside `path`, which becomes `path` when all is written."""
-    partial = path.with_name(f".{path.stem}.tmp{path.suffix}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def parameter_counts(model: CVAE, prior: Prior | None) -> dict[str, int]:

@@ -18,6 +18,7 @@ import jax
 from pokejax import config as config_lib
 from pokejax import reports
 from pokejax.config import Config
+from pokejax.files import whole_file
 from pokejax.trainer import Latents
 
 Row = Mapping[str, float]
@@ -84,7 +85,7 @@ def write(workdir: Path, outcome: Outcome) -> None:
         f"{'##' if i else '#'} {title}\n\n{text}"
         for i, (title, text) in enumerate(sections.items())
     ]
-    with reports.whole_file(workdir / "report.md") as partial:
+    with whole_file(workdir / "report.md") as partial:
         partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from pokejax import shipped
 from pokejax.attributes import UNKNOWN_ID, VOCABULARIES, Attributes
 from pokejax.bundle import Bundle, BundleError
 from pokejax.bundle import read as read_bundle
@@ -86,11 +87,16 @@ class Sampler:
             _TILE_ROWS_CPU if on_cpu else _TILE_ROWS_ACCELERATOR
         )
         self.embed = functools.lru_cache(_CACHED_PROMPTS)(self._embed)
+        self._prior = prior
         self._programs = Programs(bundle, use_prior=prior == "flow")
 
     @classmethod
-    def load(cls, path: str | Path, *, prior: PriorName = "flow") -> "Sampler":
+    def load(
+        cls, path: str | Path = shipped.MODEL, *, prior: PriorName = "flow"
+    ) -> "Sampler":
         """Load a bundle file, or the best checkpoint of a run's directory.
+
+        Without a path it is the model that comes with pokejax.
 
         `prior` is as in the constructor.
 
@@ -107,6 +113,12 @@ class Sampler:
         else:
             bundle = read_bundle(path)
         return cls(bundle, load_text_encoder(bundle.header.config.text), prior=prior)
+
+    @property
+    def model_id(self) -> str:
+        """The bundle's, marked if its prior isn't used: that draws other pictures."""
+        unused = self.bundle.prior is not None and self._prior == "normal"
+        return self.bundle.model_id + ("-normal" if unused else "")
 
     @property
     def image_size(self) -> int:
@@ -158,9 +170,7 @@ class Sampler:
         for start in range(0, len(recipes), self.tile_rows):
             tile = recipes[start : start + self.tile_rows]
             *_, last = self.rounds(tile)
-            samples += map(
-                Sample, last.images, tile, itertools.repeat(self.bundle.model_id)
-            )
+            samples += map(Sample, last.images, tile, itertools.repeat(self.model_id))
         return samples
 
     def rounds(

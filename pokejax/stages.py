@@ -88,11 +88,17 @@ def prior_stage(header: Header, dataset: Dataset) -> Stage:
     """A new prior over the latents of `config.prior.base`.
 
     Raises:
-      BundleError: no such bundle, or a broken one.
-      ConfigError: the config describes another CVAE than the bundle holds.
+      BundleError: a broken bundle.
+      ConfigError: no such bundle, or the config describes another CVAE than it holds.
     """
     config = header.config
-    base = bundle_lib.read(Path(config.prior.base))
+    path = Path(config.prior.base)
+    if not path.is_file():
+        raise ConfigError(
+            f"prior.base is {config.prior.base!r}, and no bundle is there; train the"
+            " CVAE first, e.g. --config configs/pokemon64.py"
+        )
+    base = bundle_lib.read(path)
     _check_base(base.header, header)
     prior = bundle_lib.new_prior(header, rngs=nnx.Rngs(config.train.seed))
     shift, scale = _latent_statistics(base.model, dataset, len(prior.shift[...]))

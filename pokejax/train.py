@@ -187,7 +187,8 @@ def parse_arguments(
     """
     parser = argparse.ArgumentParser(
         prog="python -m pokejax.train",
-        description="Train a conditional VAE on a dataset directory.",
+        description="Train a conditional VAE on a dataset, or, with --prior.base, the"
+        " prior over the latents of one that is trained.",
         epilog=(
             "example: python -m pokejax.train --config configs/pokemon64.py"
             " --train.epochs 50 --train.workdir runs/mine"

@@ -24,9 +24,6 @@ from pokejax.mesh import any_process, make_mesh, put, spread, whole
 from pokejax.stages import cvae_stage, prior_stage
 from pokejax.stream import stream
 
-# A latent dimension is in use if its posterior mean varies by this much over pictures.
-# Source: Burda et al., arXiv 1509.00519, section 5.2.
-ACTIVE_VARIANCE = 0.01
 _DEFAULT_STEPS_PER_CALL = 32
 
 
@@ -39,7 +36,7 @@ class Latents:
     """The health of the latent code on a split.
 
     Attributes:
-      active: dimensions in use; see `ACTIVE_VARIANCE`.
+      active: dimensions in use; see `losses.ACTIVE_VARIANCE`.
       kl: `z` nats, mean over pictures.
     """
 
@@ -217,7 +214,9 @@ class Trainer:
         if "kl" not in means:
             return parts, None
         variance = means["mean_squared"] - means["mean"] ** 2
-        return parts, Latents(int((variance > ACTIVE_VARIANCE).sum()), means["kl"])
+        return parts, Latents(
+            int((variance > losses.ACTIVE_VARIANCE).sum()), means["kl"]
+        )
 
     def draw(
         self, name: str, rows: Int[np.ndarray, " n"], samples: int

@@ -40,7 +40,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--port", type=int, default=8000, help="0 takes a free one (default: 8000)"
     )
     parser.add_argument(
-        "--model", type=Path, help="bundle, or a run's directory (POKEJAX_MODEL)"
+        "--model",
+        type=Path,
+        help="bundle, or a run's directory (default: POKEJAX_MODEL, or the one that"
+        " comes with pokejax)",
     )
     parser.add_argument(
         "--workers",

@@ -258,7 +258,7 @@ class Batcher:
             self._tell(_settle_all, results)
 
     def _sample(self, ticket: Ticket, image: np.ndarray) -> Sample:
-        return Sample(image, ticket.recipe, self.sampler.bundle.model_id)
+        return Sample(image, ticket.recipe, self.sampler.model_id)
 
     def _tell(self, function: Callable[..., None], *args: object) -> None:
         """Call `function` on the event loop, if that is still there."""

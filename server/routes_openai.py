@@ -145,11 +145,13 @@ async def _until(
     while not end.done() or not shown.empty():
         if shown.empty():
             item = asyncio.ensure_future(shown.get())
-            await asyncio.wait({item, end}, return_when=asyncio.FIRST_COMPLETED)
-            if not item.done():
-                item.cancel()
-                continue
-            file = item.result()
+            try:
+                await asyncio.wait({item, end}, return_when=asyncio.FIRST_COMPLETED)
+                if not item.done():
+                    continue
+                file = item.result()
+            finally:
+                item.cancel()  # nothing happens to one that is done
         else:
             file = shown.get_nowait()
         yield number, file

@@ -128,7 +128,7 @@ class Service:
     @property
     def model_version(self) -> str | None:
         """The model's id; None before it's loaded."""
-        return self.batcher.sampler.bundle.model_id if self.batcher else None
+        return self.batcher.sampler.model_id if self.batcher else None
 
     def require_ready(self) -> Batcher:
         """The batcher, if requests are taken now.

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pokejax import shipped
 from pokejax.attributes import nearest_hint
 
 PREFIX = "POKEJAX_"
-_MODEL = Path("runs/quickstart/model.safetensors")
 
 
 class SettingsError(ValueError):
@@ -25,7 +25,9 @@ def _setting(default: Any, help: str, least: float = 0, most: float = 1e9) -> An
 class Settings:
     """One field per variable; `POKEJAX_MAX_QUEUE` sets `max_queue`."""
 
-    model: Path = _setting(_MODEL, "bundle, or a run's directory")  # noqa: RUF009
+    model: Path = _setting(  # noqa: RUF009
+        shipped.MODEL, "bundle, or a run's directory"
+    )
     max_batch: int = _setting(
         1024, "most pictures drawn by one call; the device's tile is the other limit", 1
     )
@@ -121,6 +123,8 @@ def settings_help() -> str:
         default = setting.default
         if default == ():
             shown = "none"
+        elif default == shipped.MODEL:
+            shown = "the one that comes with pokejax"
         elif isinstance(default, bool):
             shown = str(int(default))
         else:

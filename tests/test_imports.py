@@ -9,6 +9,8 @@ import pytest
 
 # From the bottom up; rooms of one line don't import each other's line-mates above.
 ROOMS = [
+    "pokejax.files",
+    "pokejax.shipped",
     "pokejax.safe_pickle",
     "pokejax.attributes",
     "pokejax.llm",
@@ -48,6 +50,7 @@ ROOMS = [
     "pokejax.evaluation",
     "pokejax.evaluation.metrics",
     "pokejax.evaluation.features",
+    "pokejax.evaluation.inception",
     "pokejax.evaluation.nearest",
     "pokejax.evaluation.judge",
     "pokejax.evaluation.reference",
@@ -97,10 +100,12 @@ SERVER_MAY_USE = {
     "pokejax.prompt_parsing",
     "pokejax.sampler",
     "pokejax.samples",
+    "pokejax.shipped",
 }
 # What the data commands may use of the library: they never load JAX.
 DATA_TOOLS_MAY_USE = {
     "pokejax.attributes",
+    "pokejax.files",
     "pokejax.llm",
     "pokejax.prompt_parsing",
     "pokejax.colors",

@@ -97,7 +97,8 @@ def fid_projection(
     go wrong is left out on purpose, as a principal component analysis of real ones
     would. `RandomState`'s stream is frozen by NumPy's promise.
     """
-    map_ = np.random.RandomState(0).standard_normal((DIM, FID_DIM))
+    shape = pooled.shape[1], FID_DIM
+    map_ = np.random.RandomState(0).standard_normal(shape)
     return pooled.astype(np.float64) @ map_ / np.sqrt(FID_DIM)
 
 
@@ -128,8 +129,7 @@ def _network():
         with jax.default_matmul_precision("highest"):
             model = nnx.merge(graphdef, weights)
             pixels = images.astype(jnp.float32) / 127.5 - 1
-            activations = model.backbone((pixels - lpips._SHIFT) / lpips._SCALE)
-        layers = [lpips._unit(a) for a in activations]
+            layers = model.features(pixels)
         pooled = jnp.concatenate([jnp.mean(u, axis=(1, 2)) for u in layers], axis=-1)
         layout = jnp.concatenate([_quarters(u) for u in layers], axis=-1)
         vectors = [

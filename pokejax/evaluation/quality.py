@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from pokejax import losses
 from pokejax.evaluation import features, metrics
 from pokejax.evaluation.nearest import Nearest
-from pokejax.evaluation.reference import Reference
+from pokejax.evaluation.reference import Pooled, Reference
 from pokejax.evaluation.subject import Rebuilt
 from pokejax.grid import to_uint8
 
 NEIGHBOURS = 5  # of precision, recall, density and coverage
 _FLOOR_DRAWS = 10
-_ACTIVE_VARIANCE = 0.01
 
 
 def reconstruction(
@@ -44,14 +44,13 @@ def reconstruction(
 def latent_health(rebuilt: Rebuilt) -> dict[str, Any]:
     """KL of each latent number, nats, and how many numbers are in use.
 
-    A number is in use if its posterior mean varies over pictures by more than 0.01.
-
-    Source: Burda et al., arXiv 1509.00519, section 5.2.
+    A number is in use if its posterior mean varies over pictures by more than
+    `losses.ACTIVE_VARIANCE`.
     """
     mean, logvar = (x.reshape(len(x), -1) for x in (rebuilt.mean, rebuilt.logvar))
     kl = 0.5 * (np.exp(logvar) + mean**2 - 1 - logvar).mean(0)
     return {
-        "active_units": int((mean.var(0) > _ACTIVE_VARIANCE).sum()),
+        "active_units": int((mean.var(0) > losses.ACTIVE_VARIANCE).sum()),
         "units": mean.shape[1],
         "kl_nats": float(kl.sum()),
         "kl_per_dimension": [round(float(x), 4) for x in np.sort(kl)[::-1]],
@@ -61,7 +60,7 @@ def latent_health(rebuilt: Rebuilt) -> dict[str, Any]:
 
 
 def likeness(
-    drawn: Float[np.ndarray, "n d"], reference: Reference, seed: int
+    drawn: Float[np.ndarray, "n d"], reference: Reference | Pooled, seed: int
 ) -> dict[str, Any]:
     """FID, KID, precision, recall, density and coverage of drawn pictures.
 
@@ -71,7 +70,7 @@ def likeness(
     Args:
       drawn: pooled features, row i drawn for held-out picture i; more than 5 rows, and
         40 or more for intervals.
-      reference: the real pictures.
+      reference: the real pictures, in the same space.
       seed: of the draws.
     """
     real = reference.heldout_pooled
@@ -96,7 +95,7 @@ def likeness(
 
 
 @functools.lru_cache(4)  # while training, each call asks for the same one
-def real_floor(reference: Reference, seed: int) -> dict[str, float]:
+def real_floor(reference: Reference | Pooled, seed: int) -> dict[str, float]:
     """The same numbers of training pictures, as many as there are held-out ones."""
     real, train = reference.heldout_pooled, reference.train_pooled
     rng = np.random.default_rng(seed)

@@ -7,7 +7,6 @@ feature space, so a changed dataset or space can't be served stale numbers.
 import dataclasses
 import functools
 import hashlib
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,9 +19,24 @@ from safetensors.numpy import load_file, save_file
 from pokejax.attributes import Attributes
 from pokejax.data import Dataset, Split
 from pokejax.evaluation import features, judge
+from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.judge import Judge
 from pokejax.evaluation.nearest import Nearest, nearest_pictures
+from pokejax.files import whole_file
 from pokejax.text import TextEncoder
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pooled:
+    """Pooled features of the real pictures in another space than the pinned one.
+
+    Attributes:
+      train_pooled: `m d`, of the training pictures.
+      heldout_pooled: `n d`, of the held-out ones.
+    """
+
+    train_pooled: Float[np.ndarray, "m d"]
+    heldout_pooled: Float[np.ndarray, "n d"]
 
 
 class Reference:
@@ -97,6 +111,21 @@ class Reference:
 
         return Nearest(**self._cached("nearest", self.hash, compute))
 
+    def seen_by(self, network: Inception) -> Pooled:
+        """The real pictures' features in Inception's space."""
+
+        def pooled(split: Split, name: str) -> np.ndarray:
+            key = _hash(network.fingerprint, split)
+            caption = f"Inception of {name} pictures"
+            found = self._cached(
+                "inception",
+                key,
+                lambda: {"pooled": network.pooled(split.images[:], progress=caption)},
+            )
+            return found["pooled"]
+
+        return Pooled(pooled(self.train, "train"), pooled(self.heldout, self.split))
+
     def prompt_rows(self, seed: int) -> Int[np.ndarray, " n"]:
         """For each held-out picture a row of `prompts`, one of its own at random."""
         rng = np.random.default_rng(seed)
@@ -128,13 +157,11 @@ class Reference:
             return load_file(path)
         except (OSError, SafetensorError):
             arrays = compute()  # absent, or left by a crash
-        partial = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             contiguous = {k: np.ascontiguousarray(v) for k, v in arrays.items()}
-            save_file(contiguous, partial)
-            os.replace(partial, path)
+            with whole_file(path) as partial:
+                save_file(contiguous, partial)
         except (OSError, SafetensorError):
-            partial.unlink(missing_ok=True)
             print(f"note: {folder} isn't writable; {name} not cached", file=sys.stderr)
         return arrays
 

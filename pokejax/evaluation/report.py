@@ -1,7 +1,6 @@
 """Results as files: JSON, a Markdown table, contact sheets."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from pokejax.files import whole_file
 from pokejax.grid import contact_sheet
 
 _GENERATION = (
@@ -25,6 +25,9 @@ _RECONSTRUCTION = (
     ("PSNR, dB", "psnr_db"),
     ("SSIM", "ssim"),
     ("LPIPS", "lpips"),
+    ("KID", "kid"),
+    ("FID over real", "fid_over_floor"),
+    ("colour over real pictures'", "color_over_real"),
 )
 
 
@@ -44,15 +47,13 @@ def write(
         out.with_suffix(".md"): markdown(results),
     }
     for path, text in texts.items():
-        partial = path.with_name(f".{path.name}.tmp")
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
     paths = list(texts)
     for name, sheet in sheets.items():
         path = out.with_name(f"{out.stem}_{name}.png")
-        partial = path.with_name(f".{path.name}.tmp")
-        sheet.save(partial, "PNG")
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            sheet.save(partial)
         paths.append(path)
     return paths
 
@@ -73,6 +74,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         *_generation_rows(results["generation"]),
     ]
     for part, rows in (
+        ("inception", lambda part: _generation_rows(part, "Inception: ")),
         ("reconstruction", _reconstruction_rows),
         ("adherence", _adherence_rows),
         ("color_prompts", _color_prompt_rows),
@@ -98,7 +100,7 @@ def _row(name: str, value: str, real: str = "", better: str = "") -> str:
     return f"| {name} | {value} | {real} | {better} |"
 
 
-def _generation_rows(part: Mapping[str, Any]) -> list[str]:
+def _generation_rows(part: Mapping[str, Any], space: str = "") -> list[str]:
     rows: list[str] = []
     for name, key, scale, better in _GENERATION:
         drawn, floor = part["drawn"], part["real_floor"]
@@ -106,8 +108,10 @@ def _generation_rows(part: Mapping[str, Any]) -> list[str]:
         if f"{key}_interval_95" in drawn:
             low, high = (scale * x for x in drawn[f"{key}_interval_95"])
             value += f" [{low:.3f}, {high:.3f}]"
-        rows.append(_row(name, value, f"{scale * floor[key]:.3f}", better))
-    rows.append(_row("FID over real", f"{part['fid_over_floor']:.2f}", "1", "lower"))
+        rows.append(_row(space + name, value, f"{scale * floor[key]:.3f}", better))
+    rows.append(
+        _row(f"{space}FID over real", f"{part['fid_over_floor']:.2f}", "1", "lower")
+    )
     return rows
 
 

@@ -20,7 +20,7 @@ from pokejax.bundle import Bundle
 from pokejax.bundle import read as read_bundle
 from pokejax.data import Dataset
 from pokejax.evaluation.reference import KnownPrompts, Reference
-from pokejax.sampler import Sampler
+from pokejax.sampler import PriorName, Sampler
 from pokejax.samples import Recipe
 from pokejax.text import load_text_encoder
 
@@ -61,8 +61,12 @@ def load(model: Path, data: Path) -> tuple[Bundle, Dataset]:
     return bundle, data_lib.load(where, config.text)
 
 
-def sampler_for(bundle: Bundle, reference: Reference) -> Sampler:
+def sampler_for(
+    bundle: Bundle, reference: Reference, *, prior: PriorName = "flow"
+) -> Sampler:
     """A sampler that needs no text encoder for the dataset's own prompts.
+
+    `prior` is as in `Sampler`.
 
     Raises:
       BundleError: the model was trained with another text encoder.
@@ -71,7 +75,7 @@ def sampler_for(bundle: Bundle, reference: Reference) -> Sampler:
         other = load_text_encoder(bundle.header.config.text)
     except FileNotFoundError:
         other = None
-    return Sampler(bundle, KnownPrompts(reference, other))
+    return Sampler(bundle, KnownPrompts(reference, other), prior=prior)
 
 
 def reads_any_prompt(sampler: Sampler) -> bool:

@@ -183,7 +183,7 @@ def test_a_killed_run_is_taken_up_again(tmp_path: Path, capsys) -> None:
     # What a kill leaves: one file missing, one cut short, one half-written.
     (out / "Pikachu/pikachu_back.png").unlink()
     (out / "Pikachu/pikachu_front.png").write_bytes(b"\x89PNG\r\n\x1a\n half")
-    (out / "Pikachu/.pikachu_back.png.part").write_bytes(b"half")
+    (out / "Pikachu/.pikachu_back.1.part.png").write_bytes(b"half")
     kept = (out / "Eevee/eevee_front.png").stat()
     capsys.readouterr()
 
@@ -452,4 +452,4 @@ def test_an_obstacle_in_out_stops_the_workers_cleanly(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
     last = result.stderr.strip().splitlines()[-1]
     assert "cannot write" in last and "Eevee" in last
-    assert not list(out.rglob("*.part"))
+    assert not list(out.rglob("*.part*"))

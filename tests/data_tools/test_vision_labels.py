@@ -76,7 +76,7 @@ def test_200_pictures_through_every_trouble_and_two_kills(tmp_path: Path):
     assert SECRET not in told + (tmp_path / ledger.NAME).read_text()
     metadata = json.loads(labels_of(tmp_path)[0].read_text())
     assert attributes_from_metadata(metadata).evolution_stage == "Stage 1"
-    assert not list(tmp_path.glob("*/.*.part"))
+    assert not list(tmp_path.glob("*/.*.part*"))
 
 
 def test_dry_run_sends_and_writes_nothing(

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
-from pokejax import Sampler, bundle, data, reports, steps, train
+from pokejax import Sampler, bundle, data, export, reports, steps, train
 from pokejax.attributes import Attributes
 from pokejax.checkpoint import load_bundle
 from pokejax.config import override
@@ -210,6 +210,19 @@ def test_sampling_follows_the_flow_and_can_show_the_way(prior_run: Path):
     (pushed,) = sampler.sample([replace(recipes[1], guidance=1000.0)])
     assert (normal.image != alone.image).any()
     assert (pushed.image != alone.image).any()
+
+
+def test_sampling_is_tuned_when_exporting(
+    prior_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    argv = ["--checkpoint", str(prior_run), "--out", str(tmp_path / "tuned")]
+    assert export.main([*argv, "--steps=5", "--guidance=3.5"]) == 0
+    tuned = bundle.read(tmp_path / "tuned")
+    assert tuned.header.config.prior.steps == 5
+    assert tuned.header.config.prior.guidance == 3.5
+    assert Sampler.load(tmp_path / "tuned").previews == 4
+    assert export.main([*argv, "--steps=0"]) == 2
+    assert "prior.steps is 0" in capsys.readouterr().err
 
 
 def test_another_base_than_the_config_describes_is_refused(

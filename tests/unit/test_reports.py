@@ -7,6 +7,7 @@ from PIL import Image, ImageSequence
 
 from pokejax import reports, run_report
 from pokejax.config import Config, DataConfig
+from pokejax.files import whole_file
 from pokejax.trainer import Latents
 
 PARTS = ("Loss", "L1", "KL", "Perceptual")
@@ -82,7 +83,7 @@ def test_a_long_animation_is_thinned_and_ends_with_the_last(
 def test_what_fails_leaves_the_old_file(tmp_path: Path):
     path = tmp_path / "report.md"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), reports.whole_file(path) as partial:
+    with pytest.raises(ZeroDivisionError), whole_file(path) as partial:
         partial.write_text("half of the n")
         raise ZeroDivisionError
     assert path.read_text() == "old"

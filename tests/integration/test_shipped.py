@@ -1,0 +1,54 @@
+"""The model that comes with pokejax: whole, small, and what its documents say it is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pokejax import Sampler, bundle, generate, shipped
+from pokejax.bundle import BundleError
+from pokejax.colors import primary_and_secondary
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Sampler:
+    return Sampler.load()
+
+
+def test_it_is_small_and_pinned_and_knows_nothing_of_its_maker(sampler: Sampler):
+    assert shipped.MODEL.stat().st_size < 24_000_000
+    assert sampler.bundle.prior is not None
+    config = sampler.bundle.header.config
+    for path in (config.data.dir, config.prior.base, config.train.workdir):
+        assert not Path(path).is_absolute() and ".." not in path
+
+
+def test_an_altered_one_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    altered = tmp_path / "pokemon64.safetensors"
+    content = bytearray(shipped.MODEL.read_bytes())
+    content[-1] ^= 1
+    altered.write_bytes(content)
+    bundle.read(altered)  # somebody's own model
+    monkeypatch.setattr(shipped, "MODEL", altered)
+    with pytest.raises(BundleError, match="not the model that this version ships"):
+        bundle.read(altered)
+
+
+@pytest.mark.parametrize("color", ["Red", "Blue", "Green", "Yellow"])
+def test_colours_are_what_the_prompt_says(color: str, sampler: Sampler):
+    samples = sampler.generate(f"a {color.lower()} creature", num=8, seed=0)
+    images = [Image.fromarray(sample.image) for sample in samples]
+    seen = [primary_and_secondary(image)[0] for image in images]
+    assert seen.count(color) >= 5
+    # Eight creatures, on the dataset's white.
+    assert len({sample.image.tobytes() for sample in samples}) == 8
+    corners = np.stack([sample.image[::63, ::63] for sample in samples])
+    assert np.median(corners) > 240
+
+
+def test_it_is_what_commands_draw_with(tmp_path: Path):
+    argv = ["--prompt", "a red dragon", "--num=1", "--seed=3", "--out", str(tmp_path)]
+    assert generate.main(argv) == 0
+    expected = Sampler.load().generate("a red dragon", seed=3)[0].png()
+    assert (tmp_path / "a-red-dragon_3.png").read_bytes() == expected
