@@ -330,7 +330,8 @@ def test_ctrl_c_leaves_the_old_data_set_and_nothing_else(images, tmp_path):
     output = tmp_path / "out"
     create(images, output)
     before = files(output)
-    Image.new("RGBA", (2000, 2000), "navy").save(tmp_path / "slow.png")
+    # So large that they are still being read when a busy machine gets to the signal.
+    Image.new("RGBA", (5000, 5000), "navy").save(tmp_path / "slow.png")
     for picture in images.glob("*/*.png"):
         picture.unlink()
         os.link(tmp_path / "slow.png", picture)
@@ -343,7 +344,7 @@ def test_ctrl_c_leaves_the_old_data_set_and_nothing_else(images, tmp_path):
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, error.decode()
     assert error.decode().endswith("create_dataset: stopped; nothing was written\n")
     assert files(output) == before
     assert {p.name for p in tmp_path.iterdir()} == {"out", "images", "slow.png"}
