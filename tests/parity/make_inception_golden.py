@@ -4,8 +4,8 @@
     python tests/parity/make_inception_golden.py
 
 The real weights can't be committed (90 MB) nor fetched from a package index; the
-network can be compared without them. Weights and picture come from NumPy's frozen
-`RandomState(0)` and `(1)`, in the order of the names: the test makes the same ones.
+network can be compared without them. Weights and pictures come from NumPy's frozen
+`RandomState(0)` and `(1)`; see `random_inception.py`.
 """
 
 # torch and its companions are in nobody's development environment.
@@ -14,30 +14,12 @@ network can be compared without them. Weights and picture come from NumPy's froz
 import json
 from pathlib import Path
 
-import numpy as np
 import torch
 import torchvision
 from pytorch_fid import inception
+from random_inception import random_pictures, random_weights
 
-SIDE = 107
 GOLDEN = Path(__file__).parent / "goldens" / "inception.json"
-
-
-def random_weights(shapes: dict[str, list[int]]) -> dict[str, np.ndarray]:
-    random = np.random.RandomState(0)
-    weights: dict[str, np.ndarray] = {}
-    for name in sorted(shapes):
-        values = random.standard_normal(shapes[name]).astype(np.float32)
-        if name.endswith("conv.weight"):
-            values *= np.sqrt(2 / np.prod(shapes[name][1:]))
-        elif name.endswith("running_var"):
-            values = 0.5 + 0.1 * values**2  # what comes in has to come out again
-        elif name.endswith("bn.weight"):
-            values = 1 + 0.1 * values
-        else:
-            values *= 0.1
-        weights[name] = values
-    return weights
 
 
 def main() -> None:
@@ -54,9 +36,7 @@ def main() -> None:
     }
     weights = {k: torch.from_numpy(v) for k, v in random_weights(shapes).items()}
     model.load_state_dict(weights, strict=False)
-    pictures = np.random.RandomState(1).uniform(-1, 1, (2, SIDE, SIDE, 3))
-    pictures[1] = np.sort(pictures[1], axis=0)  # smooth in one direction
-    x = torch.from_numpy(pictures.astype(np.float32)).permute(0, 3, 1, 2)
+    x = torch.from_numpy(random_pictures()).permute(0, 3, 1, 2)
     model.eval()
     pool = torch.nn.functional.max_pool2d
     with torch.no_grad():

@@ -14,34 +14,18 @@ from safetensors.numpy import save_file
 from pokejax import evaluate
 from pokejax.evaluation import inception
 from pokejax.evaluation.inception import DIM, Inception, pool3
+from tests.parity.random_inception import random_pictures, random_weights
 
 GOLDEN = json.loads((Path(__file__).parent / "goldens/inception.json").read_text())
-SIDE = 107
 
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, np.ndarray]:
-    """As `make_inception_golden.py` makes them."""
-    random = np.random.RandomState(0)
-    made: dict[str, np.ndarray] = {}
-    for name, shape in sorted(GOLDEN["shapes"].items()):
-        values = random.standard_normal(shape).astype(np.float32)
-        if name.endswith("conv.weight"):
-            values *= np.sqrt(2 / np.prod(shape[1:]))
-        elif name.endswith("running_var"):
-            values = 0.5 + 0.1 * values**2
-        elif name.endswith("bn.weight"):
-            values = 1 + 0.1 * values
-        else:
-            values *= 0.1
-        made[name] = values
-    return made
+    return random_weights(GOLDEN["shapes"])
 
 
 def test_features_are_the_references(weights: dict[str, np.ndarray]):
-    pictures = np.random.RandomState(1).uniform(-1, 1, (2, SIDE, SIDE, 3))
-    pictures[1] = np.sort(pictures[1], axis=0)
-    found = jax.jit(pool3)(weights, jnp.asarray(pictures, jnp.float32))
+    found = jax.jit(pool3)(weights, jnp.asarray(random_pictures()))
     expected = np.array(GOLDEN["features"])
     scale = expected.std()
     assert found.shape == (2, DIM)
