@@ -331,7 +331,7 @@ def test_ctrl_c_leaves_the_old_data_set_and_nothing_else(images, tmp_path):
     create(images, output)
     before = files(output)
     # So large that they are still being read when a busy machine gets to the signal.
-    Image.new("RGBA", (5000, 5000), "navy").save(tmp_path / "slow.png")
+    Image.new("RGBA", (4096, 4096), "navy").save(tmp_path / "slow.png")
     for picture in images.glob("*/*.png"):
         picture.unlink()
         os.link(tmp_path / "slow.png", picture)
