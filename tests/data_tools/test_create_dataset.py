@@ -342,6 +342,7 @@ def test_ctrl_c_leaves_the_old_data_set_and_nothing_else(images, tmp_path):
     )
     while not list(tmp_path.glob(".out.*")) and process.poll() is None:
         time.sleep(0.02)
+    time.sleep(0.5)  # well into the reading of pictures
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130, error.decode()
