@@ -174,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, default=Path("pokemon-cifar-64"))
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
-    parser.add_argument("--epochs", type=int, default=6, help="of each row")
+    parser.add_argument("--epochs", type=int, default=4, help="of each row")
     parser.add_argument("--seed", type=int, default=0, help="of each row")
     parser.add_argument("--row", choices=ROWS, help="only this one")
     args = parser.parse_args(argv)

@@ -116,7 +116,7 @@ def test_sigterm_lets_work_finish_and_lets_nothing_in(
     def work() -> None:
         answers.append(client.post("/api/v1/generate", json=body))
 
-    threads = [threading.Thread(target=work) for _ in range(16)]
+    threads = [threading.Thread(target=work) for _ in range(48)]
     # An open connection, so that the refusal can be seen.
     assert client.get("/api/v1/health").status_code == 200
     for thread in threads:
