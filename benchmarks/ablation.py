@@ -56,7 +56,7 @@ def free_bits() -> None:
     """
     import jax.numpy as jnp
 
-    from pokejax import losses
+    from pokejax.training import losses
 
     kl = losses.kl
     losses.kl = lambda mean, logvar: jnp.maximum(kl(mean, logvar), FREE_NATS)
@@ -112,11 +112,11 @@ def train_and_measure(row: str, args: argparse.Namespace) -> None:
         PATCHES[row]()
 
     from pokejax import train
-    from pokejax.checkpoint import has_complete
     from pokejax.evaluate import quick
     from pokejax.evaluation import adherence, quality, subject
     from pokejax.evaluation.reference import Reference
     from pokejax.files import whole_file
+    from pokejax.training.checkpoint import has_complete
 
     results_path = results_of(row, args)
     workdir = results_path.with_suffix("")

@@ -83,7 +83,7 @@ def our_bundle() -> Any:
     from flax import nnx
 
     from configs.original64 import config
-    from pokejax.bundle import Bundle, Header, new_model
+    from pokejax.inference.bundle import Bundle, Header, new_model
 
     header = Header(config, RandomEncoder.dim, RandomEncoder.identity, 0, 0.0)
     model = new_model(header, rngs=nnx.Rngs(0))
@@ -92,8 +92,8 @@ def our_bundle() -> Any:
 
 def our_sampler(batch: int) -> Callable[[], Any]:
     from pokejax.attributes import Attributes
-    from pokejax.sampler import Sampler
-    from pokejax.samples import Recipe
+    from pokejax.inference.recipe import Recipe
+    from pokejax.inference.sampler import Sampler
 
     sampler = Sampler(our_bundle(), RandomEncoder())
     known = Attributes(type1="Fire")

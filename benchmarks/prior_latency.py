@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def serve(side: str, model: Path | None) -> None:
     import jax
 
-    from pokejax import Sampler, shipped
+    from pokejax import Sampler
+    from pokejax.inference import shipped
 
     def prepare():
         prior = "flow" if side == "flow" else "normal"

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pokejax.attributes import COLORS, TYPES, attributes_from_metadata
-from pokejax.prompt_rules import read_prompt
+from pokejax.prompts.rules import read_prompt
 from pokejax.text.static import StaticTextEncoder
 
 FIELDS = {"primary_color": COLORS, "type1": TYPES}

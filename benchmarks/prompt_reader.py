@@ -1,4 +1,4 @@
-"""How well the rules of `pokejax.prompt_rules` read prompts that people would type.
+"""How well the rules of `pokejax.prompts.rules` read prompts that people would type.
 
 Scores `read_prompt` on `tests/data/hand_prompts.json`, where each prompt
 is labelled with what a sensible reader would take from it. Prompts and labels were
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pokejax.attributes import VOCABULARIES
-from pokejax.prompt_rules import read_prompt
+from pokejax.prompts.rules import read_prompt
 
 HAND_PROMPTS = Path(__file__).parents[1] / "tests" / "data" / "hand_prompts.json"
 

@@ -29,9 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SERVE = """
-import sys, uvicorn, pokejax.sampler
+import sys, uvicorn, pokejax.inference.sampler
 from server.app import app
-pokejax.sampler._TILE_ROWS_CPU = {tile}
+pokejax.inference.sampler._TILE_ROWS_CPU = {tile}
 uvicorn.run(app, port={port}, log_level="error", ws="none", http="httptools")
 """
 

@@ -75,7 +75,7 @@ def our_step(batch: int) -> Callable[[], object]:
     """One epoch of one step, over and over: all that the trainer does is counted."""
     from gpu_training import random_dataset, trainer_for
 
-    from pokejax.mesh import keep_freed_memory
+    from pokejax.training.mesh import keep_freed_memory
 
     keep_freed_memory()  # as the training command does
     trainer = trainer_for(batch, random_dataset(batch))

@@ -2,7 +2,7 @@
 
 Owns the options, the report, and the way through all pictures of the offline provider:
 `data_tools.metadata` says what is written. The provider that asks a vision model is
-`data_tools.vision_labels`, loaded only when it's wanted.
+`data_tools.vision.labels`, loaded only when it's wanted.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
 
 def _label(args: argparse.Namespace, paths: list[Path]) -> int:
     """The provider `baml`: as `_run`, whose part this is."""
-    from data_tools import vision_labels
+    from data_tools.vision import labels as vision_labels
 
     if args.dry_run:
         print(vision_labels.estimate(args, paths))

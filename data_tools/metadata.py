@@ -18,8 +18,8 @@ from data_tools.pictures import base_view, metadata_path
 from data_tools.pokedex import Facts, load_facts, slug
 from data_tools.prompt_writer import write_prompts
 from pokejax.attributes import NONE, attributes_from_metadata
-from pokejax.colors import SECONDARY_SHARE, name_colors, primary_and_secondary
 from pokejax.files import whole_file
+from pokejax.images.colors import SECONDARY_SHARE, name_colors, primary_and_secondary
 
 _LARGEST_PICTURE = 32 << 20  # pixels; a sprite has ten thousand
 

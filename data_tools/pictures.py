@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_tools.cifar import Picture
+from data_tools.framing import preprocess
 from data_tools.pokedex import slug
-from data_tools.preprocess import preprocess
 from data_tools.sprite_sources import VIEWS
 from pokejax.attributes import attributes_from_metadata
 

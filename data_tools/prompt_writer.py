@@ -1,18 +1,18 @@
 """Writes the prompts of a picture: what a person might type to get that creature.
 
-Owns the sentences; the words are `pokejax.lexicon`'s. Only facts are mentioned, and a
-word that implies something else besides (a beetle is also a Bug) only where that is
-true as well. No species name is ever written, since nobody asks for a new creature by
-an old one's name.
+Owns the sentences; the words are `pokejax.prompts.lexicon`'s. Only facts are mentioned,
+and a word that implies something else besides (a beetle is also a Bug) only where that
+is true as well. No species name is ever written, since nobody asks for a new creature
+by an old one's name.
 """
 
 import random
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pokejax import lexicon
 from pokejax.attributes import NONE, Attributes
-from pokejax.phrases import LAST_RESORT, Meaning, find_phrases, tokenize
+from pokejax.prompts import lexicon
+from pokejax.prompts.phrases import LAST_RESORT, Meaning, find_phrases, tokenize
 
 # In how many prompts of a picture each fact is mentioned; the rest once or twice.
 _OFTEN = {"shape": 3, "size": 3, "secondary_color": 2, "type2": 2}

@@ -4,7 +4,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pokejax.sampler import Sampler
+    from pokejax.inference.sampler import Sampler
 
 __version__ = metadata.version("pokejax")
 __all__ = ["Sampler", "__version__"]
@@ -13,7 +13,7 @@ __all__ = ["Sampler", "__version__"]
 def __getattr__(name: str) -> Any:
     # Loads JAX, which `pokejax.attributes` and the data commands do without.
     if name == "Sampler":
-        from pokejax.sampler import Sampler
+        from pokejax.inference.sampler import Sampler
 
         return Sampler
     raise AttributeError(f"module 'pokejax' has no attribute {name!r}")

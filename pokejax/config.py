@@ -27,7 +27,8 @@ class DataConfig:
     """Which pictures are read, and how a batch is made from them."""
 
     dir: str = setting(
-        "pokemon-cifar-64", "dataset directory, or one packed .npz (pokejax.data)"
+        "pokemon-cifar-64",
+        "dataset directory, or one packed .npz (pokejax.pack)",
     )
     image_size: int = setting(64, "pixels a side; must match the dataset")
     views: tuple[str, ...] = setting(

@@ -17,15 +17,15 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from pokejax import shipped
-from pokejax.bundle import Bundle, BundleError
 from pokejax.evaluation import adherence, features, nearest, quality, report, subject
 from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.reference import Reference
+from pokejax.inference import shipped
+from pokejax.inference.bundle import Bundle, BundleError
+from pokejax.inference.recipe import Recipe
+from pokejax.inference.sampler import SEED_LIMIT, Sampler
 from pokejax.models.cvae import parameter_count
-from pokejax.prompt_rules import read_prompt
-from pokejax.sampler import SEED_LIMIT, Sampler
-from pokejax.samples import Recipe
+from pokejax.prompts.rules import read_prompt
 
 DEFAULT_OUT = Path("outputs/evaluation")
 QUICK_NUM = 256

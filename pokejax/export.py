@@ -8,10 +8,10 @@ from pathlib import Path
 
 from flax import nnx
 
-from pokejax import bundle as bundle_lib
-from pokejax.bundle import Bundle, BundleError, Header
-from pokejax.checkpoint import CheckpointError, load_bundle
 from pokejax.config import ConfigError, override
+from pokejax.inference import bundle as bundle_lib
+from pokejax.inference.bundle import Bundle, BundleError, Header
+from pokejax.training.checkpoint import CheckpointError, load_bundle
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pokejax import shipped
 from pokejax.attributes import VOCABULARIES, Attributes
-from pokejax.bundle import BundleError
 from pokejax.files import whole_file
-from pokejax.grid import contact_sheet
-from pokejax.prompt_parsing import parse_prompt
-from pokejax.sampler import PromptError, Sampler, check_request
-from pokejax.samples import Sample
+from pokejax.images.sheets import contact_sheet
+from pokejax.inference import shipped
+from pokejax.inference.bundle import BundleError
+from pokejax.inference.recipe import Sample
+from pokejax.inference.sampler import PromptError, Sampler, check_request
+from pokejax.prompts.parse import parse_prompt
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:

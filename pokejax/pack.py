@@ -1,7 +1,7 @@
 """A dataset and its prompt embeddings -> one compressed file, and the command for it.
 
 For machines that have no text encoder, and for carrying a set from one to another.
-`pokejax.data` reads the file.
+`pokejax.data.dataset` reads the file.
 """
 
 import argparse
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pokejax import data as data_lib
 from pokejax.attributes import VOCABULARIES
 from pokejax.config import DataConfig, TextConfig
-from pokejax.data import Dataset
+from pokejax.data import dataset as data_lib
+from pokejax.data.dataset import Dataset
 from pokejax.files import whole_file
 
 

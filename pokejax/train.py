@@ -11,17 +11,17 @@ import jax
 import numpy as np
 
 from pokejax import config as config_lib
-from pokejax import data as data_lib
-from pokejax import reports
-from pokejax.bundle import Header
-from pokejax.checkpoint import CheckpointError, Checkpoints, find, has_complete
 from pokejax.config import Config, ConfigError
-from pokejax.grid import contact_sheet, to_uint8
-from pokejax.mesh import join_processes, keep_freed_memory, run_and_exit
-from pokejax.run import Run, is_first, say
-from pokejax.stop import StopRequest
-from pokejax.tensorboard import check_installed
-from pokejax.trainer import Trainer, TrainingError
+from pokejax.data import dataset as data_lib
+from pokejax.images.sheets import contact_sheet, to_uint8
+from pokejax.inference.bundle import Header
+from pokejax.training import log as reports
+from pokejax.training.checkpoint import CheckpointError, Checkpoints, find, has_complete
+from pokejax.training.loop import Run, is_first, say
+from pokejax.training.mesh import join_processes, keep_freed_memory, run_and_exit
+from pokejax.training.signals import StopRequest
+from pokejax.training.tensorboard import check_installed
+from pokejax.training.trainer import Trainer, TrainingError
 
 # Settings that a resumed run may change: they don't touch what is computed.
 _FREE_TO_CHANGE = {

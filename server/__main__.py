@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pokejax.bundle import BundleError
-from pokejax.bundle import read as read_bundle
+from pokejax.inference.bundle import BundleError
+from pokejax.inference.bundle import read as read_bundle
 from server.settings import SettingsError, read_settings, settings_help
 
 _HANG_UP_S = 5  # for connections that are still open after the drain

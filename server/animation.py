@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from pokejax.samples import Recipe
+from pokejax.inference.recipe import Recipe
 
 _FRAME_MS = 100
 

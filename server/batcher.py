@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pokejax.sampler import Sampler
-from pokejax.samples import Recipe, Sample
+from pokejax.inference.recipe import Recipe, Sample
+from pokejax.inference.sampler import Sampler
 from server.errors import ApiError, busy
 from server.metrics import Metrics
 

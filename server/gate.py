@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from pokejax.bundle import BundleError
+from pokejax.inference.bundle import BundleError
 from server.errors import ApiError, busy
 from server.limits import ApiKeys, RateLimit
 from server.service import Service

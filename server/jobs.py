@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pokejax.samples import Recipe
+from pokejax.inference.recipe import Recipe
 from server.batcher import Ticket
 from server.errors import ApiError, as_api_error, busy
 from server.schemas import Format, GenerateBody, JobStatus

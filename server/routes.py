@@ -10,7 +10,7 @@ from litestar import Request, Response, get, post
 from litestar.response import Stream
 
 from pokejax.attributes import VOCABULARIES
-from pokejax.samples import Recipe
+from pokejax.inference.recipe import Recipe
 from server import animation
 from server.batcher import Ticket
 from server.errors import ApiError

@@ -9,7 +9,7 @@ from typing import Any
 from litestar import Response, post
 from litestar.response import Stream
 
-from pokejax.samples import Recipe
+from pokejax.inference.recipe import Recipe
 from server.batcher import Ticket
 from server.errors import ApiError
 from server.jobs import data_url, sse_event

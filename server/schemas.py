@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pokejax.attributes import VOCABULARIES
-from pokejax.sampler import (
+from pokejax.inference.sampler import (
     MAX_GUIDANCE,
     MAX_PROMPT_CHARS,
     MAX_TEMPERATURE,

@@ -18,9 +18,9 @@ from typing import Literal
 import msgspec
 
 from pokejax.attributes import Attributes
-from pokejax.prompt_parsing import ParsedPrompt, parse_prompt
-from pokejax.sampler import SEED_LIMIT, Sampler
-from pokejax.samples import Recipe, Sample
+from pokejax.inference.recipe import Recipe, Sample
+from pokejax.inference.sampler import SEED_LIMIT, Sampler
+from pokejax.prompts.parse import ParsedPrompt, parse_prompt
 from server.batcher import Batcher, Ticket
 from server.errors import ApiError, busy
 from server.metrics import Metrics

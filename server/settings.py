@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pokejax import shipped
 from pokejax.attributes import nearest_hint
+from pokejax.inference import shipped
 
 PREFIX = "POKEJAX_"
 

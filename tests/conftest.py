@@ -13,7 +13,7 @@ import pytest
 
 from data_tools import create_dataset
 from pokejax import train
-from tests import drawn
+from tests.helpers import drawn
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -1,118 +1,37 @@
-"""Data flows one way: each room imports only from the rooms listed before it."""
+"""Data flows one way: each package imports only what is listed for it here."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-# From the bottom up; rooms of one line don't import each other's line-mates above.
-ROOMS = [
-    "pokejax.files",
-    "pokejax.shipped",
-    "pokejax.safe_pickle",
+GROUND = {
     "pokejax.attributes",
-    "pokejax.llm",
-    "pokejax.colors",
-    "pokejax.preprocessing",
-    "pokejax.lexicon",
-    "pokejax.phrases",
-    "pokejax.prompt_nouns",
-    "pokejax.prompt_rules",
-    "pokejax.prompt_parsing",
     "pokejax.config",
-    "pokejax.grid",
-    "pokejax.text.static",
-    "pokejax.text.clip_tokenizer",
-    "pokejax.text.clip_files",
-    "pokejax.text.clip_tower",
-    "pokejax.text.clip",
-    "pokejax.text",
-    "pokejax.models",
-    "pokejax.models.convs",
-    "pokejax.models.spatial",
-    "pokejax.models.cvae",
-    "pokejax.models.prior",
-    "pokejax.lpips",
-    "pokejax.losses",
-    "pokejax.augment",
-    "pokejax.tfds_reader",
-    "pokejax.data",
-    "pokejax.pack",
-    "pokejax.stream",
-    "pokejax.bundle",
-    "pokejax.checkpoint",
-    "pokejax.samples",
-    "pokejax.programs",
-    "pokejax.sampler",
-    "pokejax.generate",
-    "pokejax.evaluation",
-    "pokejax.evaluation.metrics",
-    "pokejax.evaluation.features",
-    "pokejax.evaluation.inception",
-    "pokejax.evaluation.nearest",
-    "pokejax.evaluation.judge",
-    "pokejax.evaluation.reference",
-    "pokejax.evaluation.subject",
-    "pokejax.evaluation.quality",
-    "pokejax.evaluation.adherence",
-    "pokejax.evaluation.report",
-    "pokejax.evaluate",
-    "pokejax.export",
-    "pokejax.objectives",
-    "pokejax.steps",
-    "pokejax.mesh",
-    "pokejax.stages",
-    "pokejax.trainer",
-    "pokejax.reports",
-    "pokejax.run_report",
-    "pokejax.tensorboard",
-    "pokejax.stop",
-    "pokejax.run",
-    "pokejax.train",
-]
-SERVER_ROOMS = [
-    "server",
-    "server.settings",
-    "server.schemas",
-    "server.errors",
-    "server.limits",
-    "server.reading",
-    "server.metrics",
-    "server.batcher",
-    "server.service",
-    "server.animation",
-    "server.jobs",
-    "server.routes",
-    "server.routes_openai",
-    "server.openapi",
-    "server.gate",
-    "server.app",
-    "server.protocol",
-    "server.__main__",
-]
-# What the service may use of the library.
-SERVER_MAY_USE = {
-    "pokejax",
-    "pokejax.attributes",
-    "pokejax.bundle",
-    "pokejax.prompt_parsing",
-    "pokejax.sampler",
-    "pokejax.samples",
-    "pokejax.shipped",
-}
-# What the data commands may use of the library: they never load JAX.
-DATA_TOOLS_MAY_USE = {
-    "pokejax.attributes",
     "pokejax.files",
-    "pokejax.llm",
-    "pokejax.prompt_parsing",
-    "pokejax.colors",
-    "pokejax.lexicon",
-    "pokejax.phrases",
     "pokejax.safe_pickle",
 }
+# Package -> the packages it may use beside the ground floor, from the bottom up.
+MAY_USE: dict[str, set[str]] = {
+    "pokejax.prompts": set(),
+    "pokejax.images": set(),
+    "pokejax.text": set(),
+    "pokejax.data": {"images", "text"},
+    "pokejax.models": set(),
+    "pokejax.inference": {"prompts", "images", "text", "models"},
+    "pokejax.training": {"images", "text", "data", "models", "inference"},
+    "pokejax.evaluation": {
+        *("prompts", "images", "text", "data", "models", "inference", "training")
+    },
+    "server": {"prompts", "images", "inference"},
+    "data_tools": {"prompts", "images", "data"},
+}
+COMMANDS = {f"pokejax.{n}" for n in ("train", "generate", "evaluate", "export", "pack")}
+# Loaded only when it is asked for, from further up: a run's directory as a model.
+LAZY = {("pokejax.inference", "pokejax.training.checkpoint")}
 
 
 def name_of(path: Path) -> str:
@@ -120,48 +39,58 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+MODULES = {
+    name_of(path): path
+    for root in ("pokejax", "server", "data_tools")
+    for path in Path(root).rglob("*.py")
+}
+
+
 def own_imports(path: Path) -> set[str]:
-    """Modules of ours that a file imports at its top level or inside a function."""
-    roots = ("pokejax", "server")
-    modules = {name_of(p) for root in roots for p in Path(root).rglob("*.py")}
+    """Modules of ours that a file imports, at its top level or inside a function."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{alias.name}" for alias in node.names} & modules
+            inner = {f"{node.module}.{a.name}" for a in node.names} & MODULES.keys()
             found |= inner or {node.module}
-    ours = ("pokejax", "data_tools", "server")
-    return {name for name in found if name.split(".")[0] in ours}
+    return {name for name in found if name.split(".")[0] in ("pokejax", *MAY_USE)}
 
 
-@pytest.mark.parametrize("path", sorted(Path("pokejax").rglob("*.py")), ids=name_of)
-def test_imports_go_downwards(path: Path):
-    name = name_of(path)
-    if name == "pokejax":  # the front door, which opens lazily
-        return
-    assert name in ROOMS, f"{name} has no place in the order of rooms yet"
-    allowed = set(ROOMS[: ROOMS.index(name)])
-    lazy = {
-        # Chosen by config or path, loaded only then.
-        "pokejax.text": {"pokejax.text.clip"},
-        "pokejax.sampler": {"pokejax.checkpoint"},
+def package_of(module: str) -> str:
+    """The package that a module belongs to, or the module itself on the ground."""
+    head = module.split(".")
+    return head[0] if head[0] != "pokejax" else ".".join(head[:2])
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_go_downwards(name: str):
+    package = package_of(name)
+    if name == "pokejax" or package in COMMANDS:
+        return  # the front door, which opens lazily, and what stands on top
+    allowed = {"pokejax", package} | (GROUND if package not in GROUND else set())
+    allowed |= {f"pokejax.{below}" for below in MAY_USE.get(package, ())}
+    used = {
+        module
+        for module in own_imports(MODULES[name])
+        if package_of(module) not in allowed and (package, module) not in LAZY
     }
-    assert own_imports(path) <= allowed | lazy.get(name, set())
+    assert not used, f"{name} must not import {used}"
 
 
-@pytest.mark.parametrize("path", sorted(Path("server").glob("*.py")), ids=name_of)
-def test_the_server_imports_downwards_and_little_of_the_library(path: Path):
-    name = name_of(path)
-    assert name in SERVER_ROOMS, f"{name} has no place in the order of rooms yet"
-    allowed = set(SERVER_ROOMS[: SERVER_ROOMS.index(name)])
-    assert own_imports(path) <= allowed | SERVER_MAY_USE
+def test_every_package_has_its_place():
+    packages = {package_of(name) for name in MODULES} - {"pokejax"}
+    assert packages == GROUND | MAY_USE.keys() | COMMANDS
 
 
-@pytest.mark.parametrize("path", sorted(Path("data_tools").glob("*.py")), ids=name_of)
-def test_data_tools_use_little_of_the_library(path: Path):
-    ours = {name for name in own_imports(path) if name.startswith("pokejax")}
-    assert ours <= DATA_TOOLS_MAY_USE
+def test_no_module_imports_itself_in_a_circle():
+    graph = {
+        name: {m for m in own_imports(path) if (package_of(name), m) not in LAZY}
+        for name, path in MODULES.items()
+        if name != "pokejax"
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, naming the circle
 
 
 @pytest.mark.parametrize(
@@ -172,9 +101,12 @@ def test_data_tools_use_little_of_the_library(path: Path):
         ("pokejax.generate", ("orbax", "matplotlib", "tensorflow", "torch")),
         ("server.app", ("orbax", "matplotlib", "tensorflow", "torch", "openai")),
         ("pokejax.train", ("tensorflow", "torch", "transformers")),
-        ("data_tools.create_dataset", ("jax", "tensorflow", "torch")),
-        ("data_tools.generate_metadata", ("jax", "tensorflow", "torch")),
-        ("data_tools.fetch_sprites", ("jax", "tensorflow", "torch")),
+        *(
+            (name, ("jax", "tensorflow", "torch"))
+            for name in sorted(MODULES)
+            # As a script, and as TFDS loads it, a file isn't imported.
+            if package_of(name) == "data_tools" and not name.endswith("__main__")
+        ),
     ],
 )
 def test_heavy_packages_stay_out(module: str, heavy: tuple[str, ...]):

@@ -20,7 +20,7 @@ from data_tools.pokemon_cifar.pokemon_cifar_dataset_builder import (
     directory_name,
     read_cifar,
 )
-from pokejax.tfds_reader import TFDS_SPLITS, Rows, read_prepared
+from pokejax.data.tfds import TFDS_SPLITS, Rows, read_prepared
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

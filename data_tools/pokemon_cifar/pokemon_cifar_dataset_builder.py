@@ -6,7 +6,7 @@ that's why pictures go to TFDS as PNG files (it would encode an array by TensorF
 why the file format is ArrayRecord. PNG loses nothing, so pixels stay as they are.
 
 TFDS itself has no checksum of what it has written. The builder records one for each
-split, with its statistics, in the dataset's metadata: `pokejax.tfds_reader` computes it
+split, with its statistics, in the dataset's metadata: `pokejax.data.tfds` computes it
 again from what it reads.
 """
 
@@ -24,7 +24,7 @@ from PIL import Image
 from data_tools.cifar import META_FILE, SPLIT_FILES
 from pokejax import safe_pickle
 from pokejax.attributes import TYPES, UNKNOWN_ID, VOCABULARIES
-from pokejax.tfds_reader import TFDS_SPLITS, Rows
+from pokejax.data.tfds import TFDS_SPLITS, Rows
 
 FILE_FORMAT = "array_record"
 

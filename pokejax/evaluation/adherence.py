@@ -12,14 +12,14 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from pokejax.attributes import COLORS, UNKNOWN_ID, VOCABULARIES, Attributes
-from pokejax.colors import primary_and_secondary
 from pokejax.evaluation import features, metrics
 from pokejax.evaluation.judge import JUDGED, Judge
 from pokejax.evaluation.reference import Reference
 from pokejax.evaluation.subject import draw
-from pokejax.prompt_rules import read_prompt
-from pokejax.sampler import Sampler
-from pokejax.samples import Recipe
+from pokejax.images.colors import primary_and_secondary
+from pokejax.inference.recipe import Recipe
+from pokejax.inference.sampler import Sampler
+from pokejax.prompts.rules import read_prompt
 
 MEASURED = ("primary_color", *JUDGED)
 

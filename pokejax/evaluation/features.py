@@ -16,7 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
-from pokejax import lpips
+from pokejax.models import lpips
 
 NAME = "alexnet-lpips-pool-v1"
 DIM = 64 + 192 + 384 + 256 + 256  # channels of the five layers

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from pokejax import losses
 from pokejax.evaluation import features, metrics
 from pokejax.evaluation.nearest import Nearest
 from pokejax.evaluation.reference import Pooled, Reference
 from pokejax.evaluation.subject import Rebuilt
-from pokejax.grid import to_uint8
+from pokejax.images.sheets import to_uint8
+from pokejax.training import losses
 
 NEIGHBOURS = 5  # of precision, recall, density and coverage
 _FLOOR_DRAWS = 10

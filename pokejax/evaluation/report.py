@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pokejax.files import whole_file
-from pokejax.grid import contact_sheet
+from pokejax.images.sheets import contact_sheet
 
 _GENERATION = (
     ("KID x 1000", "kid", 1000, "lower"),

@@ -15,13 +15,13 @@ from flax import nnx
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-from pokejax import data as data_lib
-from pokejax.bundle import Bundle
-from pokejax.bundle import read as read_bundle
-from pokejax.data import Dataset
+from pokejax.data import dataset as data_lib
+from pokejax.data.dataset import Dataset
 from pokejax.evaluation.reference import KnownPrompts, Reference
-from pokejax.sampler import PriorName, Sampler
-from pokejax.samples import Recipe
+from pokejax.inference.bundle import Bundle
+from pokejax.inference.bundle import read as read_bundle
+from pokejax.inference.recipe import Recipe
+from pokejax.inference.sampler import PriorName, Sampler
 from pokejax.text import load_text_encoder
 
 _BATCH = 64
@@ -51,7 +51,7 @@ def load(model: Path, data: Path) -> tuple[Bundle, Dataset]:
     """
     if model.is_dir():
         # Only a training installation has Orbax.
-        from pokejax.checkpoint import load_bundle
+        from pokejax.training.checkpoint import load_bundle
 
         bundle = load_bundle(model)
     else:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data_tools import vision_questions
+from data_tools.vision import questions as vision_questions
 from pokejax.attributes import FLAGS, VOCABULARIES
-from pokejax.colors import primary_and_secondary
-from tests.llm_server import LABELS, LlmServer, Request
+from pokejax.images.colors import primary_and_secondary
+from tests.helpers.llm_server import LABELS, LlmServer, Request
 
 SOURCE = Path("baml_src")
 CLI = Path(sys.executable).with_name("baml-cli")

@@ -15,11 +15,11 @@ from PIL import Image
 
 from data_tools.cifar import SPLIT_FILES, Picture
 from data_tools.create_dataset import main
-from data_tools.preprocess import preprocess
+from data_tools.framing import preprocess
 from data_tools.splits import split_pictures
 from pokejax import safe_pickle
 from pokejax.attributes import TYPES, Attributes, attributes_from_metadata
-from tests.drawn import write_drawn_images
+from tests.helpers.drawn import write_drawn_images
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from pokejax.attributes import (
     Attributes,
     attributes_from_metadata,
 )
-from pokejax.prompt_rules import read_prompt
+from pokejax.prompts.rules import read_prompt
 
 
 def draw(path: Path, fill: str = "#3060d0") -> Path:

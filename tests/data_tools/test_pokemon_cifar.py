@@ -21,10 +21,10 @@ import data_tools.pokemon_cifar
 from data_tools import cifar, create_dataset
 from data_tools.pokemon_cifar.__main__ import main
 from data_tools.pokemon_cifar.pokemon_cifar_dataset_builder import Builder, read_cifar
-from pokejax import tfds_reader
 from pokejax.attributes import TYPES, UNKNOWN_ID, VOCABULARIES, Attributes
-from pokejax.tfds_reader import TFDS_SPLITS, read_prepared
-from tests.drawn import write_drawn_images
+from pokejax.data import tfds as tfds_reader
+from pokejax.data.tfds import TFDS_SPLITS, read_prepared
+from tests.helpers.drawn import write_drawn_images
 
 NAME = "pokemon_cifar/32x32"
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_tools.preprocess import MAX_SIDE, frame, preprocess
-from tests.drawn import PALETTE, draw_creature
+from data_tools.framing import MAX_SIDE, frame, preprocess
+from tests.helpers.drawn import PALETTE, draw_creature
 
 WHITE = [255, 255, 255]
 

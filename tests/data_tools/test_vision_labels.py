@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_tools import create_dataset, ledger
+from data_tools import create_dataset
 from data_tools.generate_metadata import main
+from data_tools.vision import ledger
 from pokejax import safe_pickle
 from pokejax.attributes import attributes_from_metadata
-from tests.drawn import draw_creature
-from tests.llm_server import LlmServer
-from tests.vision import (
+from tests.helpers.drawn import draw_creature
+from tests.helpers.llm_server import LlmServer
+from tests.helpers.vision import (
     SECRET,
     draw_pictures,
     every_trouble,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from data_tools import ledger
-from data_tools.pace import retry_after_s
-from tests.llm_server import LlmServer, Request
-from tests.vision import (
+from data_tools.vision import ledger
+from data_tools.vision.pace import retry_after_s
+from tests.helpers.llm_server import LlmServer, Request
+from tests.helpers.vision import (
     SECRET,
     draw_pictures,
     every_trouble,

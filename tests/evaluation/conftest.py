@@ -8,9 +8,9 @@ from PIL import Image
 
 from pokejax.attributes import SHAPES, SIZES, TYPES, Attributes
 from pokejax.config import TextConfig
-from pokejax.data import Dataset, Split
+from pokejax.data.dataset import Dataset, Split
 from pokejax.evaluation.reference import Reference
-from tests.drawn import PALETTE, draw_creature
+from tests.helpers.drawn import PALETTE, draw_creature
 
 
 def paint(attributes: Attributes, seed: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from pokejax.attributes import COLORS, UNKNOWN_ID, VOCABULARIES, Attributes
 from pokejax.evaluation import adherence, features, judge
 from pokejax.evaluation.reference import Reference
-from pokejax.samples import Recipe
+from pokejax.inference.recipe import Recipe
 from tests.evaluation.conftest import paint
 
 SHAPE = list(VOCABULARIES).index("shape")

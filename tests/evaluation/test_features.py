@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pokejax import lpips
 from pokejax.evaluation import features
 from pokejax.evaluation.nearest import nearest_pictures
+from pokejax.models import lpips
 
 pytestmark = pytest.mark.weights
 

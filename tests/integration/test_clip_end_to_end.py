@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from pokejax import generate, train
-from pokejax.bundle import BundleError
-from pokejax.sampler import Sampler
+from pokejax.inference.bundle import BundleError
+from pokejax.inference.sampler import Sampler
 from tests.conftest import TINY
-from tests.tiny_clip import write_tiny_clip
+from tests.helpers.tiny_clip import write_tiny_clip
 
 
 @pytest.fixture(scope="module")

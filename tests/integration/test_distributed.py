@@ -17,11 +17,13 @@ import jax
 import numpy as np
 import pytest
 
-from pokejax import data, mesh, train
-from pokejax.checkpoint import Checkpoints
+from pokejax import train
 from pokejax.config import Config, ConfigError, MeshConfig, override
-from pokejax.trainer import Trainer
-from tests.runs import argv, assert_same, log, weights
+from pokejax.data import dataset as data
+from pokejax.training import mesh
+from pokejax.training.checkpoint import Checkpoints
+from pokejax.training.trainer import Trainer
+from tests.helpers.runs import argv, assert_same, log, weights
 
 # 4 steps an epoch. A step moves a weight by up to 1e-3, so 1e-5 can tell runs apart.
 LONG = ("--train.epochs=6", "--train.learning_rate=1e-3", "--train.sample_every=6")
@@ -182,7 +184,7 @@ def test_one_process_then_two_that_are_stopped_then_one(
     options = argv(drawn_dataset, tmp_path, *LONG)
     assert train.main([*options, "--train.epochs=1"]) == 0
     (tmp_path / "model.safetensors").unlink()
-    kill = ("tests/kill_driver.py", "step", "SIGTERM", "--")
+    kill = ("tests/helpers/kill_driver.py", "step", "SIGTERM", "--")
     codes, outputs = run_two(by_flags([*options, "--resume", "auto"]), second=kill)
     assert codes == [128 + signal.SIGTERM] * 2, "\n".join(outputs)
     assert "go on with --resume auto" in outputs[0]
@@ -197,7 +199,7 @@ def test_a_lost_process_ends_the_other(
 ):
     """It can't go on alone; what was saved before is there to go on from."""
     options = argv(drawn_dataset, tmp_path, *LONG)
-    kill = ("tests/kill_driver.py", "save", "SIGKILL", "--")
+    kill = ("tests/helpers/kill_driver.py", "save", "SIGKILL", "--")
     codes, outputs = run_two(by_flags(options), second=kill)
     assert codes[0] not in (0, None) and codes[1] == -signal.SIGKILL, outputs
     assert train.main([*options, "--mesh.devices=1", "--resume", "auto"]) == 0

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pokejax import evaluate, lpips, pack
+from pokejax import evaluate, pack
 from pokejax.attributes import Attributes
 from pokejax.evaluation import subject
 from pokejax.evaluation.reference import Reference
-from pokejax.sampler import Sampler
-from pokejax.samples import Recipe
+from pokejax.inference.recipe import Recipe
+from pokejax.inference.sampler import Sampler
+from pokejax.models import lpips
 
 pytestmark = pytest.mark.weights
 
@@ -75,7 +76,7 @@ def test_quick_on_a_packed_dataset_needs_no_text_encoder(
         raise FileNotFoundError("the offline text encoder needs the package wordllama")
 
     monkeypatch.setattr(subject, "load_text_encoder", missing)
-    monkeypatch.setattr("pokejax.data.load_text_encoder", missing)
+    monkeypatch.setattr("pokejax.data.dataset.load_text_encoder", missing)
     sampler = subject.sampler_for(bundle, Reference(dataset, "test", packed))
     (sample,) = sampler.sample([Recipe(prompt, Attributes(), 5)])
     np.testing.assert_array_equal(sample.image, expected.image)

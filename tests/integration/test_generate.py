@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from pokejax import Sampler, export, generate, train
 from pokejax.attributes import Attributes
-from pokejax.bundle import BundleError
+from pokejax.inference.bundle import BundleError
 from tests.conftest import TINY
 
 PROMPT = "a small blue water turtle with a red shell"

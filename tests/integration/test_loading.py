@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from data_tools.pokemon_cifar import __main__ as build_tfds
-from pokejax import data, train
+from pokejax import train
 from pokejax.config import Config, override
-from pokejax.stream import stream
-from pokejax.tfds_reader import LazyPictures
-from pokejax.trainer import Trainer
+from pokejax.data import dataset as data
+from pokejax.data.stream import stream
+from pokejax.data.tfds import LazyPictures
+from pokejax.training.trainer import Trainer
 from tests.conftest import TINY
 
 

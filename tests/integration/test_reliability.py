@@ -10,11 +10,12 @@ import jax
 import numpy as np
 import pytest
 
-from pokejax import data, train
-from pokejax.checkpoint import has_complete
+from pokejax import train
 from pokejax.config import override
-from pokejax.trainer import Trainer
-from tests.runs import argv, assert_same, log
+from pokejax.data import dataset as data
+from pokejax.training.checkpoint import has_complete
+from pokejax.training.trainer import Trainer
+from tests.helpers.runs import argv, assert_same, log
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def test_killed_and_resumed_equals_unbroken(
 ):
     options = argv(drawn_dataset, tmp_path)
     killed = subprocess.run(
-        [sys.executable, "tests/kill_driver.py", phase, name, "--", *options],
+        [sys.executable, "tests/helpers/kill_driver.py", phase, name, "--", *options],
         capture_output=True,
         text=True,
         timeout=120,

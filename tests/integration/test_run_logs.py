@@ -15,7 +15,7 @@ from PIL import Image, ImageSequence
 from tensorboardX.proto import event_pb2
 
 from pokejax import train
-from pokejax.trainer import Trainer
+from pokejax.training.trainer import Trainer
 from tests.conftest import TINY
 
 PROTO: Any = event_pb2  # its classes are made when it is loaded

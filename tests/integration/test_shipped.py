@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pokejax import Sampler, bundle, generate, shipped
-from pokejax.bundle import BundleError
-from pokejax.colors import primary_and_secondary
+from pokejax import Sampler, generate
+from pokejax.images.colors import primary_and_secondary
+from pokejax.inference import bundle, shipped
+from pokejax.inference.bundle import BundleError
 
 
 @pytest.fixture(scope="module")

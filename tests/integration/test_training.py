@@ -12,12 +12,16 @@ import pytest
 from flax import nnx
 from safetensors.numpy import load_file
 
-from pokejax import Sampler, bundle, data, export, reports, steps, train
+from pokejax import Sampler, export, train
 from pokejax.attributes import Attributes
-from pokejax.checkpoint import load_bundle
 from pokejax.config import override
-from pokejax.samples import Recipe
-from pokejax.trainer import Trainer, TrainingError
+from pokejax.data import dataset as data
+from pokejax.inference import bundle
+from pokejax.inference.recipe import Recipe
+from pokejax.training import log as reports
+from pokejax.training import step as steps
+from pokejax.training.checkpoint import load_bundle
+from pokejax.training.trainer import Trainer, TrainingError
 from tests.conftest import TINY
 
 

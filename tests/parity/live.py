@@ -39,7 +39,7 @@ from reference import (
 )
 from vocabulary import read_merges
 
-from pokejax import lpips
+from pokejax.models import lpips
 from pokejax.text.clip import ClipTextEncoder
 from pokejax.text.clip_tokenizer import ClipTokenizer
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-lpips = pytest.importorskip("pokejax.lpips")
+lpips = pytest.importorskip("pokejax.models.lpips")
 
 GOLDENS = Path(__file__).parent / "goldens"
 NETS = {"alexnet": "alex", "vgg16": "vgg"}

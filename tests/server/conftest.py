@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from server.settings import Settings
-from tests.live_server import Live, Starter, serve
+from tests.helpers.live_server import Live, Starter, serve
 
 
 @pytest.fixture(scope="session")

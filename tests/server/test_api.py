@@ -15,8 +15,8 @@ from PIL import Image
 
 from pokejax import Sampler, generate
 from pokejax.attributes import VOCABULARIES, Attributes
-from tests.live_server import Live, Starter
-from tests.llm_server import LABELS, LlmServer
+from tests.helpers.live_server import Live, Starter
+from tests.helpers.llm_server import LABELS, LlmServer
 
 PROMPT = "a small blue water turtle with a red shell"
 

@@ -12,7 +12,7 @@ from schemathesis.checks import not_a_server_error
 from server.openapi import describe
 from server.routes import ROUTES
 from server.routes_openai import images_generations
-from tests.live_server import Live
+from tests.helpers.live_server import Live
 
 GENERATE = "/api/v1/generate"
 

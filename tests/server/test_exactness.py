@@ -11,7 +11,7 @@ from PIL import Image
 
 from pokejax import Sampler
 from pokejax.attributes import VOCABULARIES, Attributes
-from pokejax.samples import Recipe, Sample, encode_png
+from pokejax.inference.recipe import Recipe, Sample, encode_png
 
 WORDS = [
     *("tiny", "huge", "red", "blue", "fire", "water", "ghost"),

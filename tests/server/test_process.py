@@ -17,7 +17,7 @@ import pytest
 
 from server import __main__ as command
 from server.settings import SettingsError, read_settings
-from tests.live_server import free_port, raw_post, send_raw, wait_for
+from tests.helpers.live_server import free_port, raw_post, send_raw, wait_for
 
 
 @dataclass

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.live_server import Live, Starter, raw_post, send_raw, wait_for
+from tests.helpers.live_server import Live, Starter, raw_post, send_raw, wait_for
 
 PATH = "/api/v1/generate/stream"
 QUERY: dict[str, str | int] = {"prompt": "a red dragon", "num_samples": 3, "seed": 42}

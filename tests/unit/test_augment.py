@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokejax.augment import augment, resample
 from pokejax.config import DataConfig
+from pokejax.training.augment import augment, resample
 
 OFF = DataConfig(flip=False)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from pokejax import steps
 from pokejax.attributes import VOCABULARIES
+from pokejax.training import step as steps
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 WORKER = """

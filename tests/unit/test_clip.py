@@ -8,11 +8,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
-from tiny_clip import tiny_clip_config, write_tiny_clip
 
 from pokejax.text.clip import ClipTextEncoder
 from pokejax.text.clip_tokenizer import ClipTokenizer
 from pokejax.text.clip_tower import ClipTextConfig
+from tests.helpers.tiny_clip import tiny_clip_config, write_tiny_clip
 
 PROMPTS = ["a red bird", "a dragon " * 40, "", "two blue fish", "火 🔥", "x" * 20]
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from pokejax.attributes import COLORS
-from pokejax.colors import foreground_mask, name_colors, primary_and_secondary
+from pokejax.images.colors import foreground_mask, name_colors, primary_and_secondary
 
 CLEAR = (0, 0, 0, 0)
 PLAIN = {

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pokejax import data, pack
+from pokejax import pack
 from pokejax.config import DataConfig, TextConfig
-from pokejax.data import DataError
+from pokejax.data import dataset as data
+from pokejax.data.dataset import DataError
 
 
 def load(path: Path, **settings) -> data.Dataset:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from pokejax.grid import contact_sheet, gallery, to_uint8
+from pokejax.images.sheets import contact_sheet, gallery, to_uint8
 
 
 def test_pictures_stand_in_their_places_unsmoothed():

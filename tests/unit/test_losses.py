@@ -2,8 +2,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pokejax import losses
 from pokejax.config import LossConfig
+from pokejax.training import losses
 
 
 def test_kl_closed_forms():

@@ -7,8 +7,8 @@ import pytest
 from flax import nnx
 from safetensors.numpy import save_file
 
-from pokejax import lpips
-from pokejax.bundle import named_leaves
+from pokejax.inference.bundle import named_leaves
+from pokejax.models import lpips
 
 
 @pytest.mark.parametrize("net", ["alexnet", "vgg16"])

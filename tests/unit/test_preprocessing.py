@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pokejax.preprocessing import enhance_contrast, preprocess_all, remove_background
+from pokejax.images.cleanup import enhance_contrast, preprocess_all, remove_background
 
 
 def drawn(background: tuple[int, int, int]) -> np.ndarray:

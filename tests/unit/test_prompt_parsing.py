@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from pokejax import llm
 from pokejax.attributes import VOCABULARIES, Attributes
-from pokejax.llm import LlmUnavailable, read_settings
-from pokejax.prompt_parsing import ParsedPrompt, parse_prompt
-from pokejax.prompt_rules import read_prompt
-from tests.llm_server import LlmServer, Request
+from pokejax.prompts import llm
+from pokejax.prompts.llm import LlmUnavailable, read_settings
+from pokejax.prompts.parse import ParsedPrompt, parse_prompt
+from pokejax.prompts.rules import read_prompt
+from tests.helpers.llm_server import LlmServer, Request
 
 PROMPT = "a small red fire wolf"
 READING = dict.fromkeys(VOCABULARIES) | {
@@ -60,7 +60,7 @@ def test_rules_by_default():
 
 def test_rules_need_no_llm_packages():
     code = (
-        "import sys; from pokejax.prompt_parsing import parse_prompt; "
+        "import sys; from pokejax.prompts.parse import parse_prompt; "
         f"parse_prompt({PROMPT!r}); "
         "print([m for m in ('baml_py', 'baml_client', 'openai') if m in sys.modules])"
     )

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pokejax import lexicon
 from pokejax.attributes import VOCABULARIES, Attributes
-from pokejax.prompt_rules import read_prompt
+from pokejax.prompts import lexicon
+from pokejax.prompts.rules import read_prompt
 
 # Each is near the name of a color or a type.
 COMMON_WORDS = """

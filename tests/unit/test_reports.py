@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from pokejax import reports, run_report
 from pokejax.config import Config, DataConfig
 from pokejax.files import whole_file
-from pokejax.trainer import Latents
+from pokejax.training import log as reports
+from pokejax.training import report_page as run_report
+from pokejax.training.trainer import Latents
 
 PARTS = ("Loss", "L1", "KL", "Perceptual")
 

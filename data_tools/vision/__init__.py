@@ -1,0 +1,1 @@
+"""Labels from a vision model: questions, requests, and what they cost."""

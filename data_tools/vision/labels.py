@@ -1,0 +1,287 @@
+"""Labels from a vision model for a directory of pictures: `--provider baml`.
+
+Owns the order of the work: what is there already, what the ledger has answered, then
+questions; and the report. A failing picture never ends the run.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import openai
+from tqdm import tqdm
+
+from data_tools.metadata import (
+    MetadataError,
+    Outcome,
+    read_outcome,
+    read_picture,
+    write_metadata,
+)
+from data_tools.pictures import metadata_path
+from data_tools.vision import ledger
+from data_tools.vision.ledger import Entries, Ledger, read_ledger
+from data_tools.vision.pace import Pace, Stopped
+from data_tools.vision.questions import Questions, hash_file
+from data_tools.vision.requests import Asker, Tally
+from data_tools.vision.spending import Budget, Prices, find_prices
+from pokejax.prompts.llm import (
+    LlmSettings,
+    LlmUnavailable,
+    load_baml_client,
+    read_settings,
+)
+
+_Report = Callable[[Path, Outcome], None]
+
+
+@dataclass
+class Labelled:
+    """What became of all pictures.
+
+    Attributes:
+      outcomes: of every picture that was looked at, by path.
+      from_ledger: how many were answered by an earlier run.
+      not_asked: how many were left when the run stopped.
+      stop_reason: why it did, or empty.
+      is_fatal: whether the user must mend something first.
+    """
+
+    outcomes: dict[Path, Outcome] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    from_ledger: int = 0
+    not_asked: int = 0
+    stop_reason: str = ""
+    is_fatal: bool = False
+    is_interrupted: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every picture has its metadata now."""
+        return not self.not_asked and not any(o.problem for o in self.outcomes.values())
+
+    def summary(self) -> str:
+        """Counts, tokens and cost, a line or two."""
+        failed = sum(bool(o.problem) for o in self.outcomes.values())
+        tally = self.tally
+        return (
+            f"{tally.questions} questions sent: {tally.input_tokens} tokens in, "
+            f"{tally.output_tokens} out, ${tally.usd:.4f} at most; "
+            f"{self.from_ledger} pictures answered from the ledger, {failed} failed, "
+            f"{self.not_asked} not asked"
+        )
+
+
+def label_pictures(
+    args: argparse.Namespace, paths: list[Path], report: _Report
+) -> Labelled:
+    """Write the metadata of the pictures at `paths`, as far as it can be had.
+
+    Args:
+      args: the options of `data_tools.generate_metadata`.
+      paths: pictures below `args.images_dir`.
+      report: called with each picture's outcome.
+
+    Raises:
+      MetadataError: nothing can be asked.
+    """
+    settings, questions, prices = _prepare(args, need_key=True)
+    path = args.images_dir / ledger.NAME
+    try:
+        book = Ledger(path)
+    except BlockingIOError as error:
+        raise MetadataError(
+            f"another run is writing {str(path)!r}: wait for it to end"
+        ) from error
+    except OSError as error:
+        raise MetadataError(f"cannot write {str(path)!r}: {error.strerror}") from error
+    try:
+        return asyncio.run(
+            _label(args, paths, report, settings, questions, prices, book)
+        )
+    finally:
+        book.close()
+
+
+def estimate(args: argparse.Namespace, paths: list[Path]) -> str:
+    """What `label_pictures` would ask and what that would cost; writes nothing.
+
+    Raises:
+      MetadataError: as `label_pictures`, but no key is needed.
+    """
+    settings, questions, prices = _prepare(args, need_key=False)
+    try:
+        entries = read_ledger(args.images_dir / ledger.NAME)
+    except OSError as error:
+        raise MetadataError(f"cannot read the ledger: {error.strerror}") from error
+    done = Labelled()
+    to_ask: list[Path] = []
+    for path, _ in _unanswered(
+        args, paths, settings, questions, entries, done, lambda *_: None, dry=True
+    ):
+        try:
+            read_picture(path)
+            to_ask.append(path)
+        except ValueError as error:
+            done.outcomes[path] = Outcome({}, problem=f"{path}: {error}")
+    unusable = sum(bool(o.problem) for o in done.outcomes.values())
+    price = prices.get(settings.model)
+    of_price = price or Prices(0.0, 0.0)
+    tokens = sum(questions.input_tokens(p, of_price)[0] for p in to_ask)
+    lines = [
+        f"{len(paths)} pictures: {len(to_ask)} to ask {settings.model} about, "
+        f"{len(done.outcomes) - unusable - done.from_ledger} have metadata, "
+        f"{done.from_ledger} answered in the ledger, {unusable} unusable",
+        f"about {tokens} tokens in",
+    ]
+    if price:
+        usual = sum(questions.usual_usd(p, price) for p in to_ask)
+        most = sum(questions.most_usd(p, price) for p in to_ask)
+        lines[1] += f"; about ${usual:.4f}, at most ${most:.4f} without retries"
+    else:
+        lines[1] += f"; no price known for {settings.model!r}: add --price IN OUT"
+    lines.append(f"spent so far, by the ledger: ${entries.spent_usd:.4f}")
+    return "\n".join(lines)
+
+
+def _prepare(
+    args: argparse.Namespace, need_key: bool
+) -> tuple[LlmSettings, Questions, dict[str, Prices]]:
+    try:
+        settings = read_settings(need_key=need_key)
+        questions = Questions(load_baml_client(), settings)
+    except LlmUnavailable as error:
+        raise MetadataError(str(error)) from error
+    prices: dict[str, Prices] = {}
+    for model in settings.models:
+        price = Prices(*args.price) if args.price else find_prices(model)
+        if price:
+            prices[model] = price
+        elif args.max_cost_usd is not None and need_key:
+            raise MetadataError(
+                f"--max-cost-usd needs the price of {model!r}: add --price IN OUT, in "
+                "US dollars per million tokens"
+            )
+    return settings, questions, prices
+
+
+def _unanswered(
+    args: argparse.Namespace,
+    paths: list[Path],
+    settings: LlmSettings,
+    questions: Questions,
+    entries: Entries,
+    done: Labelled,
+    report: _Report,
+    dry: bool = False,
+) -> Iterator[tuple[Path, str]]:
+    """Settle the pictures that need no question; the others, with their hashes."""
+
+    def settle(path: Path, outcome: Outcome) -> None:
+        done.outcomes[path] = outcome
+        report(path, outcome)
+
+    for path in paths:
+        if args.skip_existing and metadata_path(path).exists():
+            settle(path, read_outcome(path))
+            continue
+        try:
+            digest = hash_file(path)
+            metadata = questions.stored(entries, path, digest)
+        except ValueError as error:
+            settle(path, Outcome({}, problem=f"{path}: {error}"))
+            continue
+        if metadata is None:
+            yield path, digest
+            continue
+        done.from_ledger += 1
+        settle(path, Outcome({}) if dry else _write(path, metadata))
+
+
+def _write(path: Path, metadata: dict) -> Outcome:
+    try:
+        return write_metadata(path, metadata)
+    except OSError as error:
+        # Its answer is in the ledger: the next run writes it without asking.
+        target = metadata_path(path)
+        return Outcome({}, problem=f"cannot write {target}: {error.strerror}")
+
+
+async def _label(
+    args: argparse.Namespace,
+    paths: list[Path],
+    report: _Report,
+    settings: LlmSettings,
+    questions: Questions,
+    prices: dict[str, Prices],
+    book: Ledger,
+) -> Labelled:
+    done = Labelled()
+    todo = list(
+        _unanswered(args, paths, settings, questions, book.entries, done, report)
+    )
+    connection = openai.AsyncOpenAI(
+        api_key=settings.api_key,
+        base_url=settings.base_url,
+        timeout=args.timeout_s,
+        max_retries=0,  # what is retried is decided by `Asker`
+    )
+    asker = Asker(
+        settings=settings,
+        questions=questions,
+        prices=prices,
+        ledger=book,
+        budget=Budget(args.max_cost_usd, book.entries.spent_usd),
+        pace=Pace(args.requests_per_minute),
+        connection=connection,
+        tally=done.tally,
+    )
+    async with connection:
+        await _ask_all(asker, todo, args.concurrency, done, report)
+    done.not_asked = len(todo) - sum(path in done.outcomes for path, _ in todo)
+    done.stop_reason = asker.pace.stop_reason
+    done.is_fatal = asker.is_fatal
+    return done
+
+
+async def _ask_all(
+    asker: Asker,
+    todo: list[tuple[Path, str]],
+    concurrency: int,
+    done: Labelled,
+    report: _Report,
+) -> None:
+    waiting = iter(todo)
+
+    async def work() -> None:
+        for path, digest in waiting:
+            try:
+                outcome = _write(path, await asker.ask(path, digest))
+            except ValueError as error:
+                outcome = Outcome({}, problem=f"{path}: {error}")
+            except Stopped:
+                return
+            done.outcomes[path] = outcome
+            report(path, outcome)
+
+    def interrupt() -> None:
+        loop.remove_signal_handler(signal.SIGINT)  # the second one ends it at once
+        done.is_interrupted = True
+        asker.pace.stop("interrupted")
+        tqdm.write(
+            "stopping: waiting for the answers under way; Ctrl-C again drops them",
+            file=sys.stderr,
+        )
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(concurrency):
+                group.create_task(work())
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)

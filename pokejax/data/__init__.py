@@ -1,0 +1,1 @@
+"""Datasets: where they are read, and which pictures a step sees."""

@@ -1,0 +1,1 @@
+"""Pictures as pixels: their colors, their clean-up, and sheets of them."""

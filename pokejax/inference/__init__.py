@@ -1,0 +1,1 @@
+"""From a trained model to pictures; needs no training library."""

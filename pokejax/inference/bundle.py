@@ -1,0 +1,261 @@
+"""The inference bundle: one safetensors file, weights and a JSON header, no pickle.
+
+Owns the file's layout and the check that weights fit the model that the header
+describes. It needs neither optax nor Orbax: those belong to training.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from pokejax import config as config_lib
+from pokejax.attributes import VOCABULARIES
+from pokejax.config import Config
+from pokejax.files import whole_file
+from pokejax.inference import shipped
+from pokejax.models.cvae import CVAE
+from pokejax.models.prior import Prior
+
+_HEADER_KEY = "pokejax"
+_FORMAT_VERSION = 1
+_PRIOR = "prior."  # in front of the names of its weights
+
+
+class BundleError(ValueError):
+    """A bundle that can't be used; the message names the file and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What must be known beside the weights to use, or go on training, a model.
+
+    Attributes:
+      config: of the run that made the weights.
+      text_dim: length of a text embedding.
+      encoder: identity of the text encoder that the model was trained with.
+      epoch: passes over the training set behind the weights.
+      val_loss: on the validation split, at beta = 1.
+    """
+
+    config: Config
+    text_dim: int
+    encoder: str
+    epoch: int
+    val_loss: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The header as plain values for JSON, with the attribute vocabularies."""
+        return {
+            "format_version": _FORMAT_VERSION,
+            "config": config_lib.to_dict(self.config),
+            "text_dim": self.text_dim,
+            "encoder": self.encoder,
+            "epoch": self.epoch,
+            "val_loss": self.val_loss,
+            "vocabularies": {name: list(v) for name, v in VOCABULARIES.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], origin: str | Path) -> "Header":
+        """The inverse of `to_dict`.
+
+        Raises:
+          BundleError: another format version, other vocabularies, or missing keys.
+        """
+        try:
+            version = values["format_version"]
+            if version != _FORMAT_VERSION:
+                raise BundleError(
+                    f"{origin} has format version {version}; this pokejax reads"
+                    f" {_FORMAT_VERSION}"
+                )
+            if values["vocabularies"] != {k: list(v) for k, v in VOCABULARIES.items()}:
+                raise BundleError(
+                    f"{origin} was made with other attribute vocabularies"
+                )
+            return cls(
+                config=config_lib.from_dict(values["config"]),
+                text_dim=values["text_dim"],
+                encoder=values["encoder"],
+                epoch=values["epoch"],
+                val_loss=values["val_loss"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BundleError(f"{origin} has a broken header: {error!r}") from None
+        except config_lib.ConfigError as error:
+            raise BundleError(f"{origin}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model ready to be used.
+
+    Attributes:
+      header: what the weights are.
+      model: the CVAE with its weights.
+      prior: the learned prior over its latents, or None: then z ~ N(0, 1).
+      model_id: `pokejax-` and 12 digits of the hash of all that decides its pictures:
+        weights, and how the prior is sampled.
+    """
+
+    header: Header
+    model: CVAE
+    prior: Prior | None
+    model_id: str
+
+
+def new_model(header: Header, *, rngs: nnx.Rngs) -> CVAE:
+    """A freshly initialised model of the header's sizes."""
+    return CVAE(
+        header.config.model,
+        image_size=header.config.data.image_size,
+        text_dim=header.text_dim,
+        rngs=rngs,
+    )
+
+
+def new_prior(header: Header, *, rngs: nnx.Rngs) -> Prior:
+    """A freshly initialised prior of the header's sizes."""
+    return Prior(
+        header.config.prior,
+        header.config.model,
+        image_size=header.config.data.image_size,
+        text_dim=header.text_dim,
+        rngs=rngs,
+    )
+
+
+def write(
+    path: Path,
+    header: Header,
+    params: nnx.State,
+    prior: nnx.State | None = None,
+    *,
+    dtype: str = "float32",
+) -> None:
+    """Write a bundle; the file appears whole or not at all.
+
+    Args:
+      path: of the file.
+      header: what the weights are.
+      params: of the CVAE.
+      prior: of the prior, if there is one.
+      dtype: that weights are kept in, `"float32"` or `"float16"`.
+    """
+    leaves = dict(named_leaves(params))
+    if prior is not None:
+        leaves = with_prior(leaves, dict(named_leaves(prior)))
+    arrays = {name: np.asarray(value, dtype) for name, value in leaves.items()}
+    text = json.dumps(header.to_dict(), sort_keys=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        partial.write_bytes(save(arrays, metadata={_HEADER_KEY: text}))
+
+
+def read(path: Path) -> Bundle:
+    """Read and check a bundle.
+
+    Raises:
+      BundleError: no such file, not a bundle, truncated, or weights that don't fit the
+        header's model; the weight is named. Or the shipped model, altered.
+    """
+    if not path.is_file():
+        raise BundleError(
+            f"no model at {path}: expected a bundle, as training and"
+            " python -m pokejax.export leave one"
+        )
+    if path.resolve() == shipped.MODEL.resolve():
+        _check_shipped(path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get(_HEADER_KEY)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path} is not a readable bundle: {error}") from None
+    if text is None:
+        raise BundleError(f"{path} is a safetensors file, but not a pokejax bundle")
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"{path} has a broken header: {error}") from None
+    header = Header.from_dict(values, path)
+    return from_arrays(header, arrays, origin=path)
+
+
+def _check_shipped(path: Path) -> None:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != shipped.SHA256:
+        raise BundleError(
+            f"{path} is not the model that this version ships: its SHA-256 is"
+            f" {digest}; expected {shipped.SHA256}"
+        )
+
+
+def with_prior(model: dict[str, Any], prior: dict[str, Any]) -> dict[str, Any]:
+    """The named weights of both, as a bundle holds them."""
+    return model | {_PRIOR + name: value for name, value in prior.items()}
+
+
+def from_arrays(
+    header: Header, arrays: dict[str, np.ndarray], *, origin: str | Path
+) -> Bundle:
+    """A bundle of named arrays, each checked against the header's model.
+
+    Raises:
+      BundleError: a weight is missing, unknown, or of another shape.
+    """
+    of_prior = {
+        name.removeprefix(_PRIOR): value
+        for name, value in arrays.items()
+        if name.startswith(_PRIOR)
+    }
+    of_model = {k: v for k, v in arrays.items() if not k.startswith(_PRIOR)}
+    model = _filled(lambda: new_model(header, rngs=nnx.Rngs(0)), of_model, origin)
+    prior = None
+    if of_prior:
+        prior = _filled(lambda: new_prior(header, rngs=nnx.Rngs(0)), of_prior, origin)
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + arrays[name].tobytes())
+    if prior:  # the same weights draw other pictures in other steps
+        sampling = header.config.prior
+        digest.update(f"{sampling.steps} {sampling.guidance}".encode())
+    return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}")
+
+
+def _filled(
+    make: Callable[[], Any], arrays: dict[str, np.ndarray], origin: str | Path
+) -> Any:
+    """The module that `make` makes, with these weights."""
+    graphdef, abstract = nnx.split(nnx.eval_shape(make))
+    expected = {name: leaf.shape for name, leaf in named_leaves(abstract)}
+    for name in sorted(expected.keys() | arrays.keys()):
+        have = arrays[name].shape if name in arrays else None
+        want = expected.get(name)
+        if have != want:
+            raise BundleError(
+                f"{origin}: weight {name} is {have or 'missing'};"
+                f" the model of its config has {want or 'no such weight'}"
+            )
+    leaves = [jnp.asarray(arrays[name], jnp.float32) for name in expected]
+    return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(abstract), leaves))
+
+
+def named_leaves(params: nnx.State | dict[str, Any]) -> list[tuple[str, Any]]:
+    """`(dotted name, array)` of every weight, e.g. `encoder.conv1.kernel`."""
+    tree = nnx.to_pure_dict(params) if isinstance(params, nnx.State) else params
+    return [
+        (".".join(str(getattr(key, "key", key)) for key in path), leaf)
+        for path, leaf in jax.tree.leaves_with_path(tree)
+    ]

@@ -1,0 +1,158 @@
+"""The compiled programs that draw a tile of pictures, and the order they run in.
+
+Every picture takes the same path through the same programs, whether or not what lies on
+the way is shown: that is what makes its bytes the same.
+"""
+
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Int, UInt8
+
+from pokejax.attributes import UNKNOWN_ID
+from pokejax.inference.bundle import Bundle
+from pokejax.models.prior import Prior, advance
+
+
+class Programs:
+    """What a bundle's pictures are made by, for tiles of one size."""
+
+    def __init__(self, bundle: Bundle, *, use_prior: bool):
+        """Jit all of them; nothing compiles before the first tile.
+
+        Args:
+          bundle: the model.
+          use_prior: whether its learned prior is used, if it has one.
+        """
+        config = bundle.header.config
+        graphdef, self._params = nnx.split(bundle.model)
+        self._prior_params = None
+        self._steps = config.prior.steps
+        if bundle.prior and use_prior:
+            prior_graphdef, self._prior_params = nnx.split(bundle.prior)
+            self._enter, self._advance = _flow_programs(
+                prior_graphdef, self._steps, config.prior.guidance
+            )
+        has_flow = self._prior_params is not None
+
+        @jax.jit
+        def begin(params, text_emb, attributes, seeds, knobs):
+            mix, temperature, guidance = jnp.split(knobs, 3, axis=1)
+            z = temperature * _blend_noise(seeds, mix, config.model.latent_dim)
+            known = _blend(
+                nnx.merge(graphdef, params).condition, text_emb, attributes, mix
+            )
+            if has_flow:  # then it is the flow that is guided
+                return z, known
+            # The open condition: the same text with no attribute known, which training
+            # shows the model now and then.
+            unknown = jnp.full_like(attributes, UNKNOWN_ID)
+            opened = _blend(
+                nnx.merge(graphdef, params).condition, text_emb, unknown, mix
+            )
+            return z, known + (guidance - 1) * (known - opened)
+
+        @jax.jit
+        def decode(params, z, cond):
+            image = nnx.merge(graphdef, params).decoder(z, cond, dropout_key=None)
+            return jnp.clip(jnp.round((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
+
+        self._begin, self._decode = begin, decode
+
+    @property
+    def previews(self) -> int:
+        """How many rounds come before the last one, if they are wanted."""
+        return 1 if self._prior_params is None else self._steps - 1
+
+    def rounds(
+        self,
+        text_emb: Float[np.ndarray, "b 2 t"],
+        attributes: Int[np.ndarray, "b 2 10"],
+        seeds: Int[np.ndarray, "b 2"],
+        knobs: Float[np.ndarray, "b 3"],
+        *,
+        previews: bool,
+    ) -> Iterator[tuple[UInt8[Array, "b h w 3"], bool]]:
+        """Pictures of a tile, and whether they are the final ones.
+
+        Args:
+          text_emb: of the two ends that each row lies between.
+          attributes: ids of both ends.
+          seeds: of both ends.
+          knobs: mix, temperature and guidance of each row.
+          previews: whether pictures before the final ones are wanted.
+        """
+        z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
+        if self._prior_params is None:
+            if previews:
+                typical = knobs * np.array([1, 0, 1], np.float32)
+                middle = self._begin(self._params, text_emb, attributes, seeds, typical)
+                yield self._decode(self._params, *middle), False
+            yield self._decode(self._params, z, cond), True
+            return
+        flow = self._enter(self._prior_params, text_emb, attributes, knobs)
+        for step in range(self._steps):
+            time = np.float32(step / self._steps)
+            z, latent = self._advance(self._prior_params, z, time, *flow)
+            final = step == self._steps - 1
+            if previews or final:
+                yield self._decode(self._params, latent, cond), final
+
+
+def _flow_programs(
+    graphdef: nnx.GraphDef, steps: int, strength: float
+) -> tuple[Callable[..., tuple[Array, Array, Array]], Callable[..., tuple]]:
+    """A learned prior's condition, and one step along its flow."""
+
+    @jax.jit
+    def enter(params, text_emb, attributes, knobs):
+        embed = nnx.merge(graphdef, params).embed
+        nothing = jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
+        mix, _, guidance = jnp.split(knobs, 3, axis=1)
+        cond = _blend(embed, text_emb, attributes, mix)
+        return cond, _blend(embed, *nothing, mix), strength * guidance[:, 0]
+
+    @jax.jit
+    def step(params, x, time, cond, open_cond, guidance):
+        prior: Prior = nnx.merge(graphdef, params)
+        return advance(prior, x, time, cond, open_cond, guidance, steps=steps)
+
+    return enter, step
+
+
+def _blend(
+    embed: Callable[[Array, Array], Array],
+    text_emb: Float[Array, "b 2 t"],
+    attributes: Int[Array, "b 2 10"],
+    mix: Float[Array, "b 1"],
+) -> Float[Array, "b c"]:
+    """The condition between two ends."""
+    b = len(text_emb)
+    ends = embed(text_emb.reshape(2 * b, -1), attributes.reshape(2 * b, -1))
+    ends = ends.reshape(b, 2, -1)
+    return ends[:, 0] + mix * (ends[:, 1] - ends[:, 0])
+
+
+def _blend_noise(
+    seeds: Int[Array, "b 2"], mix: Float[Array, "b 1"], latent_dim: int
+) -> Float[Array, "b z"]:
+    """Standard normal z of two seeds each, blended along the arc between them.
+
+    The straight line between two draws runs through latents far shorter than any draw;
+    the arc keeps their length.
+    """
+    keys = jax.vmap(jax.vmap(jax.random.key))(seeds)
+    ends = jax.vmap(jax.vmap(lambda key: jax.random.normal(key, (latent_dim,))))(keys)
+    start, end = ends[:, 0], ends[:, 1]
+    lengths = jnp.linalg.norm(start, axis=-1) * jnp.linalg.norm(end, axis=-1)
+    cosine = jnp.sum(start * end, axis=-1) / lengths
+    angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))[:, None]
+    blended = (
+        jnp.sin((1 - mix) * angle) * start + jnp.sin(mix * angle) * end
+    ) / jnp.sin(angle)
+    # The same seed twice has no arc; and a row that isn't blended keeps its very bits.
+    alone = (seeds[:, :1] == seeds[:, 1:]) | (mix == 0)
+    return jnp.where(alone, start, blended)

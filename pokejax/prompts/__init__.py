@@ -1,0 +1,1 @@
+"""What people write: the words, how they are matched, and what a prompt says."""

@@ -1,0 +1,177 @@
+"""What an adjective in a prompt speaks of: the creature, a part of it, or a place.
+
+Owns the search for the noun that a color, a size or a type describes. What follows from
+that is `pokejax.prompts.rules`' business.
+"""
+
+from enum import Enum, auto
+
+from pokejax.prompts import lexicon
+from pokejax.prompts.phrases import LIKENESS, Phrase, Token, stems
+
+SOLID = frozenset({"entirely", "solid", "completely", "wholly", "uniformly"})
+PURE = frozenset({"pure", "purely", "mono", "solely", "strictly", "only"})
+_COMPARING = frozenset({"like", "as"})
+_CLAUSE_ENDS = stems((*lexicon.CLAUSE_ENDS, *lexicon.NEGATORS, "than"))
+_LINKS = stems(lexicon.LINKS)
+_HAVING = stems(lexicon.HAVING)
+_WHERE = stems(lexicon.WHERE)
+_PARTS = stems(lexicon.PARTS)
+_WRAPS = stems(lexicon.WRAPS)
+_PATTERNED = stems(lexicon.PATTERNED)
+_BODY = stems(lexicon.BODY)
+_COVERINGS = stems(lexicon.COVERINGS)
+_CREATURES = stems(lexicon.CREATURES)
+# Words that say nothing by themselves; any other word may be the noun.
+EMPTY_WORDS = stems((*lexicon.STOP_WORDS, *lexicon.NEGATORS)) | SOLID | PURE
+EMPTY_WORDS |= _LINKS | _WHERE
+_NOUN_REACH = 8
+_PLACE_REACH = 5
+
+
+class Noun(Enum):
+    """What an adjective speaks of."""
+
+    UNSAID = auto()  # "it is huge": the creature, as far as one can tell
+    CREATURE = auto()
+    BODY = auto()
+    COVERING = auto()  # fur, skin, scales
+    WRAP = auto()  # armor, plates
+    PART = auto()  # wings, stripes
+    THING = auto()  # what the creature has or holds
+    PLACE = auto()
+
+
+class NounFinder:
+    """Tells of the phrases of one prompt what each describes.
+
+    Attributes:
+      located: for each token, whether it tells where: "in the deep blue sea".
+    """
+
+    def __init__(self, tokens: list[Token], found: list[Phrase]) -> None:
+        """Take the words of a prompt and those phrases in it that aren't denied."""
+        self.tokens = tokens
+        self.owner = {i: f for f in found for i in range(f.first, f.last + 1)}
+        self.located = self._located()
+
+    def _stem_at(self, index: int) -> str:
+        return self.tokens[index].stem if 0 <= index < len(self.tokens) else ""
+
+    def _located(self) -> list[bool]:
+        located = [False] * len(self.tokens)
+        start = None
+        for i, token in enumerate(self.tokens):
+            f = self.owner.get(i)
+            if token.breaks:
+                start = None
+            if token.stem in _WHERE:
+                start = i
+            elif token.stem in _CLAUSE_ENDS or (f and f.of("shape")):
+                start = None
+            is_place = f is not None and f.of("habitat") is not None
+            if is_place and start is not None and i - start <= _PLACE_REACH:
+                located[start : i + 1] = [True] * (i + 1 - start)
+        return located
+
+    def _is_color(self, index: int) -> bool:
+        f = self.owner.get(index)
+        return f is not None and f.of("color") is not None
+
+    def noun_of(self, f: Phrase) -> Noun:
+        """What the noun is that the phrase `f` describes."""
+        if self.located[f.first]:
+            return Noun.PLACE
+        maybe = Noun.UNSAID
+        for i in range(f.last + 1, min(f.last + 1 + _NOUN_REACH, len(self.tokens))):
+            token = self.tokens[i]
+            in_list = token.stem == "and" and self._is_color(i + 1)
+            if token.breaks and not self._goes_on(f, i):
+                break
+            if token.stem in _CLAUSE_ENDS and not in_list:
+                break
+            if token.stem in _PATTERNED and self._is_joined(f):
+                return Noun.CREATURE
+            noun, is_sure = self._noun_at(i)
+            if is_sure:
+                return noun
+            maybe = maybe if noun is Noun.UNSAID else noun
+        if maybe is Noun.PART:
+            return maybe
+        if f.of("color") and (part := self._part_before(f)):
+            return part
+        return self.introduced_by(f) if maybe is Noun.THING else Noun.UNSAID
+
+    def _noun_at(self, i: int) -> tuple[Noun, bool]:
+        """What the token is, and whether what follows can't change that."""
+        word, owner = self.tokens[i].stem, self.owner.get(i)
+        if word in _BODY:
+            return Noun.BODY, True
+        if word in _COVERINGS:
+            return Noun.COVERING, True
+        if word in _CREATURES:
+            return Noun.CREATURE, True
+        if word in _PARTS or word in _WRAPS:
+            if owner is None:
+                return (Noun.WRAP if word in _WRAPS else Noun.PART), True
+            # "Red flame" is a part, "red flame lizard" isn't.
+            is_last = owner.of("type") is not None and owner.last == i
+            return (Noun.PART if is_last else Noun.UNSAID), False
+        if owner is None:
+            return (Noun.UNSAID if word in EMPTY_WORDS else Noun.THING), False
+        shape = owner.of("shape")
+        part_next = self._stem_at(owner.last + 1) in _PARTS
+        if shape and shape.rank == LIKENESS and not part_next:
+            return Noun.CREATURE, True
+        return (Noun.THING if owner.of("type") else Noun.UNSAID), False
+
+    def introduced_by(self, f: Phrase) -> Noun:
+        """THING after "with a", PLACE after "on a", else UNSAID."""
+        for i in range(f.first - 1, max(f.first - 1 - _NOUN_REACH, -1), -1):
+            word, owner = self.tokens[i].stem, self.owner.get(i)
+            if self.tokens[i + 1].breaks:
+                break
+            if word in _HAVING or (word in _COMPARING and f.of("size")):
+                return Noun.THING
+            if word in _WHERE:
+                return Noun.PLACE
+            if word in _CLAUSE_ENDS and word != "and":
+                break
+            if word in _CREATURES or (owner and owner.of("shape")):
+                break
+        return Noun.UNSAID
+
+    def _is_joined(self, f: Phrase) -> bool:
+        """Whether `f` is one of two colors: "black and white"."""
+        after = f.last + 1 + (self._stem_at(f.last + 1) == "and")
+        before = f.first - 1 - (self._stem_at(f.first - 1) == "and")
+        return self._is_color(f.first) and (
+            self._is_color(after) or self._is_color(before)
+        )
+
+    def _goes_on(self, f: Phrase, i: int) -> bool:
+        """Whether a list from `f` goes on after the comma before token `i`.
+
+        It does in "red, white and blue wings", not in "pink, white bow".
+        """
+        is_and = self._stem_at(i) == "and" and self._is_color(i + 1)
+        if is_and or not self._is_color(i):
+            return is_and
+        if self.introduced_by(f) is Noun.THING:
+            return True
+        end = i + _NOUN_REACH
+        while self._is_color(i) and i < end:
+            i = self.owner[i].last + 1
+        return self._stem_at(i) == "and" and self._is_color(i + 1)
+
+    def _part_before(self, f: Phrase) -> Noun | None:
+        """The part in "a tail that is a deep red"."""
+        for i in range(f.first - 1, max(f.first - 1 - _NOUN_REACH, -1), -1):
+            if self.tokens[i + 1].breaks:
+                break
+            word = self.tokens[i].stem
+            if word in _PARTS and i not in self.owner:
+                return Noun.WRAP if word in _WRAPS else Noun.PART
+            if word not in _LINKS:
+                break
+        return None

@@ -1,0 +1,251 @@
+"""The epochs of a run, and what each leaves behind.
+
+Order of side effects, each epoch: steps, validation, CSV row, curves, pictures,
+TensorBoard, checkpoint. A checkpoint is saved last, so whatever it resumes has its
+logs complete.
+"""
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from pokejax.inference import bundle as bundle_lib
+from pokejax.training import log as reports
+from pokejax.training import losses
+from pokejax.training import report_page as run_report
+from pokejax.training.checkpoint import CheckpointError, Checkpoints
+from pokejax.training.mesh import any_process
+from pokejax.training.signals import StopRequest
+from pokejax.training.tensorboard import TensorBoard
+from pokejax.training.trainer import Trainer
+
+SAMPLE_ROWS = 8
+SAMPLES_A_ROW = 6
+
+
+class Run:
+    """The epochs of a run, and what each leaves behind."""
+
+    def __init__(
+        self, trainer: Trainer, history: list[dict[str, float]], stop: StopRequest
+    ):
+        """Open a run's files in its directory, which must exist.
+
+        Args:
+          trainer: in the state that the run begins with.
+          history: the log's rows of the epochs behind that state.
+          stop: asked between calls and epochs.
+        """
+        self.trainer, self.stop = trainer, stop
+        self.config = trainer.config.train
+        self.workdir = Path(self.config.workdir)
+        self.held_out = "val" if len(trainer.dataset.splits["val"]) else "train"
+        self.first = len(history) + 1
+        self.started = time.monotonic()
+        self.log = reports.LossLog(
+            self.workdir / "training_losses.csv", trainer.parts, history
+        )
+        self.checkpoints = Checkpoints(self.workdir / "checkpoints")
+        self.board = None
+        if self.config.tensorboard and is_first():
+            self.board = TensorBoard(self.workdir / "tensorboard", self.first)
+
+    def epochs(self) -> bool:
+        """Train to the last epoch, or until patience ends; False if asked to stop."""
+        say("Compiling the train step: up to a minute on a slow CPU, once.")
+        with tqdm(
+            total=self.config.epochs,
+            initial=self.first - 1,
+            desc="Epochs",
+            unit="epoch",
+            disable=not is_first(),
+        ) as progress:
+            for epoch in range(self.first, self.config.epochs + 1):
+                if not self._epoch(epoch):
+                    self._save(epoch - 1, None)
+                    self.checkpoints.wait()
+                    return False
+                progress.update()
+                if self._out_of_patience():
+                    say(f"No better validation loss in {self.config.patience} epochs.")
+                    break
+                # A wish that came while this epoch was evaluated or saved.
+                if epoch < self.config.epochs and any_process(
+                    self.stop(), self.trainer.mesh
+                ):
+                    self._save(epoch, None)
+                    self.checkpoints.wait()
+                    return False
+        return True
+
+    def finish(self, debug_samples: int) -> None:
+        """Test the best checkpoint; write its bundle, and the report."""
+        trainer, checkpoints, workdir = self.trainer, self.checkpoints, self.workdir
+        checkpoints.wait()
+        best = checkpoints.best
+        if best is None:
+            raise CheckpointError(f"{workdir} has no checkpoint, and no epoch was run")
+        skipped = int(trainer.state.skipped)  # of all steps, not of the best model's
+        trainer.state = checkpoints.restore(best, trainer.state)
+        header = checkpoints.header(best)
+        _, latents = trainer.evaluate(self.held_out)
+        splits = trainer.dataset.splits
+        parts = None
+        if len(splits["test"]):
+            parts, _ = trainer.evaluate("test")
+            say(f"{reports.summary('Test', parts)} (best epoch: {header.epoch})")
+        model_path = workdir / "model.safetensors"
+        params, prior = trainer.whole_params()
+        if is_first():
+            bundle_lib.write(model_path, header, params, prior)
+            outcome = run_report.Outcome(
+                config=trainer.config,
+                best_epoch=header.epoch,
+                best_val_loss=header.val_loss,
+                rows=self.log.rows,
+                test=parts,
+                latents=latents,
+                skipped=skipped,
+                parameters=reports.parameter_counts(
+                    trainer.stage.model, trainer.stage.prior
+                ),
+                pictures={name: len(split) for name, split in splits.items()},
+                debug_samples=debug_samples,
+            )
+            run_report.write(workdir, outcome)
+        say(f"\nbest model: {model_path}\nreport: {workdir / 'report.md'}")
+
+    def close(self) -> None:
+        """Wait for what is still being written."""
+        if self.board:
+            self.board.close()
+        self.checkpoints.close()
+
+    def _epoch(self, epoch: int) -> bool:
+        """One epoch with all that follows it; False if stopped before its end."""
+        trainer, started = self.trainer, time.monotonic()
+        first_step, compiled = trainer.step, trainer.compile_seconds
+        with tqdm(
+            total=trainer.steps_per_epoch,
+            initial=first_step - (epoch - 1) * trainer.steps_per_epoch,
+            desc=f"epoch {epoch}",
+            unit="step",
+            leave=False,
+            disable=not is_first(),
+        ) as progress:
+
+            def report(count: int, loss: float) -> None:
+                progress.update(count)
+                if not math.isnan(loss):
+                    progress.set_postfix(loss=f"{loss:.3f}")
+
+            train_parts = trainer.train_epoch(epoch, stop=self.stop, report=report)
+        if train_parts is None:
+            return False
+        costs = self._costs(epoch, trainer.step - first_step, started, compiled)
+        val_parts, latents = trainer.evaluate(self.held_out)
+        is_best = val_parts["Loss"] < self._best()
+        row = {"Epoch": float(epoch)}
+        row |= {f"Train_{k}": v for k, v in train_parts.items()}
+        row |= {f"Val_{k}": v for k, v in val_parts.items()}
+        if latents:
+            row["Beta"] = losses.beta(epoch, trainer.config.loss)
+            row["Active_Units"] = float(latents.active)
+            row["Collapsed"] = float(latents.collapsed)
+        row["Seconds"] = time.monotonic() - started
+        row |= costs
+        if is_first():
+            self.log.add(row)
+        else:
+            self.log.rows.append(row)
+        last = epoch == self.config.epochs or self._out_of_patience()
+        pictures = []
+        if last or epoch % self.config.sample_every == 0:
+            pictures = self._save_pictures(epoch)
+        if self.board:
+            self.board.add(epoch, row, pictures)
+        if last or is_best or epoch % self.config.checkpoint_every == 0:
+            self._save(epoch, val_parts["Loss"])
+        if is_first():
+            kl = latents.kl if latents else None
+            tqdm.write(reports.epoch_message(row, trainer.parts, kl, is_best=is_best))
+        return True
+
+    def _costs(
+        self, epoch: int, steps: int, started: float, compiled_before: float
+    ) -> dict[str, float]:
+        """What an epoch's steps cost, in the log's columns; compiling is kept apart."""
+        now, compiled = time.monotonic(), self.trainer.compile_seconds
+        ran = now - started - (compiled - compiled_before)
+        # Of whole epochs, with their pictures and saves; of the first, what was yet.
+        mean = (now - self.started - compiled) / (epoch - self.first + 1)
+        return {
+            "Images_per_s": steps * self.config.batch_size / ran,
+            "Step_ms": 1000 * ran / max(steps, 1),
+            "Compile_s": compiled - compiled_before,
+            "ETA_s": mean * (self.config.epochs - epoch),
+            "Peak_MB": reports.peak_memory_mb(),
+        }
+
+    def _save(self, epoch: int, val_loss: float | None) -> None:
+        header = dataclasses.replace(
+            self.trainer.header, epoch=epoch, val_loss=self._best()
+        )
+        if val_loss is not None:
+            header = dataclasses.replace(header, val_loss=val_loss)
+        self.checkpoints.save(
+            self.trainer.step,
+            self.trainer.state,
+            header,
+            history=self.log.rows,
+            val_loss=val_loss,
+        )
+
+    def _save_pictures(self, epoch: int) -> list[Path]:
+        """Curves, and what the model makes of the same held-out pictures and prompts.
+
+        Returns:
+          The sample grids of this epoch.
+        """
+        dataset = self.trainer.dataset
+        split = dataset.splits[self.held_out]
+        count = min(SAMPLE_ROWS, len(split))
+        rows = np.random.default_rng(0).choice(len(split), count, replace=False)
+        real, recon, samples = self.trainer.draw(self.held_out, rows, SAMPLES_A_ROW)
+        if not is_first():
+            return []
+        self.log.plot(self.workdir / "training_curves.png")
+        grid = self.workdir / f"samples_epoch_{epoch}.png"
+        reports.save_samples(grid, real, recon, samples)
+        captions = [""] * count
+        if dataset.prompts and self.trainer.config.model.conditional:
+            captions = [dataset.prompts[i] for i in split.prompt_ids[rows, 0]]
+        # To each prompt a latent of its own, and always the same.
+        which = np.arange(count)
+        drawn = samples[which, which % SAMPLES_A_ROW]
+        return [grid, reports.save_prompts(self.workdir, epoch, drawn, captions)]
+
+    def _best(self) -> float:
+        return min((row["Val_Loss"] for row in self.log.rows), default=float("inf"))
+
+    def _out_of_patience(self) -> bool:
+        since_best = [row["Val_Loss"] for row in self.log.rows][::-1]
+        return bool(self.config.patience) and (
+            since_best.index(min(since_best)) >= self.config.patience
+        )
+
+
+def is_first() -> bool:
+    """Whether this process writes logs, pictures and messages."""
+    return jax.process_index() == 0
+
+
+def say(text: str) -> None:
+    """Print a message, once for all processes."""
+    if is_first():
+        print(text, flush=True)

@@ -1,0 +1,240 @@
+"""`report.md`: a whole run on one page, with its pictures beside it.
+
+Owns the page's sections. What they say is measured elsewhere and handed in.
+"""
+
+import platform
+import shlex
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+
+import jax
+
+from pokejax import config as config_lib
+from pokejax.config import Config
+from pokejax.files import whole_file
+from pokejax.training import log as reports
+from pokejax.training.trainer import Latents
+
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of a run at its end.
+
+    Attributes:
+      config: of the run, as it ended.
+      best_epoch: the one whose model is kept.
+      best_val_loss: of that epoch.
+      rows: the log's, one an epoch.
+      test: loss parts on the test split; None without one.
+      latents: of the best model, over validation pictures; None of a prior's run.
+      skipped: steps that changed nothing, because they weren't finite.
+      parameters: weights of each part of the model.
+      pictures: of each split.
+      debug_samples: as the command's option.
+    """
+
+    config: Config
+    best_epoch: int
+    best_val_loss: float
+    rows: Sequence[Row]
+    test: Row | None
+    latents: Latents | None
+    skipped: int
+    parameters: Mapping[str, int]
+    pictures: Mapping[str, int]
+    debug_samples: int
+
+
+def write(workdir: Path, outcome: Outcome) -> None:
+    """Write `report.md` and `latent_kl.png` into a run's directory."""
+    if outcome.latents:
+        reports.plot_latent_kl(outcome.latents.kl, workdir / "latent_kl.png")
+    sections = {
+        f"Run {workdir.name}": _opening(outcome),
+        "Losses": _losses(outcome),
+        "Pictures": _pictures(workdir, len(outcome.rows)),
+        **(
+            {"Latent code": _latents(outcome, outcome.latents)}
+            if outcome.latents
+            else {}
+        ),
+        "Speed": _speed(outcome),
+        "Model": _table(
+            ("part", "parameters"),
+            [
+                *((name, f"{n:,}") for name, n in outcome.parameters.items()),
+                ("total", f"{sum(outcome.parameters.values()):,}"),
+            ],
+        ),
+        "Data": _table(
+            ("split", "pictures"),
+            [(name, f"{n:,}") for name, n in outcome.pictures.items()],
+        ),
+        "Settings": _settings(outcome.config),
+        "Again": _again(outcome),
+    }
+    parts = [
+        f"{'##' if i else '#'} {title}\n\n{text}"
+        for i, (title, text) in enumerate(sections.items())
+    ]
+    with whole_file(workdir / "report.md") as partial:
+        partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def command_line(config: Config, debug_samples: int = 0) -> str:
+    """The command that trains by this config, whatever file it came from."""
+    words = ["python", "-m", "pokejax.train"]
+    for name, _, now in _changes(config):
+        if isinstance(now, bool):
+            words.append(f"--{name}" if now else f"--no-{name}")
+        else:
+            words.append(f"--{name}={_as_text(now)}")
+    if debug_samples:
+        words.append(f"--debug-samples={debug_samples}")
+    return shlex.join(words)
+
+
+def epoch_ranges(epochs: Sequence[int]) -> str:
+    """Rising epochs in few words, e.g. `1-3, 7`."""
+    starts = [b for a, b in pairwise([-1, *epochs]) if b != a + 1]
+    ends = [a for a, b in pairwise([*epochs, -1]) if b != a + 1]
+    return ", ".join(
+        f"{a}" if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True)
+    )
+
+
+def _opening(outcome: Outcome) -> str:
+    done, planned = len(outcome.rows), outcome.config.train.epochs
+    text = (
+        f"{done} of {planned} epochs; the best, with a validation loss of"
+        f" {outcome.best_val_loss:.4f}, was epoch {outcome.best_epoch}."
+    )
+    if done < planned:
+        text += " Stopped early: the validation loss had stopped falling."
+    if outcome.skipped:
+        text += f" {outcome.skipped} steps were not finite and were skipped."
+    return text
+
+
+def _losses(outcome: Outcome) -> str:
+    best = outcome.rows[outcome.best_epoch - 1]
+    names = [key.removeprefix("Val_") for key in best if key.startswith("Val_")]
+    rows = [
+        (
+            f"{split}, epoch {outcome.best_epoch}",
+            *(best[f"{split}_{part}"] for part in names),
+        )
+        for split in ("Train", "Val")
+    ]
+    if outcome.test is not None:
+        rows.append(("Test, best model", *(outcome.test[part] for part in names)))
+    note = (
+        "Means over pictures; KL in nats. Validation and test are at beta = 1, without"
+        " dropout or augmentation."
+    )
+    cells = [(name, *(f"{x:.4f}" for x in values)) for name, *values in rows]
+    return f"{_table(('', *names), cells)}\n\n{note}"
+
+
+def _pictures(workdir: Path, last: int) -> str:
+    found = [
+        ("Losses over the epochs", workdir / "training_curves.png"),
+        (
+            "The same prompts and latents over the epochs",
+            workdir / "training_progression.gif",
+        ),
+    ]
+    text = "Held-out pictures, their reconstructions, and samples of their prompts"
+    found += [
+        (text, path) for path in reports.picture_paths(workdir, "samples", last)[-1:]
+    ]
+    return "\n\n".join(
+        f"{text}:\n\n![{text}]({path.name})" for text, path in found if path.exists()
+    )
+
+
+def _latents(outcome: Outcome, latents: Latents) -> str:
+    warned = [int(row["Epoch"]) for row in outcome.rows if row.get("Collapsed")]
+    collapse = (
+        f"**The posterior had collapsed in epochs {epoch_ranges(warned)}**: the decoder"
+        " then hardly sees the picture it is to rebuild. Lower `loss.kl_weight`."
+        if warned
+        else "The warning of a collapsed posterior was never raised."
+    )
+    return (
+        f"{latents.active} of {len(latents.kl)} dimensions in use; KL"
+        f" {latents.kl.sum():.2f} nats a picture (best model, held-out"
+        f" pictures).\n\n{collapse}\n\n![KL of each latent dimension](latent_kl.png)"
+    )
+
+
+def _speed(outcome: Outcome) -> str:
+    def median(name: str) -> float:
+        # Rows of a checkpoint of before these columns don't have them.
+        known = [row[name] for row in outcome.rows if name in row]
+        return statistics.median(known or [float("nan")])
+
+    def total(name: str) -> timedelta:
+        seconds = sum(row.get(name, 0.0) for row in outcome.rows)
+        return timedelta(seconds=round(seconds))
+
+    peak = max(row.get("Peak_MB", 0.0) for row in outcome.rows)
+    device = jax.devices()[0]
+    cells = [
+        ("device", f"{jax.device_count()} x {device.device_kind} ({device.platform})"),
+        ("images/s, median of epochs", f"{median('Images_per_s'):,.1f}"),
+        ("ms a step, median of epochs", f"{median('Step_ms'):,.1f}"),
+        ("compiling the train step, h:mm:ss", total("Compile_s")),
+        ("training and validation, h:mm:ss", total("Seconds")),
+        (f"peak memory, {reports.memory_kind()}", f"{peak:,.0f} MB"),
+    ]
+    return _table(("", ""), cells)
+
+
+def _settings(config: Config) -> str:
+    changes = [
+        (f"`{name}`", f"`{_as_text(before)}`", f"`{_as_text(now)}`")
+        for name, before, now in _changes(config)
+    ]
+    table = _table(("setting", "default", "here"), changes)
+    return f"{table}\n\nAll others are as by default."
+
+
+def _again(outcome: Outcome) -> str:
+    packages = ("pokejax", "jax", "flax", "optax", "numpy")
+    cells = [("python", platform.python_version())]
+    cells += [(name, metadata.version(name)) for name in packages]
+    command = command_line(outcome.config, outcome.debug_samples)
+    return f"```sh\n{command}\n```\n\n{_table(('package', 'version'), cells)}"
+
+
+def _changes(config: Config) -> list[tuple[str, object, object]]:
+    """`(name, default, value)` of every setting that isn't the default."""
+    before, now = config_lib.to_dict(Config()), config_lib.to_dict(config)
+    return [
+        (f"{section}.{key}", before[section][key], value)
+        for section, values in now.items()
+        for key, value in values.items()
+        if value != before[section][key]
+    ]
+
+
+def _as_text(value: object) -> str:
+    """A setting's value as the command line takes it."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |"
+        for line in lines
+    )
