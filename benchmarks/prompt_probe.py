@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pokejax.attributes import COLORS, TYPES, attributes_from_metadata
-from pokejax.prompts.rules import read_prompt
+from pokejax.prompts.rules import parse_by_rules
 from pokejax.text.static import StaticTextEncoder
 
 FIELDS = {"primary_color": COLORS, "type1": TYPES}
@@ -94,7 +94,7 @@ def main() -> int:
     free = json.loads(FREE_PROMPTS.read_text("utf-8"))
     print(f"{len(prompts)} written prompts of {species} species, {len(free)} free ones")
     x, x_free = features(prompts), features([f["prompt"] for f in free])
-    readings = [read_prompt(f["prompt"]).attributes for f in free]
+    readings = [parse_by_rules(f["prompt"]).attributes for f in free]
     for name, vocabulary in FIELDS.items():
         said = [i for i, f in enumerate(free) if f[name] is not None]
         truth = [free[i][name] for i in said]
@@ -109,7 +109,7 @@ def main() -> int:
         print(f"{name}: {len(said)} free prompts say it")
         print(f"  linear probe  {hits / len(said):.1%} right")
         print(
-            f"  read_prompt   {read_hits / len(said):.1%} right, "
+            f"  parse_by_rules {read_hits / len(said):.1%} right, "
             f"{unread / len(said):.1%} unread, "
             f"{(len(said) - read_hits - unread) / len(said):.1%} wrong; "
             f"reads it into {invented} of {len(silent)} that don't say it"

@@ -1,6 +1,6 @@
 """How well the rules of `pokejax.prompts.rules` read prompts that people would type.
 
-Scores `read_prompt` on `tests/data/hand_prompts.json`, where each prompt
+Scores `parse_by_rules` on `tests/data/hand_prompts.json`, where each prompt
 is labelled with what a sensible reader would take from it. Prompts and labels were
 written without looking at the rules. The rules were later improved from a summary of
 what they got wrong, so the scores aren't fully blind; rules written to fit single
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pokejax.attributes import VOCABULARIES
-from pokejax.prompts.rules import read_prompt
+from pokejax.prompts.rules import parse_by_rules
 
 HAND_PROMPTS = Path(__file__).parents[1] / "tests" / "data" / "hand_prompts.json"
 
@@ -71,7 +71,7 @@ def score(prompts: list[dict]) -> tuple[dict[str, Score], list[Misreading]]:
     scores = {name: Score() for name in VOCABULARIES}
     misreadings = []
     for entry in prompts:
-        reading = read_prompt(entry["prompt"]).attributes
+        reading = parse_by_rules(entry["prompt"]).attributes
         for name in VOCABULARIES:
             label, read = entry["attributes"].get(name), getattr(reading, name)
             scores[name].add(label, read)

@@ -22,10 +22,10 @@ from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.reference import Reference
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
-from pokejax.inference.recipe import Recipe
-from pokejax.inference.sampler import SEED_LIMIT, Sampler
+from pokejax.inference.recipe import SEED_LIMIT, Recipe
+from pokejax.inference.sampler import Sampler
 from pokejax.models.cvae import parameter_count
-from pokejax.prompts.rules import read_prompt
+from pokejax.prompts.rules import parse_by_rules
 
 DEFAULT_OUT = Path("outputs/evaluation")
 QUICK_NUM = 256
@@ -196,7 +196,7 @@ class _Evaluation:
             self.sampler, self.reference, num=_SWAPS, seed=self.seed
         )
         recipes = [
-            Recipe(prompt, read_prompt(prompt).attributes, seed)
+            Recipe(prompt, parse_by_rules(prompt).attributes, seed)
             for prompt in SHEET_PROMPTS
             for seed in range(_SHEET_COLUMNS)
         ]

@@ -14,8 +14,14 @@ from pokejax.files import whole_file
 from pokejax.images.sheets import contact_sheet
 from pokejax.inference import shipped
 from pokejax.inference.bundle import BundleError
-from pokejax.inference.recipe import Sample
-from pokejax.inference.sampler import PromptError, Sampler, check_request
+from pokejax.inference.recipe import (
+    PromptError,
+    Sample,
+    check_request,
+    count_up,
+    recipes_for,
+)
+from pokejax.inference.sampler import Sampler
 from pokejax.prompts.parse import parse_prompt
 
 
@@ -97,14 +103,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def read_settings(settings: Sequence[str]) -> Attributes:
+def parse_overrides(words: Sequence[str]) -> Attributes:
     """The record of `NAME=VALUE` words.
 
     Raises:
       ValueError: a word of another form, an unknown name or value.
     """
     names: dict[str, str | None] = {}
-    for word in settings:
+    for word in words:
         name, equals, value = word.partition("=")
         if not equals:
             raise ValueError(f"--set {word!r}: expected NAME=VALUE, e.g. size=Tiny")
@@ -133,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 if all was drawn, 2 on bad input."""
     args = parse_arguments(argv)
     try:
-        overrides = read_settings(args.set)
+        overrides = parse_overrides(args.set)
         for prompt in args.prompt:
             check_request(
                 prompt,
@@ -156,14 +162,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             parsed = parse_prompt(prompt, use_llm=args.use_llm_parsing)
             if parsed.warning:
                 print(f"warning: {parsed.warning}", file=sys.stderr)
-            samples = sampler.generate(
-                prompt,
-                num=args.num,
-                seed=args.seed,
-                attributes=parsed.attributes.override(overrides),
+            recipes = recipes_for(
+                parsed.override(overrides),
+                count_up(args.seed, args.num),
                 temperature=args.temperature,
                 guidance=args.guidance,
             )
+            samples = sampler.sample(recipes)
             rows.append(samples)
             for sample, path in zip(
                 samples, write_samples(args.out, samples), strict=True

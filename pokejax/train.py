@@ -13,7 +13,8 @@ import numpy as np
 from pokejax import config as config_lib
 from pokejax.config import Config, ConfigError
 from pokejax.data import dataset as data_lib
-from pokejax.images.sheets import contact_sheet, to_uint8
+from pokejax.images.pixels import to_uint8
+from pokejax.images.sheets import contact_sheet
 from pokejax.inference.bundle import Header
 from pokejax.training import log as reports
 from pokejax.training.checkpoint import CheckpointError, Checkpoints, find, has_complete

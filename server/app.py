@@ -4,14 +4,14 @@ import logging
 import sys
 
 from litestar import Litestar
-from litestar.datastructures import State
+from litestar.di import Provide
 
+from server.drawing import read_drawing
 from server.errors import answer_error
 from server.gate import Gate
 from server.jobs import Jobs
-from server.openapi import DOCS_ROUTES
-from server.routes import ROUTES
-from server.routes_openai import images_generations
+from server.openapi import API_ROUTES, openapi_document
+from server.pages import PAGES
 from server.service import Service
 from server.settings import Settings, SettingsError, read_settings
 
@@ -27,16 +27,17 @@ def create_app(settings: Settings | None = None) -> Gate:
     """
     settings = read_settings() if settings is None else settings
     service = Service(settings)
+    jobs = Jobs(service)
     litestar = Litestar(
-        [
-            *ROUTES,
-            images_generations,
-            *DOCS_ROUTES,
-        ],
+        [*API_ROUTES, openapi_document, *PAGES],
+        dependencies={
+            "service": Provide(lambda: service, sync_to_thread=False),
+            "jobs": Provide(lambda: jobs, sync_to_thread=False),
+            "drawing": Provide(read_drawing),
+        },
         exception_handlers={Exception: answer_error},
         openapi_config=None,  # server.openapi documents what is checked, as it is
         logging_config=None,
-        state=State({"service": service, "jobs": Jobs(service)}),
     )
     _set_up_log()
     return Gate(litestar, service)

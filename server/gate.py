@@ -1,25 +1,21 @@
 """What every request passes before Litestar sees it, and every answer on its way out.
 
-Owns request ids, keys, rate and size limits, slow bodies, CORS, security headers, the
-access log, and the drain after SIGTERM. A plain ASGI application around another one.
+Owns request ids, keys, rate and size limits, slow bodies, CORS, security headers and
+the access log. A plain ASGI application around another one.
 """
 
 import asyncio
-import contextlib
-import functools
 import logging
 import re
 import secrets
-import signal
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from pokejax.inference.bundle import BundleError
 from server.errors import ApiError, busy
+from server.lifecycle import Lifecycle
 from server.limits import ApiKeys, RateLimit
 from server.service import Service
 
@@ -30,8 +26,6 @@ _OPEN_PATHS = {"/", "/docs", "/openapi.json", "/api/v1/health", "/api/v1/ready"}
 _PROBES = {"/api/v1/health", "/api/v1/ready", "/metrics"}
 # Read and thrown away, so that a client that sends first and reads later is told.
 _MOST_DISCARDED = 64 * 2**20
-_REHEARSALS = 5
-_REHEARSED = b'{"prompt": "a tiny red fire dragon with a blue shell"}'
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -75,13 +69,12 @@ class Gate:
         self._keys = ApiKeys(settings.api_keys)
         self._rate = RateLimit(settings.rate_limit)
         self._origins = {origin.encode() for origin in settings.cors_origins}
-        self._under_way: set[asyncio.Task[Any]] = set()
-        service.rehearse = self._rehearse
+        self._lifecycle = Lifecycle(app, service)
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Handle one ASGI scope."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._lifecycle.run(receive, send)
         elif scope["type"] == "http":
             await self._exchange(scope, receive, send)
 
@@ -103,7 +96,7 @@ class Gate:
         assert task
         counted = exchange.path not in _PROBES
         if counted:
-            self._under_way.add(task)
+            self._lifecycle.under_way.add(task)
             self.service.metrics.under_way.inc()
         try:
             if self._preflight(exchange, cors):
@@ -125,7 +118,7 @@ class Gate:
                 await self._refuse(send_marked, exchange, late)
         finally:
             if counted:
-                self._under_way.discard(task)
+                self._lifecycle.under_way.discard(task)
                 self.service.metrics.under_way.dec()
             self._log(exchange, scope)
 
@@ -243,89 +236,6 @@ class Gate:
             asked = exchange.body or scope["query_string"]
             entry["asked"] = asked.decode("utf-8", "replace")
         LOG.info(msgspec.json.encode(entry).decode())
-
-    async def _live(self, receive: Any, send: Any) -> None:
-        """Start and stop with the server."""
-        await receive()
-        try:
-            await self.service.start()
-        except (BundleError, OSError) as error:
-            await send(
-                {"type": "lifespan.startup.failed", "message": f"error: {error}"}
-            )
-            return
-        self._catch_signals()
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self.service.stop()
-        await send({"type": "lifespan.shutdown.complete"})
-
-    async def _rehearse(self) -> None:
-        """Answer requests of nobody, so that the first real one is like the tenth."""
-
-        async def send(_message: Any) -> None:
-            pass
-
-        for _ in range(_REHEARSALS):
-            messages = [{"type": "http.request", "body": _REHEARSED}]
-
-            async def receive(messages: list[Any] = messages) -> Any:
-                return messages.pop() if messages else await asyncio.Event().wait()
-
-            await self.app(
-                {
-                    "type": "http",
-                    "asgi": {"version": "3.0"},
-                    "http_version": "1.1",
-                    "method": "POST",
-                    "scheme": "http",
-                    "path": "/api/v1/generate",
-                    "raw_path": b"/api/v1/generate",
-                    "root_path": "",
-                    "query_string": b"",
-                    "headers": [(b"content-type", b"application/json")],
-                    "client": None,
-                    "server": None,
-                    "state": {"request_id": "rehearsal"},
-                },
-                receive,
-                send,
-            )
-
-    def _catch_signals(self) -> None:
-        """Drain before the server's own handler closes its sockets."""
-        if threading.current_thread() is not threading.main_thread():
-            return
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            previous = signal.getsignal(number)
-            if not callable(previous):
-                continue
-
-            def handle(signum: int, frame: Any, previous: Any = previous) -> None:
-                if self.service.state == "draining":  # asked twice: at once
-                    previous(signum, frame)
-                    return
-                self.service.state = "draining"
-                then = functools.partial(previous, signum, frame)
-                loop.call_soon_threadsafe(self._start_drain, then)
-
-            signal.signal(number, handle)
-
-    def _start_drain(self, then: Callable[[], None]) -> None:
-        self._drain = asyncio.create_task(self._finish(then))
-
-    async def _finish(self, then: Callable[[], None]) -> None:
-        """Let what is under way finish, within the drain time; then go on."""
-        end = time.monotonic() + self.service.settings.drain_s
-        while self._under_way and time.monotonic() < end:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(0.5, max(0, end - time.monotonic()))):
-                    await asyncio.wait(self._under_way)
-        LOG.info('{"event":"drained","left":%d}', len(self._under_way))
-        for task in list(self._under_way):
-            task.cancel()
-        then()
 
 
 async def _answer(

@@ -6,43 +6,26 @@ rest is queued anew. Seeds are fixed, so the pictures are the same ones.
 """
 
 import asyncio
-import base64
 import functools
 import re
 import secrets
 import time
 from collections.abc import AsyncIterator
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from pokejax.inference.recipe import Recipe
+from pokejax.inference.recipe import Recipe, count_up, recipes_for
+from pokejax.prompts.parsed import ParsedPrompt
 from server.batcher import Ticket
 from server.errors import ApiError, as_api_error, busy
-from server.schemas import Format, GenerateBody, JobStatus
-from server.service import (
-    PromptReading,
-    Service,
-    count_up,
-    overrides_of,
-    pick_seed,
-    recipes_of,
-)
+from server.schemas import GenerateBody, JobStatus, parsed_answer
+from server.service import Service, overrides_of
+from server.wire import data_url, sse_event
 
 _MAX_JOBS = 1024
 _POSITION_S = 0.5  # between looks at the place in the queue
 _LAST_EVENT_ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,6})")
-
-
-def data_url(file: bytes, format: Format | Literal["gif"]) -> str:
-    """`file` as a data URL."""
-    return f"data:image/{format};base64,{base64.b64encode(file).decode()}"
-
-
-def sse_event(name: str, data: Any, event_id: str | None = None) -> bytes:
-    """One server-sent event whose data is JSON, which never has a line end."""
-    head = f"id: {event_id}\n" if event_id else ""
-    return f"{head}event: {name}\ndata: ".encode() + msgspec.json.encode(data) + b"\n\n"
 
 
 class Job:
@@ -57,8 +40,8 @@ class Job:
         self._jobs = jobs
         self._body = body
         self._born = time.perf_counter()
-        self._seeds = count_up(pick_seed(body.seed), body.num_samples)
-        self._reading: PromptReading | None = None
+        self._seeds = count_up(body.seed, body.num_samples)
+        self._parsed: ParsedPrompt | None = None
         self._drawn: set[int] = set()
         self._watchers = 0
         self._position = -1
@@ -127,16 +110,21 @@ class Job:
         batcher = self._service.require_ready()
         body = self._body
         self._say_position(batcher.depth)
-        if self._reading is None:
-            reading = await self._service.read_prompt(
+        if self._parsed is None:
+            parsed = await self._service.parse(
                 body.prompt,
                 overrides_of(body.attributes),
                 use_llm=body.use_llm_parsing,
             )
-            self._reading = reading
-            self._emit("parsed", reading.answer())
+            self._parsed = parsed
+            self._emit("parsed", parsed_answer(parsed))
             self._emit("encoded", {"encoder": batcher.sampler.encoder.identity})
-        recipes = recipes_of(body, self._reading, self._seeds)
+        recipes = recipes_for(
+            self._parsed,
+            self._seeds,
+            temperature=body.temperature,
+            guidance=body.guidance,
+        )
         await self._order({i: r for i, r in enumerate(recipes) if i not in self._drawn})
         took = 1000 * (time.perf_counter() - self._born)
         self.finished = True

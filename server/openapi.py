@@ -1,125 +1,56 @@
-"""The API's description, made from the very structs that requests are checked by."""
+"""The API's description, made of the routes themselves and the structs they check by.
 
-import mimetypes
-from pathlib import Path
+Litestar's own generator would document its own, lenient reading of a request; ours is
+strict (`server.decoding`). So the document is built here, from what the handlers
+declare: method, path, summary, the struct in their signature, what they return.
+"""
+
+import typing
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Response, get
-from litestar.exceptions import NotFoundException
-from litestar.params import FromPath
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
 
 import pokejax
 from pokejax.attributes import VOCABULARIES
-from server import schemas
+from server.drawing import body_of
 from server.errors import ErrorBody
+from server.routes import ROUTES
+from server.routes_openai import images_generations
+from server.wire import EVENT_STREAM
 
-# Read once, and looked up by name: no request reaches the file system.
-_PAGES = {
-    path.name: path.read_bytes()
-    for path in (Path(__file__).parent / "web").iterdir()
-    if path.is_file()
-}
+API_ROUTES: Sequence[HTTPRouteHandler] = (*ROUTES, images_generations)
 _JSON = "application/json"
-_STREAM = "text/event-stream"
 # Of one event: the fields of its lines; `data` is JSON.
 _EVENT = {
     "type": "object",
     "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
 }
-_TURTLE = "a small blue water turtle with a red shell"
-# (method, path): summary, struct of the body, struct or content types of the answer,
-# an example of the body.
-_OPERATIONS: dict[tuple[str, str], tuple[str, Any, Any, Any]] = {
-    ("post", "/api/v1/generate"): (
-        "Draw pictures of a prompt",
-        schemas.GenerateBody,
-        schemas.GenerateAnswer,
-        {"prompt": _TURTLE, "num_samples": 2, "seed": 42},
-    ),
-    ("get", "/api/v1/generate/stream"): (
-        "Draw pictures and tell of each step as a server-sent event: queued, parsed,"
-        " encoded, partial, image, done; error ends it",
-        schemas.GenerateBody,
-        [_STREAM],
-        None,
-    ),
-    ("get", "/api/v1/jobs/{job_id}"): (
-        "How far a stream is; 404 if its job is unknown",
-        None,
-        schemas.JobStatus,
-        None,
-    ),
-    ("get", "/api/v1/download"): (
-        "Draw one picture, as a file",
-        schemas.DownloadQuery,
-        ["image/png", "image/webp"],
-        None,
-    ),
-    ("post", "/api/v1/interpolate"): (
-        "Draw the way from one picture to another",
-        schemas.InterpolateBody,
-        schemas.InterpolateAnswer,
-        {"prompt": _TURTLE, "to_prompt": "a red dragon", "frames": 8, "gif": True},
-    ),
-    ("post", "/api/v1/variations"): (
-        "Draw pictures near one that is known by its seed",
-        schemas.VariationsBody,
-        schemas.VariationsAnswer,
-        {"prompt": _TURTLE, "seed": 42, "num_samples": 4, "strength": 0.3},
-    ),
-    ("get", "/api/v1/attributes"): (
-        "The words that each attribute can have",
-        None,
-        schemas.AttributesAnswer,
-        None,
-    ),
-    ("get", "/api/v1/health"): ("That it lives", None, schemas.Health, None),
-    ("get", "/api/v1/ready"): (
-        "That it takes requests; 503 if not",
-        None,
-        schemas.Health,
-        None,
-    ),
-    ("get", "/metrics"): ("Counters for Prometheus", None, ["text/plain"], None),
-    ("post", "/v1/images/generations"): (
-        "Draw pictures, in the shape of OpenAI's API",
-        schemas.ImagesBody,
-        schemas.ImagesAnswer,
-        {"prompt": _TURTLE, "n": 1, "size": "256x256", "seed": 42},
-    ),
-}
 
 
 def describe() -> dict[str, Any]:
     """The OpenAPI 3.1 document."""
-    structs = {
-        part
-        for _, body, answer, _ in _OPERATIONS.values()
-        for part in (body, answer)
-        if isinstance(part, type)
-    }
-    ordered = sorted([*structs, ErrorBody], key=lambda s: s.__name__)
+    structs = {ErrorBody}
+    for handler in API_ROUTES:
+        structs |= {s for s in (_body(handler), _answer(handler)) if s}
     _, components = msgspec.json.schema_components(
-        ordered, ref_template="#/components/schemas/{name}"
+        sorted(structs, key=lambda s: s.__name__),
+        ref_template="#/components/schemas/{name}",
     )
     paths: dict[str, Any] = {}
-    for (method, path), (summary, body, answer, example) in _OPERATIONS.items():
-        operation = _operation(summary, answer, "{job_id}" in path)
-        operation["operationId"] = f"{method}_{path.strip('/').replace('/', '_')}"
-        if body and method == "post":
-            content = {
-                "schema": {"$ref": f"#/components/schemas/{body.__name__}"},
-                "example": example,
-            }
-            operation["requestBody"] = {"required": True, "content": {_JSON: content}}
-        elif body:
-            operation["parameters"] += _query(components[body.__name__])
-        paths.setdefault(path, {})[method] = operation
-    keys = {
-        "bearer": {"type": "http", "scheme": "bearer"},
-        "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-    }
+    for handler in API_ROUTES:
+        path = _path(handler)
+        (method,) = (m.lower() for m in handler.http_methods if m != "HEAD")
+        paths.setdefault(path, {})[method] = {
+            "operationId": f"{method}_{path.strip('/').replace('/', '_')}",
+            "summary": handler.summary,
+            "parameters": list(_parameters(handler, components)),
+            "responses": _responses(handler),
+            **(_request_body(handler) if method == "post" else {}),
+        }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -128,61 +59,99 @@ def describe() -> dict[str, Any]:
             "description": "Type a sentence, get sprites of a new creature.",
         },
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": keys},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            },
+        },
         # Needed only where the server was given keys.
         "security": [{}, {"bearer": []}, {"header": []}],
     }
 
 
-def _operation(summary: str, answer: Any, has_job: bool) -> dict[str, Any]:
-    if isinstance(answer, list):
-        content = {kind: {"schema": {"type": "string"}} for kind in answer}
-        if answer == [_STREAM]:
-            content = {_STREAM: {"schema": _EVENT}}
-    else:
-        name = f"#/components/schemas/{answer.__name__}"
-        content = {_JSON: {"schema": {"$ref": name}}}
-    if answer is schemas.ImagesAnswer:
-        content[_STREAM] = {"schema": _EVENT}
-    error = {"$ref": "#/components/schemas/ErrorBody"}
-    responses: dict[str, Any] = {
-        "200": {"description": "Success", "content": content},
-        "default": {
-            "description": "What is wrong, and with which field",
-            "content": {_JSON: {"schema": error}},
-        },
-    }
-    parameters: list[dict[str, Any]] = []
-    if answer is schemas.Health:
-        responses["503"] = {"description": "Not now", "content": content}
-    if answer == [_STREAM]:
-        responses["204"] = {"description": "All was sent before"}
-    if has_job:
-        job = {"name": "job_id", "in": "path", "required": True}
-        parameters.append({**job, "schema": {"type": "string", "minLength": 1}})
-    return {"summary": summary, "parameters": parameters, "responses": responses}
+def _path(handler: HTTPRouteHandler) -> str:
+    (path,) = handler.paths
+    return path.replace(":str", "")
 
 
-def _query(schema: dict[str, Any]) -> list[dict[str, Any]]:
+def _body(handler: HTTPRouteHandler) -> type[Struct] | None:
+    """The struct that a request's body or query must fit."""
+    return handler.opt.get("query") or body_of(handler)
+
+
+def _answer(handler: HTTPRouteHandler) -> type[Struct] | None:
+    """The struct that a successful answer is, if it is JSON."""
+    return next(_structs_in(typing.get_type_hints(handler.fn)["return"]), None)
+
+
+def _structs_in(hint: Any) -> Iterator[type[Struct]]:
+    """The structs in an annotation like `Response[Answer] | Stream`."""
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        yield hint
+    for inner in typing.get_args(hint):
+        yield from _structs_in(inner)
+
+
+def _ref(struct: Any) -> dict[str, Any]:
+    return {"schema": {"$ref": f"#/components/schemas/{struct.__name__}"}}
+
+
+def _request_body(handler: HTTPRouteHandler) -> dict[str, Any]:
+    struct = _body(handler)
+    assert struct is not None
+    content = {_JSON: {**_ref(struct), "example": handler.opt["example"]}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _parameters(
+    handler: HTTPRouteHandler, components: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    path = _path(handler)
+    if "{" in path:
+        name = path.partition("{")[2].partition("}")[0]
+        schema = {"type": "string", "minLength": 1}
+        yield {"name": name, "in": "path", "required": True, "schema": schema}
+    struct = _body(handler)
+    if struct and "GET" in handler.http_methods:
+        yield from _query(components[struct.__name__])
+
+
+def _query(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A struct's fields as query parameters, each attribute by its own name."""
-    parameters: list[dict[str, Any]] = []
     for name, field in schema["properties"].items():
         if name == "attributes":
-            parameters += [
-                {"name": word, "in": "query", "schema": {"enum": list(vocabulary)}}
-                for word, vocabulary in VOCABULARIES.items()
-            ]
+            for word, vocabulary in VOCABULARIES.items():
+                yield {"name": word, "in": "query", "schema": {"enum": [*vocabulary]}}
             continue
         kinds = [kind for kind in field.get("anyOf", []) if kind != {"type": "null"}]
-        parameters.append(
-            {
-                "name": name,
-                "in": "query",
-                "required": name in schema.get("required", ()),
-                "schema": kinds[0] if kinds else field,
-            }
-        )
-    return parameters
+        yield {
+            "name": name,
+            "in": "query",
+            "required": name in schema.get("required", ()),
+            "schema": kinds[0] if kinds else field,
+        }
+
+
+def _responses(handler: HTTPRouteHandler) -> dict[str, Any]:
+    struct = _answer(handler)
+    content = {_JSON: _ref(struct)} if struct else {}
+    kinds = [] if struct else [str(handler.media_type)]
+    for kind in (*kinds, *handler.opt.get("also_produces", ())):
+        schema = _EVENT if kind == EVENT_STREAM else {"type": "string"}
+        content[kind] = {"schema": schema}
+    responses: dict[str, Any] = {"200": {"description": "Success", "content": content}}
+    for status, spec in (handler.responses or {}).items():
+        responses[str(status)] = {"description": spec.description}
+        if spec.data_container:
+            responses[str(status)]["content"] = {_JSON: _ref(spec.data_container)}
+    return responses | {
+        "default": {
+            "description": "What is wrong, and with which field",
+            "content": {_JSON: _ref(ErrorBody)},
+        }
+    }
 
 
 _DOCUMENT = msgspec.json.encode(describe())
@@ -192,26 +161,3 @@ _DOCUMENT = msgspec.json.encode(describe())
 async def openapi_document() -> Response[bytes]:
     """The description."""
     return Response(_DOCUMENT, media_type=_JSON)
-
-
-@get("/docs")
-async def docs_page() -> Response[bytes]:
-    """The description for people; nothing of it comes from another host."""
-    return Response(_PAGES["docs.html"], media_type=MediaType.HTML)
-
-
-@get("/")
-async def index_page() -> Response[bytes]:
-    """Where a person arrives."""
-    return Response(_PAGES["index.html"], media_type=MediaType.HTML)
-
-
-@get("/web/{name:str}")
-async def page_file(name: FromPath[str]) -> Response[bytes]:
-    """A script or style of the pages."""
-    if name not in _PAGES:
-        raise NotFoundException
-    return Response(_PAGES[name], media_type=mimetypes.guess_type(name)[0])
-
-
-DOCS_ROUTES = [openapi_document, docs_page, index_page, page_file]

@@ -9,14 +9,14 @@ from typing import Any
 from litestar import Response, post
 from litestar.response import Stream
 
-from pokejax.inference.recipe import Recipe
+from pokejax.inference.recipe import Recipe, count_up
 from server.batcher import Ticket
+from server.drawing import Drawing, Provided
 from server.errors import ApiError
-from server.jobs import data_url, sse_event
-from server.reading import read_body
-from server.routes import SSE_HEADERS, AnyRequest, draw, json_response
+from server.routes import TURTLE
 from server.schemas import Format, ImagesAnswer, ImagesBody, OpenAIImage
-from server.service import Service, count_up, overrides_of, pick_seed
+from server.service import Service
+from server.wire import EVENT_STREAM, SSE_HEADERS, data_url, sse_event
 
 # Their clients like to ask for 1024 pixels: sixteen times 64.
 _MAX_SCALE = 16
@@ -29,31 +29,34 @@ _USAGE = {
 }
 
 
-@post("/v1/images/generations", status_code=200)
-async def images_generations(request: AnyRequest) -> Response[Any]:
+@post(
+    "/v1/images/generations",
+    summary="Draw pictures, in the shape of OpenAI's API",
+    status_code=200,
+    opt={
+        "example": {"prompt": TURTLE, "n": 1, "size": "256x256", "seed": 42},
+        "also_produces": [EVENT_STREAM],
+    },
+)
+async def images_generations(
+    drawing: Provided[Drawing[ImagesBody]],
+) -> Response[ImagesAnswer] | Stream:
     """Draw pictures, the OpenAI way."""
-    service: Service = request.app.state.service
-    body = await read_body(request, ImagesBody)
-    service.require_ready()
+    body, service = drawing.body, drawing.service
     scale = _scale(body.size, service)
-    reading = await service.read_prompt(body.prompt, overrides_of(body.attributes))
-    seeds = count_up(pick_seed(body.seed), body.n or 1)
-    recipes = [
-        Recipe(body.prompt, reading.attributes, seed, body.temperature, body.guidance)
-        for seed in seeds
-    ]
+    seeds = count_up(body.seed, body.n or 1)
+    recipes = drawing.recipes(seeds)
     shape = _shape(body, scale, service)
     format: Format = body.output_format or "png"
     if body.stream:
-        assert service.batcher
-        service.batcher.check_room(len(recipes))
+        service.require_ready().check_room(len(recipes))
         events = _events(
             service, recipes, shape, format, scale, body.partial_images or 0
         )
-        return Stream(events, media_type="text/event-stream", headers=SSE_HEADERS)
-    files = await draw(request, service, recipes, format=format, scale=scale)
+        return Stream(events, media_type=EVENT_STREAM, headers=SSE_HEADERS)
+    files = await drawing.draw(recipes, format=format, scale=scale)
     as_url = body.response_format == "url"
-    return json_response(
+    return Response(
         ImagesAnswer(
             created=int(time.time()),
             data=[
@@ -71,8 +74,7 @@ async def images_generations(request: AnyRequest) -> Response[Any]:
 
 def _scale(size: str | None, service: Service) -> int:
     """The whole number of times that `size` holds the model's own size."""
-    assert service.batcher
-    own = service.batcher.sampler.image_size
+    own = service.require_ready().sampler.image_size
     if size is None or size == "auto":
         return 1
     width, height = map(int, size.split("x"))
@@ -90,8 +92,7 @@ def _scale(size: str | None, service: Service) -> int:
 
 
 def _shape(body: ImagesBody, scale: int, service: Service) -> dict[str, str]:
-    assert service.batcher
-    side = scale * service.batcher.sampler.image_size
+    side = scale * service.require_ready().sampler.image_size
     return {
         "size": f"{side}x{side}",
         "output_format": body.output_format or "png",

@@ -6,12 +6,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pokejax.attributes import VOCABULARIES
-from pokejax.inference.sampler import (
+from pokejax.inference.recipe import (
     MAX_GUIDANCE,
     MAX_PROMPT_CHARS,
     MAX_TEMPERATURE,
     SEED_LIMIT,
 )
+from pokejax.prompts.parsed import ParsedPrompt, Source
 
 MAX_SAMPLES = 16
 MAX_FRAMES = 60
@@ -178,12 +179,12 @@ class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
     output_compression: Annotated[int, Meta(ge=0, le=100)] | None = None
 
 
-class Reading(Struct, kw_only=True):
-    """How a prompt was read."""
+class ParsedAnswer(Struct, kw_only=True):
+    """What was read in a prompt."""
 
     attributes: dict[str, str]
     sources: Annotated[
-        dict[str, Literal["rules", "llm", "request"]],
+        dict[str, Source],
         Meta(description="Where each attribute came from."),
     ]
     unrecognised: Annotated[
@@ -192,7 +193,18 @@ class Reading(Struct, kw_only=True):
     warning: str | None = None
 
 
-class GenerateAnswer(Reading, kw_only=True):
+def parsed_answer(parsed: ParsedPrompt) -> ParsedAnswer:
+    """The part of an answer that says how its prompt was read."""
+    known = parsed.attributes.known()
+    return ParsedAnswer(
+        attributes=known,
+        sources={name: parsed.sources[name] for name in known},
+        unrecognised=list(parsed.unrecognised),
+        warning=parsed.warning or None,
+    )
+
+
+class GenerateAnswer(ParsedAnswer, kw_only=True):
     """Pictures, and all that is needed to draw them again."""
 
     image: Annotated[str, Meta(description="The first picture as a data URL.")]
@@ -214,8 +226,8 @@ class InterpolateAnswer(Struct, kw_only=True):
 
     images: list[str]
     gif: str | None
-    start: Reading
-    end: Reading
+    start: ParsedAnswer
+    end: ParsedAnswer
     seeds: Annotated[list[int], Meta(description="Of both ends.")]
     generation_time_ms: float
     model_version: str

@@ -7,24 +7,23 @@ errors it raises.
 import asyncio
 import functools
 import logging
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
 from pokejax.attributes import Attributes
 from pokejax.inference.recipe import Recipe, Sample
-from pokejax.inference.sampler import SEED_LIMIT, Sampler
-from pokejax.prompts.parse import ParsedPrompt, parse_prompt
+from pokejax.inference.sampler import Sampler
+from pokejax.prompts.parse import parse_prompt
+from pokejax.prompts.parsed import ParsedPrompt
 from server.batcher import Batcher, Ticket
 from server.errors import ApiError, busy
 from server.metrics import Metrics
-from server.schemas import Format, PictureFields, Reading
+from server.schemas import Format
 from server.settings import Settings
 
 LOG = logging.getLogger("pokejax.server")
@@ -33,36 +32,6 @@ _CACHED_PROMPTS = 4096
 _LLM_THREADS = 8
 
 State = Literal["starting", "ready", "draining"]
-
-
-@dataclass(frozen=True)
-class PromptReading:
-    """A prompt as it was read, and with the request's overrides.
-
-    Attributes:
-      parsed: what the prompt itself says.
-      overrides: of the request.
-    """
-
-    parsed: ParsedPrompt
-    overrides: Attributes
-
-    @property
-    def attributes(self) -> Attributes:
-        """What is drawn."""
-        return self.parsed.attributes.override(self.overrides)
-
-    def answer(self) -> Reading:
-        """The part of an answer that says how the prompt was read."""
-        known = self.attributes.known()
-        sources = {**self.parsed.sources}
-        sources |= dict.fromkeys(self.overrides.known(), "request")
-        return Reading(
-            attributes=known,
-            sources={name: sources[name] for name in known},  # type: ignore[arg-type]
-            unrecognised=list(self.parsed.unrecognised),
-            warning=self.parsed.warning or None,
-        )
 
 
 class Service:
@@ -79,7 +48,7 @@ class Service:
         # Done once all is compiled and before the service calls itself ready.
         self.rehearse: Callable[[], Awaitable[None]] | None = None
         self._compiled = False
-        self._read: OrderedDict[str, ParsedPrompt] = OrderedDict()
+        self._parsed: OrderedDict[str, ParsedPrompt] = OrderedDict()
         self._text_thread = ThreadPoolExecutor(1, thread_name_prefix="text")
         self._llm_threads = ThreadPoolExecutor(_LLM_THREADS, thread_name_prefix="llm")
 
@@ -143,24 +112,30 @@ class Service:
             raise busy("the model is still being compiled", "starting", 2)
         return self.batcher
 
-    async def read_prompt(
+    async def parse(
         self, prompt: str, overrides: Attributes, *, use_llm: bool = False
-    ) -> PromptReading:
-        """Read a prompt and embed it, both off the event loop unless cached."""
+    ) -> ParsedPrompt:
+        """Parse a prompt and embed it, both off the event loop unless cached.
+
+        Args:
+          prompt: of the request.
+          overrides: attributes that the request sets.
+          use_llm: let a language model read the prompt.
+        """
         batcher = self.require_ready()
-        parsed = self._read.get(prompt)
+        parsed = self._parsed.get(prompt)
         loop = asyncio.get_running_loop()
         if parsed is None:
             self.metrics.prompts.labels("read").inc()
             parsed = await loop.run_in_executor(
-                self._text_thread, _read_and_embed, prompt, batcher.sampler
+                self._text_thread, _parse_and_embed, prompt, batcher.sampler
             )
-            self._read[prompt] = parsed
-            if len(self._read) > _CACHED_PROMPTS:
-                self._read.popitem(last=False)
+            self._parsed[prompt] = parsed
+            if len(self._parsed) > _CACHED_PROMPTS:
+                self._parsed.popitem(last=False)
         else:
             self.metrics.prompts.labels("cached").inc()
-            self._read.move_to_end(prompt)
+            self._parsed.move_to_end(prompt)
         if use_llm:
             ask = functools.partial(
                 parse_prompt,
@@ -169,7 +144,7 @@ class Service:
                 timeout_s=self.settings.llm_timeout_s,
             )
             parsed = await loop.run_in_executor(self._llm_threads, ask)
-        return PromptReading(parsed, overrides)
+        return parsed.override(overrides)
 
     def order(
         self,
@@ -202,7 +177,7 @@ class Service:
             self.batcher.drop(tickets)
 
 
-def _read_and_embed(prompt: str, sampler: Sampler) -> ParsedPrompt:
+def _parse_and_embed(prompt: str, sampler: Sampler) -> ParsedPrompt:
     sampler.embed(prompt)
     return parse_prompt(prompt)
 
@@ -217,23 +192,3 @@ def overrides_of(given: msgspec.Struct | None) -> Attributes:
     return (
         Attributes() if given is None else Attributes(**msgspec.structs.asdict(given))
     )
-
-
-def pick_seed(seed: int | None) -> int:
-    """`seed`, or one drawn at random."""
-    return secrets.randbelow(SEED_LIMIT) if seed is None else seed
-
-
-def count_up(seed: int, num: int) -> list[int]:
-    """`num` seeds from `seed` on; past the last one comes 0."""
-    return [(seed + i) % SEED_LIMIT for i in range(num)]
-
-
-def recipes_of(
-    body: PictureFields, reading: PromptReading, seeds: Sequence[int]
-) -> list[Recipe]:
-    """A recipe for each seed."""
-    return [
-        Recipe(body.prompt, reading.attributes, seed, body.temperature, body.guidance)
-        for seed in seeds
-    ]

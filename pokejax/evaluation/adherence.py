@@ -19,7 +19,7 @@ from pokejax.evaluation.subject import draw
 from pokejax.images.colors import primary_and_secondary
 from pokejax.inference.recipe import Recipe
 from pokejax.inference.sampler import Sampler
-from pokejax.prompts.rules import read_prompt
+from pokejax.prompts.rules import parse_by_rules
 
 MEASURED = ("primary_color", *JUDGED)
 
@@ -101,7 +101,7 @@ def color_prompts(sampler: Sampler, *, num: int, seed: int) -> dict[str, Any]:
         for i in range(num)
     ]
     recipes = [
-        Recipe(prompt, read_prompt(prompt).attributes, seed + i)
+        Recipe(prompt, parse_by_rules(prompt).attributes, seed + i)
         for i, prompt in enumerate(prompts)
     ]
     hits = seen_colors(draw(sampler, recipes, "colour prompts")) == asked

@@ -16,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
+from pokejax.images.pixels import to_float
 from pokejax.models import lpips
 
 NAME = "alexnet-lpips-pool-v1"
@@ -128,7 +129,7 @@ def _network():
         # An accelerator would round to ten bits otherwise; the space is to be pinned.
         with jax.default_matmul_precision("highest"):
             model = nnx.merge(graphdef, weights)
-            pixels = images.astype(jnp.float32) / 127.5 - 1
+            pixels = to_float(images)
             layers = model.features(pixels)
         pooled = jnp.concatenate([jnp.mean(u, axis=(1, 2)) for u in layers], axis=-1)
         layout = jnp.concatenate([_quarters(u) for u in layers], axis=-1)

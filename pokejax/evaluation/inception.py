@@ -21,6 +21,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 from tqdm import tqdm
 
+from pokejax.images.pixels import to_float
+
 DIM = 2048
 _SIDE = 299
 _BATCH = 16
@@ -70,7 +72,7 @@ class Inception:
 
 @jax.jit
 def _forward(weights: Weights, images: UInt8[Array, "b h w 3"]) -> Array:
-    pixels = images.astype(jnp.float32) / 127.5 - 1
+    pixels = to_float(images)
     large = jax.image.resize(pixels, (len(images), _SIDE, _SIDE, 3), "bilinear")
     with jax.default_matmul_precision("highest"):
         return pool3(weights, large)

@@ -14,7 +14,7 @@ from pokejax.evaluation import features, metrics
 from pokejax.evaluation.nearest import Nearest
 from pokejax.evaluation.reference import Pooled, Reference
 from pokejax.evaluation.subject import Rebuilt
-from pokejax.images.sheets import to_uint8
+from pokejax.images.pixels import to_float, to_uint8
 from pokejax.training import losses
 
 NEIGHBOURS = 5  # of precision, recall, density and coverage
@@ -34,7 +34,7 @@ def reconstruction(
         for x in (images, real)
     ]
     return {
-        "l1": float(np.abs(rebuilt.images - (real / 127.5 - 1)).mean()),
+        "l1": float(np.abs(rebuilt.images - to_float(real)).mean()),
         "psnr_db": float(np.minimum(metrics.psnr(images, real), 100).mean()),
         "ssim": float(metrics.ssim(images, real).mean()),
         "lpips": float(((vectors[0] - vectors[1]) ** 2).sum(1).mean()),

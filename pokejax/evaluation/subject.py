@@ -18,8 +18,8 @@ from tqdm import tqdm
 from pokejax.data import dataset as data_lib
 from pokejax.data.dataset import Dataset
 from pokejax.evaluation.reference import KnownPrompts, Reference
-from pokejax.inference.bundle import Bundle
-from pokejax.inference.bundle import read as read_bundle
+from pokejax.images.pixels import to_float
+from pokejax.inference.bundle import Bundle, open_model
 from pokejax.inference.recipe import Recipe
 from pokejax.inference.sampler import PriorName, Sampler
 from pokejax.text import load_text_encoder
@@ -49,13 +49,7 @@ def load(model: Path, data: Path) -> tuple[Bundle, Dataset]:
       DataError: a dataset that can't be used, or has pictures of another size.
       FileNotFoundError: a dataset directory needs the text encoder's weights.
     """
-    if model.is_dir():
-        # Only a training installation has Orbax.
-        from pokejax.training.checkpoint import load_bundle
-
-        bundle = load_bundle(model)
-    else:
-        bundle = read_bundle(model)
+    bundle = open_model(model)
     config = bundle.header.config
     where = dataclasses.replace(config.data, dir=str(data), views=())
     return bundle, data_lib.load(where, config.text)
@@ -110,7 +104,7 @@ def rebuild(bundle: Bundle, reference: Reference, prompt_rows: np.ndarray) -> Re
 
     @jax.jit
     def forward(params, images, text_emb, attributes):
-        pixels = images.astype(jnp.float32) / 127.5 - 1
+        pixels = to_float(images)
         noise = jnp.zeros((len(images), latent_dim))
         model = nnx.merge(graphdef, params)
         return model(pixels, text_emb, attributes, noise=noise)

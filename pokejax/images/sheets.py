@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 _GAP = 4
@@ -100,11 +100,6 @@ def animate(frames: Sequence[Path], path: Path) -> None:
     first, *rest = [p.quantize(method=Image.Quantize.FASTOCTREE) for p in pictures]
     durations = [300] * len(rest) + [3000]  # milliseconds
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)
-
-
-def to_uint8(image: Float[np.ndarray, "*shape 3"]) -> np.ndarray:
-    """Pixels in [-1, 1] as uint8."""
-    return np.clip(np.round((np.asarray(image) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 def _cut(caption: str, font, width: int) -> str:

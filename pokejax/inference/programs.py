@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
 from pokejax.attributes import UNKNOWN_ID
+from pokejax.images.pixels import to_uint8
 from pokejax.inference.bundle import Bundle
 from pokejax.models.prior import Prior, advance
 
@@ -58,7 +59,7 @@ class Programs:
         @jax.jit
         def decode(params, z, cond):
             image = nnx.merge(graphdef, params).decoder(z, cond, dropout_key=None)
-            return jnp.clip(jnp.round((image + 1) * 127.5), 0, 255).astype(jnp.uint8)
+            return to_uint8(image)
 
         self._begin, self._decode = begin, decode
 

@@ -1,13 +1,13 @@
-"""One drawn picture, what it was drawn from, and both as a file.
+"""What a picture is drawn from, and a drawn picture with it as a file.
 
-Owns `Recipe` (all that decides a picture, but the weights), `Sample` and the PNG and
-WebP they become. Knows no model.
+Owns `Recipe` (all that decides a picture, but the weights) with its limits, and
+`Sample` with the PNG and WebP it becomes. Knows no model and loads no JAX.
 """
 
 import io
 import json
-import struct
-import zlib
+import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,18 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pokejax.attributes import Attributes
+from pokejax.images.png import encode_png, enlarge
+from pokejax.prompts.parsed import ParsedPrompt
 
-# Of 1 to 9. Past 2 a 64x64 picture gets 3 % smaller and takes half as long again.
-_PNG_LEVEL = 2
+MAX_PROMPT_CHARS = 1000
+MAX_NUM = 1024
+SEED_LIMIT = 2**31
+MAX_TEMPERATURE = 10
+MAX_GUIDANCE = 10
+
+
+class PromptError(ValueError):
+    """A request that can't be drawn; the message names the value and the limits."""
 
 
 @dataclass(frozen=True)
@@ -111,37 +120,52 @@ class Sample:
         return buffer.getvalue()
 
 
-def enlarge(
-    image: UInt8[np.ndarray, "h w 3"], scale: int
-) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Make each pixel a square of `scale` pixels a side."""
-    if scale == 1:
-        return image
-    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+def recipes_for(
+    parsed: ParsedPrompt,
+    seeds: Iterable[int],
+    *,
+    temperature: float = 1.0,
+    guidance: float = 1.0,
+) -> list[Recipe]:
+    """A recipe of the same parsed prompt for each seed."""
+    return [
+        Recipe(parsed.prompt, parsed.attributes, seed, temperature, guidance)
+        for seed in seeds
+    ]
 
 
-def encode_png(image: UInt8[np.ndarray, "h w 3"], texts: dict[str, str]) -> bytes:
-    """A PNG with a text chunk for each of `texts`, keywords in Latin-1.
+def count_up(seed: int | None, num: int) -> list[int]:
+    """`num` seeds from `seed` on, which is drawn if it is None; 0 follows the last."""
+    first = secrets.randbelow(SEED_LIMIT) if seed is None else seed
+    return [(first + i) % SEED_LIMIT for i in range(num)]
 
-    Pillow's encoder takes three times as long, which a busy server feels.
+
+def check_request(
+    prompt: str,
+    *,
+    num: int,
+    seed: int | None,
+    temperature: float,
+    guidance: float = 1.0,
+) -> None:
+    """Refuse what can't be drawn, before anything heavy is loaded.
+
+    Raises:
+      PromptError: a value is out of range; the message says which.
     """
-    height, width, _ = image.shape
-    rows = np.empty((height, 1 + 3 * width), np.uint8)
-    rows[:, 0] = 2  # filter "up": each row is stored less the row above it
-    pixels = image.reshape(height, -1)
-    rows[0, 1:] = pixels[0]
-    np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
-    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8-bit RGB
-    chunks = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", size)]
-    for name, text in texts.items():
-        # Half a surrogate pair has no UTF-8 form.
-        head = name.encode("latin-1") + bytes(5)  # not compressed, no language
-        chunks.append(_chunk(b"iTXt", head + text.encode("utf-8", "replace")))
-    chunks.append(_chunk(b"IDAT", zlib.compress(rows.data, _PNG_LEVEL)))
-    chunks.append(_chunk(b"IEND", b""))
-    return b"".join(chunks)
-
-
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    checksum = zlib.crc32(data, zlib.crc32(kind))
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+    if not prompt.strip():
+        raise PromptError("the prompt is empty; describe a creature")
+    if len(prompt) > MAX_PROMPT_CHARS:
+        raise PromptError(
+            f"the prompt has {len(prompt):,} characters; at most {MAX_PROMPT_CHARS}"
+        )
+    if not 1 <= num <= MAX_NUM:
+        raise PromptError(f"num is {num}; expected 1 to {MAX_NUM}")
+    if seed is not None and not 0 <= seed <= SEED_LIMIT - num:
+        raise PromptError(f"seed is {seed}; expected 0 to {SEED_LIMIT - num:,}")
+    if not 0 <= temperature <= MAX_TEMPERATURE:
+        raise PromptError(
+            f"temperature is {temperature}; expected 0 to {MAX_TEMPERATURE}"
+        )
+    if not 0 <= guidance <= MAX_GUIDANCE:
+        raise PromptError(f"guidance is {guidance}; expected 0 to {MAX_GUIDANCE}")

@@ -8,7 +8,6 @@ into tiles, and the last one is padded. Within a tile no row sees another.
 
 import functools
 import itertools
-import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,28 +18,24 @@ from jaxtyping import Float, UInt8
 
 from pokejax.attributes import UNKNOWN_ID, VOCABULARIES, Attributes
 from pokejax.inference import shipped
-from pokejax.inference.bundle import Bundle, BundleError
-from pokejax.inference.bundle import read as read_bundle
+from pokejax.inference.bundle import Bundle, BundleError, open_model
 from pokejax.inference.programs import Programs
-from pokejax.inference.recipe import Recipe, Sample
-from pokejax.prompts.rules import read_prompt
+from pokejax.inference.recipe import (
+    Recipe,
+    Sample,
+    check_request,
+    count_up,
+    recipes_for,
+)
+from pokejax.prompts.rules import parse_by_rules
 from pokejax.text import TextEncoder, load_text_encoder
 
 PriorName = Literal["flow", "normal"]
-MAX_PROMPT_CHARS = 1000
-MAX_NUM = 1024
-SEED_LIMIT = 2**31
-MAX_TEMPERATURE = 10
-MAX_GUIDANCE = 10
 # Rows of a tile. On a CPU eight rows cost three times as much as one, and more rows
 # save little; an accelerator draws 32 in the time of one.
 _TILE_ROWS_CPU = 8
 _TILE_ROWS_ACCELERATOR = 32
 _CACHED_PROMPTS = 4096
-
-
-class PromptError(ValueError):
-    """A request that can't be drawn; the message names the value and the limits."""
 
 
 class Round(NamedTuple):
@@ -92,27 +87,25 @@ class Sampler:
 
     @classmethod
     def load(
-        cls, path: str | Path = shipped.MODEL, *, prior: PriorName = "flow"
+        cls,
+        path: str | Path = shipped.MODEL,
+        *,
+        prior: PriorName = "flow",
+        tile_rows: int | None = None,
     ) -> "Sampler":
         """Load a bundle file, or the best checkpoint of a run's directory.
 
         Without a path it is the model that comes with pokejax.
 
-        `prior` is as in the constructor.
+        `prior` and `tile_rows` are as in the constructor.
 
         Raises:
           BundleError: missing, broken, or for another text encoder.
           FileNotFoundError: the text encoder's weights are missing.
         """
-        path = Path(path)
-        if path.is_dir():
-            # Only a training installation has Orbax.
-            from pokejax.training.checkpoint import load_bundle
-
-            bundle = load_bundle(path)
-        else:
-            bundle = read_bundle(path)
-        return cls(bundle, load_text_encoder(bundle.header.config.text), prior=prior)
+        bundle = open_model(Path(path))
+        encoder = load_text_encoder(bundle.header.config.text)
+        return cls(bundle, encoder, prior=prior, tile_rows=tile_rows)
 
     @property
     def model_id(self) -> str:
@@ -157,11 +150,10 @@ class Sampler:
         check_request(
             prompt, num=num, seed=seed, temperature=temperature, guidance=guidance
         )
-        if seed is None:
-            seed = secrets.randbelow(SEED_LIMIT - num)
-        known = read_prompt(prompt).attributes.override(attributes or Attributes())
+        parsed = parse_by_rules(prompt).override(attributes or Attributes())
+        seeds = count_up(seed, num)
         return self.sample(
-            [Recipe(prompt, known, seed + i, temperature, guidance) for i in range(num)]
+            recipes_for(parsed, seeds, temperature=temperature, guidance=guidance)
         )
 
     def sample(self, recipes: Sequence[Recipe]) -> list[Sample]:
@@ -214,34 +206,3 @@ class Sampler:
                 seeds[i, j] = end.seed
             knobs[i] = recipe.mix, recipe.temperature, recipe.guidance
         return text_emb, attributes, seeds, knobs
-
-
-def check_request(
-    prompt: str,
-    *,
-    num: int,
-    seed: int | None,
-    temperature: float,
-    guidance: float = 1.0,
-) -> None:
-    """Refuse what can't be drawn, before anything heavy is loaded.
-
-    Raises:
-      PromptError: a value is out of range; the message says which.
-    """
-    if not prompt.strip():
-        raise PromptError("the prompt is empty; describe a creature")
-    if len(prompt) > MAX_PROMPT_CHARS:
-        raise PromptError(
-            f"the prompt has {len(prompt):,} characters; at most {MAX_PROMPT_CHARS}"
-        )
-    if not 1 <= num <= MAX_NUM:
-        raise PromptError(f"num is {num}; expected 1 to {MAX_NUM}")
-    if seed is not None and not 0 <= seed <= SEED_LIMIT - num:
-        raise PromptError(f"seed is {seed}; expected 0 to {SEED_LIMIT - num:,}")
-    if not 0 <= temperature <= MAX_TEMPERATURE:
-        raise PromptError(
-            f"temperature is {temperature}; expected 0 to {MAX_TEMPERATURE}"
-        )
-    if not 0 <= guidance <= MAX_GUIDANCE:
-        raise PromptError(f"guidance is {guidance}; expected 0 to {MAX_GUIDANCE}")

@@ -8,10 +8,10 @@ kept from answers that would stall it (`pokejax.prompts.llm.check_answer`).
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from pokejax.attributes import FLAGS, VOCABULARIES, Attributes
 from pokejax.prompts.llm import (
@@ -22,30 +22,10 @@ from pokejax.prompts.llm import (
     read_settings,
     word_of,
 )
-from pokejax.prompts.rules import Match, read_prompt
+from pokejax.prompts.parsed import ParsedPrompt
+from pokejax.prompts.rules import parse_by_rules
 
-Source = Literal["rules", "llm"]
 _LONGEST = 2000  # characters that are sent; a model is paid by length
-
-
-@dataclass(frozen=True)
-class ParsedPrompt:
-    """What `parse_prompt` found.
-
-    Attributes:
-      attributes: `None` where the prompt doesn't say.
-      sources: for each known attribute, who read it.
-      matches: for each known attribute on which the rules agree, the words that decided
-        it; a model doesn't say where it read something.
-      unrecognised: content words that the rules read nothing from, in order.
-      warning: why the rules answered though the model was asked for, or empty.
-    """
-
-    attributes: Attributes
-    sources: Mapping[str, Source]
-    matches: Mapping[str, Match]
-    unrecognised: tuple[str, ...] = ()
-    warning: str = ""
 
 
 def parse_prompt(
@@ -65,28 +45,19 @@ def parse_prompt(
       The reading; never raises for what the model does or that there's none. Blocks for
       `timeout_s` at most: an event loop calls it in a thread.
     """
-    rules = read_prompt(prompt)
-    known = rules.attributes.known()
-    by_rules = ParsedPrompt(
-        rules.attributes,
-        dict.fromkeys(known, "rules"),
-        rules.matches,
-        rules.unrecognised,
-    )
+    parsed = parse_by_rules(prompt)
     if not use_llm or not prompt.strip():
-        return by_rules
+        return parsed
     try:
         attributes = _ask(prompt[:_LONGEST], timeout_s)
     except LlmUnavailable as error:
-        return ParsedPrompt(
-            **{**vars(by_rules), "warning": f"prompt read by rules: {error}"}
-        )
-    read = attributes.known()
-    return ParsedPrompt(
-        attributes,
-        dict.fromkeys(read, "llm"),
-        {n: m for n, m in rules.matches.items() if known[n] == read.get(n)},
-        rules.unrecognised,
+        return replace(parsed, warning=f"prompt read by rules: {error}")
+    before, now = parsed.attributes.known(), attributes.known()
+    return replace(
+        parsed,
+        attributes=attributes,
+        sources=dict.fromkeys(now, "llm"),
+        matches={n: m for n, m in parsed.matches.items() if before[n] == now.get(n)},
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads attributes out of a prompt by rules: `read_prompt`.
+"""Reads attributes out of a prompt by rules: `parse_by_rules`.
 
 Owns how the words of a prompt become attributes; the words are
 `pokejax.prompts.lexicon`'s, finding them is `pokejax.prompts.phrases`'. No model, no
@@ -28,13 +28,12 @@ network, well under a millisecond a prompt. The rules, in the order they are app
    turtle" the last noun is the creature.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 
 from pokejax.attributes import FLAGS, NONE, Attributes
 from pokejax.prompts import lexicon
 from pokejax.prompts.nouns import EMPTY_WORDS, PURE, SOLID, Noun, NounFinder
+from pokejax.prompts.parsed import Match, ParsedPrompt
 from pokejax.prompts.phrases import (
     LIKENESS,
     MARKED,
@@ -65,31 +64,7 @@ _THINGS = {
 _Chosen = dict[str, tuple[str, Phrase]]
 
 
-@dataclass(frozen=True)
-class Match:
-    """Where an attribute was read: `prompt[start:end] == text`."""
-
-    text: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class PromptReading:
-    """What `read_prompt` found.
-
-    Attributes:
-      attributes: `None` where the prompt doesn't say.
-      matches: for each known attribute, the words that decided it.
-      unrecognised: content words that nothing was read from, in order, each once.
-    """
-
-    attributes: Attributes
-    matches: Mapping[str, Match]
-    unrecognised: tuple[str, ...]
-
-
-def read_prompt(prompt: str) -> PromptReading:
+def parse_by_rules(prompt: str) -> ParsedPrompt:
     """Read what `prompt` says of a creature, by the rules of this module's docstring.
 
     Never raises on any text, and takes time linear in its length.
@@ -122,8 +97,10 @@ def read_prompt(prompt: str) -> PromptReading:
         and t.stem not in EMPTY_WORDS
         and (len(t.stem) > 1 or not t.stem.isascii())
     )
-    return PromptReading(
+    return ParsedPrompt(
+        prompt=prompt,
         attributes=Attributes(**{name: value for name, (value, _) in chosen.items()}),
+        sources=dict.fromkeys(chosen, "rules"),
         matches={name: match(f) for name, (_, f) in chosen.items()},
         unrecognised=tuple(dict.fromkeys(left)),
     )

@@ -20,7 +20,8 @@ from jaxtyping import Float
 from matplotlib import pyplot as plt
 
 from pokejax.files import whole_file
-from pokejax.images.sheets import animate, contact_sheet, gallery, to_uint8
+from pokejax.images.pixels import to_uint8
+from pokejax.images.sheets import animate, contact_sheet, gallery
 from pokejax.inference.bundle import Header
 from pokejax.models.cvae import CATEGORY_DIM, CVAE, parameter_count
 from pokejax.models.prior import Prior

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from pokejax.config import ConfigError
 from pokejax.data.dataset import Dataset
+from pokejax.images.pixels import to_float
 from pokejax.inference import bundle as bundle_lib
 from pokejax.inference.bundle import Header
 from pokejax.models import lpips
@@ -182,5 +183,5 @@ def _latent_statistics(
 
 
 def _encode(graphdef, params, images, text_emb, attributes) -> Array:
-    image = images.astype(jnp.float32) / 127.5 - 1
+    image = to_float(images)
     return nnx.merge(graphdef, params).encode(image, text_emb, attributes)[0]

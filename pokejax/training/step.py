@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int, UInt8
 from pokejax.attributes import UNKNOWN_ID
 from pokejax.config import Config
 from pokejax.data.dataset import Split
+from pokejax.images.pixels import to_float
 from pokejax.training.augment import augment
 from pokejax.training.objectives import Batch, Objective
 
@@ -118,7 +119,7 @@ def gather(
     """The pictures at `rows` in [-1, 1], each with its `prompt`-th prompt."""
     prompt_id = jnp.take_along_axis(split.prompt_ids[rows], prompt[:, None], axis=1)
     return Batch(
-        image=split.images[rows].astype(jnp.float32) / 127.5 - 1,
+        image=to_float(split.images[rows]),
         text_emb=split.text_emb[prompt_id[:, 0]].astype(jnp.float32),
         attributes=split.attributes[rows],
     )

@@ -19,7 +19,7 @@ from pokejax.attributes import (
     Attributes,
     attributes_from_metadata,
 )
-from pokejax.prompts.rules import read_prompt
+from pokejax.prompts.rules import parse_by_rules
 
 
 def draw(path: Path, fill: str = "#3060d0") -> Path:
@@ -205,7 +205,7 @@ def test_prompts_mention_every_fact_and_no_untrue_one():
         prompts = write_prompts(FULL, f"x{i}")
         assert 5 <= len(prompts) <= 7
         assert all(3 <= len(p.split()) <= 30 for p in prompts)
-        readings = [read_prompt(p).attributes for p in prompts]
+        readings = [parse_by_rules(p).attributes for p in prompts]
         for name, value in FULL.known().items():
             read = [getattr(r, name) for r in readings]
             often = name in ("type1", "primary_color", "shape", "size")
@@ -216,7 +216,7 @@ def test_no_second_type_and_color_are_said():
     single = Attributes(type1="Ice", type2="None", primary_color="Blue")
     for i in range(20):
         prompts = write_prompts(single, f"x{i}")
-        assert any(read_prompt(p).attributes.type2 == "None" for p in prompts)
+        assert any(parse_by_rules(p).attributes.type2 == "None" for p in prompts)
 
 
 def test_articles():
@@ -235,7 +235,7 @@ def test_written_prompts_are_read_back():
     for type1, color in product(TYPES, COLORS):
         truth = Attributes(type1=type1, primary_color=color)
         for prompt in write_prompts(truth, f"{type1}{color}"):
-            read = read_prompt(prompt).attributes
+            read = parse_by_rules(prompt).attributes
             for name in ("type1", "primary_color"):
                 value = getattr(read, name)
                 total += 1

@@ -5,6 +5,7 @@ from PIL import Image, ImageDraw
 
 from pokejax.evaluation import features
 from pokejax.evaluation.nearest import nearest_pictures
+from pokejax.images.pixels import to_float
 from pokejax.models import lpips
 
 pytestmark = pytest.mark.weights
@@ -29,7 +30,7 @@ def test_distance_between_vectors_is_lpips():
     x, y = pictures(5), pictures(5, seed=1)
     a, b = (features.extract(images).perceptual for images in (x, y))
     weights, distance = lpips.distance_function()
-    pixels = [jnp.asarray(images, jnp.float32) / 127.5 - 1 for images in (x, y)]
+    pixels = [to_float(jnp.asarray(images)) for images in (x, y)]
     np.testing.assert_allclose(
         ((a - b) ** 2).sum(1), distance(weights, *pixels), rtol=1e-4
     )

@@ -11,9 +11,11 @@ from PIL.PngImagePlugin import PngImageFile
 from safetensors.numpy import load_file, save_file
 
 from pokejax import Sampler, export, generate, train
-from pokejax.attributes import Attributes
+from pokejax.attributes import VOCABULARIES, Attributes
 from pokejax.inference.bundle import BundleError
+from pokejax.prompts.parse import parse_prompt
 from tests.conftest import TINY
+from tests.helpers.llm_server import LlmServer
 
 PROMPT = "a small blue water turtle with a red shell"
 
@@ -165,3 +167,23 @@ def test_an_unconditional_model_says_that_the_prompt_changes_nothing(
         (drawn,) = (tmp_path / str(i)).glob("a-*_3.png")
         pictures.append(np.asarray(Image.open(drawn)))
     np.testing.assert_array_equal(*pictures)
+
+
+def test_what_a_language_model_leaves_open_stays_open(
+    tiny_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    pytest.importorskip("baml_client", reason="make setup generates it")
+    prompt = "a fire-breathing blue turtle from the sea"
+    said = {"type1": "Water", "primary_color": "Blue", "describes_creature": True}
+    with LlmServer(labels=dict.fromkeys(VOCABULARIES) | said) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        options = ["--prompt", prompt, "--use-llm-parsing", "--num=1", "--json"]
+        assert run(tiny_run, tmp_path, *options, "--seed=3") == 0
+        parsed = parse_prompt(prompt, use_llm=True)
+    (drawn,) = json.loads(capsys.readouterr().out)["samples"]
+    assert drawn["attributes"] == parsed.attributes.known()
+    assert drawn["attributes"] == {"type1": "Water", "primary_color": "Blue"}

@@ -9,9 +9,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 
-from server.openapi import describe
-from server.routes import ROUTES
-from server.routes_openai import images_generations
+from server.openapi import API_ROUTES, describe
 from tests.helpers.live_server import Live
 
 GENERATE = "/api/v1/generate"
@@ -191,7 +189,7 @@ def test_a_last_event_id_that_never_was(last: str, client: httpx.Client):
 def test_all_routes_are_described():
     routes = {
         (method.lower(), path.replace(":str", ""))
-        for handler in [*ROUTES, images_generations]
+        for handler in API_ROUTES
         for path in handler.paths
         for method in handler.http_methods
         if method in ("GET", "POST")

@@ -1,6 +1,7 @@
 import numpy as np
 
-from pokejax.images.sheets import contact_sheet, gallery, to_uint8
+from pokejax.images.pixels import to_uint8
+from pokejax.images.sheets import contact_sheet, gallery
 
 
 def test_pictures_stand_in_their_places_unsmoothed():

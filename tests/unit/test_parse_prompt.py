@@ -12,7 +12,7 @@ from pokejax.attributes import VOCABULARIES, Attributes
 from pokejax.prompts import llm
 from pokejax.prompts.llm import LlmUnavailable, read_settings
 from pokejax.prompts.parse import ParsedPrompt, parse_prompt
-from pokejax.prompts.rules import read_prompt
+from pokejax.prompts.rules import parse_by_rules
 from tests.helpers.llm_server import LlmServer, Request
 
 PROMPT = "a small red fire wolf"
@@ -52,7 +52,7 @@ def use(monkeypatch: pytest.MonkeyPatch):
 
 def test_rules_by_default():
     parsed = parse_prompt(PROMPT)
-    rules = read_prompt(PROMPT)
+    rules = parse_by_rules(PROMPT)
     assert parsed.attributes == rules.attributes and parsed.matches == rules.matches
     assert set(parsed.sources.values()) == {"rules"} and not parsed.warning
     assert parsed.sources.keys() == parsed.attributes.known().keys()
@@ -109,7 +109,7 @@ def test_rules_answer_when_the_model_does_not(use, manner: str, reason: str):
             PROMPT, use_llm=True, timeout_s=0.4 if manner == "hang" else 20
         )
         taken_s = time.monotonic() - begun
-    assert parsed.attributes == read_prompt(PROMPT).attributes
+    assert parsed.attributes == parse_by_rules(PROMPT).attributes
     assert set(parsed.sources.values()) == {"rules"}
     assert reason in parsed.warning and "\n" not in parsed.warning
     assert "sk-very-secret" not in parsed.warning

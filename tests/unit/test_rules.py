@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pokejax.attributes import VOCABULARIES, Attributes
 from pokejax.prompts import lexicon
-from pokejax.prompts.rules import read_prompt
+from pokejax.prompts.rules import parse_by_rules
 
 # Each is near the name of a color or a type.
 COMMON_WORDS = """
@@ -26,7 +26,7 @@ KINDS = {"type": "type1", "color": "primary_color"}
 
 
 def known(prompt: str) -> dict[str, str]:
-    return read_prompt(prompt).attributes.known()
+    return parse_by_rules(prompt).attributes.known()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def known(prompt: str) -> dict[str, str]:
     ],
 )
 def test_whole_prompts(prompt: str, expected: Attributes):
-    assert read_prompt(prompt).attributes == expected
+    assert parse_by_rules(prompt).attributes == expected
 
 
 @pytest.mark.parametrize("kind", list(lexicon.WORDS))
@@ -135,7 +135,7 @@ def test_every_value_has_words():
     ],
 )
 def test_types(prompt: str, types: tuple):
-    attributes = read_prompt(prompt).attributes
+    attributes = parse_by_rules(prompt).attributes
     assert (attributes.type1, attributes.type2) == types
 
 
@@ -180,7 +180,7 @@ def test_types(prompt: str, types: tuple):
     ],
 )
 def test_colors(prompt: str, colors: tuple):
-    attributes = read_prompt(prompt).attributes
+    attributes = parse_by_rules(prompt).attributes
     assert (attributes.primary_color, attributes.secondary_color) == colors
 
 
@@ -208,7 +208,7 @@ def test_colors(prompt: str, colors: tuple):
     ],
 )
 def test_shapes(prompt: str, shape: str | None):
-    assert read_prompt(prompt).attributes.shape == shape
+    assert parse_by_rules(prompt).attributes.shape == shape
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_sizes_of_parts_are_not_the_creatures():
     ],
 )
 def test_only_the_creatures_own_size_counts(prompt: str, size: str | None):
-    assert read_prompt(prompt).attributes.size == size
+    assert parse_by_rules(prompt).attributes.size == size
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_only_the_creatures_own_size_counts(prompt: str, size: str | None):
 def test_legendary_and_mythical(
     prompt: str, legendary: str | None, mythical: str | None
 ):
-    attributes = read_prompt(prompt).attributes
+    attributes = parse_by_rules(prompt).attributes
     assert (attributes.legendary, attributes.mythical) == (legendary, mythical)
 
 
@@ -340,7 +340,7 @@ def test_other_words_are_no_slips_of_the_pen():
 
 def test_matches_are_spans_of_the_prompt():
     prompt = "Ein 🔥 Légendary, SNOW–white Fóxes of\tthe  deep sea"
-    reading = read_prompt(prompt)
+    reading = parse_by_rules(prompt)
     assert reading.attributes.known().keys() == reading.matches.keys()
     for match in reading.matches.values():
         assert prompt[match.start : match.end] == match.text
@@ -350,7 +350,7 @@ def test_matches_are_spans_of_the_prompt():
 
 
 def test_what_is_left_over():
-    reading = read_prompt(
+    reading = parse_by_rules(
         "Draw me a red fox wearing Sunglasses, no hat, and sunglasses"
     )
     assert reading.unrecognised == ("wearing", "Sunglasses", "sunglasses")
@@ -360,7 +360,7 @@ def test_what_is_left_over():
     st.text(st.characters()) | st.text(st.sampled_from("red fire-type no, with☃\0 "))
 )
 def test_no_text_stops_it(prompt: str):
-    reading = read_prompt(prompt)
+    reading = parse_by_rules(prompt)
     for match in reading.matches.values():
         assert prompt[match.start : match.end] == match.text
 
@@ -369,7 +369,7 @@ def test_no_text_stops_it(prompt: str):
     "prompt", ["\udc80", "\0red\0", "🔥", "e\u0301", "\ud83d fire"]
 )
 def test_odd_characters(prompt: str):
-    read_prompt(prompt)
+    parse_by_rules(prompt)
 
 
 @pytest.mark.parametrize(
@@ -404,10 +404,10 @@ def test_work_grows_in_line_with_length(unit: str):
 
         sys.setprofile(tick)
         try:
-            read_prompt((unit * length)[:length])
+            parse_by_rules((unit * length)[:length])
         finally:
             sys.setprofile(None)
         return count
 
     assert calls(8000) < 2.2 * calls(4000) + 100
-    read_prompt((unit * 100_000)[:100_000])  # a slow regex or sort would hang here
+    parse_by_rules((unit * 100_000)[:100_000])  # a slow regex or sort would hang here

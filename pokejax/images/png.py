@@ -1,0 +1,46 @@
+"""PNG files with texts inside, written quickly; and enlarging by whole pixels."""
+
+import struct
+import zlib
+
+import numpy as np
+from jaxtyping import UInt8
+
+# Of 1 to 9. Past 2 a 64x64 picture gets 3 % smaller and takes half as long again.
+_LEVEL = 2
+
+
+def enlarge(
+    image: UInt8[np.ndarray, "h w c"], scale: int
+) -> UInt8[np.ndarray, "h2 w2 c"]:
+    """Make each pixel a square of `scale` pixels a side."""
+    if scale == 1:
+        return image
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def encode_png(image: UInt8[np.ndarray, "h w 3"], texts: dict[str, str]) -> bytes:
+    """A PNG with a text chunk for each of `texts`, keywords in Latin-1.
+
+    Pillow's encoder takes three times as long, which a busy server feels.
+    """
+    height, width, _ = image.shape
+    rows = np.empty((height, 1 + 3 * width), np.uint8)
+    rows[:, 0] = 2  # filter "up": each row is stored less the row above it
+    pixels = image.reshape(height, -1)
+    rows[0, 1:] = pixels[0]
+    np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8-bit RGB
+    chunks = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", size)]
+    for name, text in texts.items():
+        # Half a surrogate pair has no UTF-8 form.
+        head = name.encode("latin-1") + bytes(5)  # not compressed, no language
+        chunks.append(_chunk(b"iTXt", head + text.encode("utf-8", "replace")))
+    chunks.append(_chunk(b"IDAT", zlib.compress(rows.data, _LEVEL)))
+    chunks.append(_chunk(b"IEND", b""))
+    return b"".join(chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(data, zlib.crc32(kind))
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)

@@ -1,0 +1,50 @@
+"""What was read in a prompt, whoever read it. Data only, no rules."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pokejax.attributes import Attributes
+
+Source = Literal["rules", "llm", "request"]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where an attribute was read: `prompt[start:end] == text`."""
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class ParsedPrompt:
+    """A prompt and what it says of a creature.
+
+    Attributes:
+      prompt: as it was given.
+      attributes: `None` where nothing is said.
+      sources: for each known attribute, who said so.
+      matches: for attributes that the rules read, or agree on, the words that decided
+        them; a language model doesn't say where it read something.
+      unrecognised: content words that the rules read nothing from, in order, each once.
+      warning: why the rules answered though a model was asked for, or empty.
+    """
+
+    prompt: str
+    attributes: Attributes
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    matches: Mapping[str, Match] = field(default_factory=dict)
+    unrecognised: tuple[str, ...] = ()
+    warning: str = ""
+
+    def override(self, requested: Attributes) -> "ParsedPrompt":
+        """With every value that `requested` knows in place of what was read."""
+        known = requested.known()
+        return replace(
+            self,
+            attributes=self.attributes.override(requested),
+            sources={**self.sources, **dict.fromkeys(known, "request")},
+            matches={n: m for n, m in self.matches.items() if n not in known},
+        )
