@@ -27,6 +27,7 @@ from configs.original64 import config as original64
 from pokejax.attributes import VOCABULARIES
 from pokejax.config import DataConfig, TextConfig, override
 from pokejax.data import dataset as data_lib
+from pokejax.data.split import Dataset, Split
 from pokejax.models import lpips
 from pokejax.training import step as steps
 from pokejax.training.mesh import keep_freed_memory
@@ -78,14 +79,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     print_resident(RESIDENT_PICTURES)
 
 
-def random_dataset(count: int, text_dim: int = 768) -> data_lib.Dataset:
+def random_dataset(count: int, text_dim: int = 768) -> Dataset:
     """A training split of `count` random 64x64 pictures with five prompts each."""
     random = np.random.default_rng(0)
 
-    def split(n: int) -> data_lib.Split:
+    def split(n: int) -> Split:
         names = VOCABULARIES.values()
         ids = np.stack([random.integers(0, len(v), n) for v in names], axis=1)
-        return data_lib.Split(
+        return Split(
             random.integers(0, 256, (n, 64, 64, 3), np.uint8),
             ids.astype(np.int32),
             random.integers(0, 5 * count, (n, 5)).astype(np.int32),
@@ -94,10 +95,10 @@ def random_dataset(count: int, text_dim: int = 768) -> data_lib.Dataset:
 
     splits = {"train": split(count), "val": split(8), "test": split(8)}
     text_emb = random.standard_normal((5 * count, text_dim)).astype(np.float16)
-    return data_lib.Dataset(splits, text_emb, "random", TextConfig())
+    return Dataset(splits, text_emb, "random", TextConfig())
 
 
-def trainer_for(batch: int, dataset: data_lib.Dataset, **changes: Any) -> Trainer:
+def trainer_for(batch: int, dataset: Dataset, **changes: Any) -> Trainer:
     """The trainer of the original's recipe at this batch."""
     changes = {"train.batch_size": batch} | changes
     return Trainer(override(original64, changes), dataset)

@@ -1,34 +1,4 @@
-"""The data set on disk: the CIFAR-10 layout for Python, with what conditioning needs.
-
-A directory holds
-
-    data_batch_1 ... data_batch_5   the training pictures, balanced and shuffled
-    val_batch                       for validation; CIFAR-10 has no file for it
-    test_batch
-    batches.meta
-    README.txt                      the statistics, for people
-
-Each batch is a pickled dict, one row a picture:
-
-    data          uint8 [n, 3*S*S], a row is all red, then all green, then all blue,
-                  each plane row by row; for `n h w c` pictures:
-                  `data.reshape(n, 3, S, S).transpose(0, 2, 3, 1)`
-    labels        list of int, the main type's position in `attributes.TYPES`
-    filenames     list of bytes, `<Species>/<file>` in the images directory
-    batch_label   bytes
-    attributes    int32 [n, 10], `Attributes.ids` of each picture
-    prompts       list of lists of text
-    species       list of text
-    views         list of text
-
-`batches.meta` is a dict too: `label_names` (the types, bytes), `num_cases_per_batch`
-and `num_vis` as in CIFAR-10; `image_size`, `vocabularies`, `split_by`, `seed`,
-`format_version`.
-
-As in the original files, keys and byte strings are Python-2 strings: a reader that
-asks for `encoding="bytes"` finds `b"data"`, one that asks for `"latin1"` finds
-`"data"`. What can hold any character (prompts, species, views) is text in both.
-"""
+"""Writes a dataset in the layout that `pokejax.data.cifar` describes and reads."""
 
 import pickle
 import statistics
@@ -43,14 +13,7 @@ import numpy as np
 
 from pokejax import safe_pickle
 from pokejax.attributes import TYPES, VOCABULARIES, Attributes
-
-FORMAT_VERSION = 1
-SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
-    "train": tuple(f"data_batch_{i}" for i in range(1, 6)),
-    "val": ("val_batch",),
-    "test": ("test_batch",),
-}
-META_FILE = "batches.meta"
+from pokejax.data.cifar import FORMAT_VERSION, META_FILE, SPLIT_FILES
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,40 +1,16 @@
-"""A dataset and its prompt embeddings -> one compressed file, and the command for it.
+"""The command: a dataset and its prompt embeddings -> one file to train from.
 
 For machines that have no text encoder, and for carrying a set from one to another.
-`pokejax.data.dataset` reads the file.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from pokejax.attributes import VOCABULARIES
 from pokejax.config import DataConfig, TextConfig
 from pokejax.data import dataset as data_lib
-from pokejax.data.dataset import Dataset
-from pokejax.files import whole_file
-
-
-def pack(dataset: Dataset, path: Path) -> None:
-    """Write a dataset and its embeddings into one compressed `.npz`, no pickles."""
-    arrays: dict[str, np.ndarray] = {"text_emb": dataset.text_emb}
-    for name, split in dataset.splits.items():
-        for key, value in vars(split).items():
-            arrays[f"{name}.{key}"] = value[:]
-    header = {
-        "encoder": dataset.encoder,
-        "text": {"encoder": dataset.text.encoder, "weights": dataset.text.weights},
-        "vocabularies": {k: list(v) for k, v in VOCABULARIES.items()},
-        "prompts": dataset.prompts,
-    }
-    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+from pokejax.data import packed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             DataConfig(dir=args.dir, image_size=args.image_size),
             TextConfig(args.encoder, args.weights),
         )
-        pack(dataset, args.out)
+        packed.write(dataset, args.out)
     except (data_lib.DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

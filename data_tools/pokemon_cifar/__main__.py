@@ -18,9 +18,10 @@ from tensorflow_datasets.core.constants import DATA_DIR
 from data_tools.pokemon_cifar.pokemon_cifar_dataset_builder import (
     Builder,
     directory_name,
-    read_cifar,
 )
-from pokejax.data.tfds import TFDS_SPLITS, Rows, read_prepared
+from pokejax.data import cifar
+from pokejax.data.cifar import Rows
+from pokejax.data.tfds import TFDS_SPLITS, read_prepared
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -63,7 +64,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _prepare(args: argparse.Namespace) -> tuple[Path, dict[str, Rows]]:
     source = args.manual_dir / directory_name(args.image_size)
-    expected = read_cifar(source, args.image_size)
+    expected = cifar.read(source, args.image_size)
     size = f"{args.image_size}x{args.image_size}"
     directory = args.data_dir / Builder.name / size / str(Builder.VERSION)
     if args.overwrite and directory.exists():

@@ -1,9 +1,9 @@
 """The TFDS builder `pokemon_cifar`: the CIFAR directory as ArrayRecord files.
 
-Owns the features, the splits, the version, and the reading of the directory that
-`data_tools.create_dataset` writes. Neither building nor reading imports TensorFlow:
-that's why pictures go to TFDS as PNG files (it would encode an array by TensorFlow) and
-why the file format is ArrayRecord. PNG loses nothing, so pixels stay as they are.
+Owns the features, the splits and the version. Neither building nor reading imports
+TensorFlow: that's why pictures go to TFDS as PNG files (it would encode an array by
+TensorFlow) and why the file format is ArrayRecord. PNG loses nothing, so pixels stay as
+they are.
 
 TFDS itself has no checksum of what it has written. The builder records one for each
 split, with its statistics, in the dataset's metadata: `pokejax.data.tfds` computes it
@@ -21,10 +21,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_tools.cifar import META_FILE, SPLIT_FILES
-from pokejax import safe_pickle
-from pokejax.attributes import TYPES, UNKNOWN_ID, VOCABULARIES
-from pokejax.data.tfds import TFDS_SPLITS, Rows
+from pokejax.attributes import TYPES, VOCABULARIES
+from pokejax.data import cifar
+from pokejax.data.cifar import Rows
+from pokejax.data.tfds import TFDS_SPLITS
 
 FILE_FORMAT = "array_record"
 
@@ -110,7 +110,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         directory = Path(dl_manager.manual_dir) / directory_name(side)
         splits = {
             TFDS_SPLITS[name]: rows
-            for name, rows in read_cifar(directory, side).items()
+            for name, rows in cifar.read(directory, side).items()
         }
         metadata = self.info.metadata
         assert metadata is not None  # as given in _info
@@ -162,97 +162,3 @@ def statistics(rows: Rows) -> dict[str, Any]:
         "labels": {name: labels[i] for i, name in enumerate(TYPES) if labels[i]},
         "sha256": rows.sha256(),
     }
-
-
-def read_cifar(directory: Path, image_size: int) -> dict[str, Rows]:
-    """Read every split of a CIFAR directory into memory, and check it.
-
-    Args:
-      directory: as `data_tools.create_dataset` writes it.
-      image_size: the side that its pictures must have, pixels.
-
-    Returns:
-      `"train"`, `"val"` and `"test"`.
-
-    Raises:
-      ValueError: something is missing, damaged, or of another size or vocabulary;
-        names the file.
-    """
-    if not (directory / META_FILE).is_file():
-        raise ValueError(
-            f"no dataset at {directory} (no {META_FILE}): make one with"
-            f" python -m data_tools.create_dataset --image-size {image_size}"
-            f" --output-dir {directory}"
-        )
-    meta = safe_pickle.load(directory / META_FILE, encoding="bytes")
-    vocabularies = {name: list(words) for name, words in VOCABULARIES.items()}
-    if not isinstance(meta, dict) or meta.get(b"vocabularies") != vocabularies:
-        raise ValueError(
-            f"{directory / META_FILE} doesn't hold the attribute vocabularies of this"
-            " version: make the dataset again with python -m data_tools.create_dataset"
-        )
-    if meta.get(b"image_size") != image_size:
-        raise ValueError(
-            f"{directory} holds pictures of {meta.get(b'image_size')} pixels a side,"
-            f" not {image_size}"
-        )
-    splits = {
-        split: _concatenate(
-            [_read_batch(directory / name, image_size) for name in names]
-        )
-        for split, names in SPLIT_FILES.items()
-    }
-    if not len(splits["train"]):
-        raise ValueError(f"{directory} holds no training picture")
-    return splits
-
-
-def _read_batch(path: Path, image_size: int) -> Rows:
-    try:
-        # As bytes: file names are UTF-8 in what Python 2 called a string.
-        batch = safe_pickle.load(path, encoding="bytes")
-        data, attributes = batch[b"data"], batch[b"attributes"]
-        filenames = [name.decode() for name in batch[b"filenames"]]
-        prompts, views = batch[b"prompts"], batch[b"views"]
-        species = batch[b"species"]
-    except OSError as error:
-        raise ValueError(f"{path} can't be read: {error.strerror}") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path} lacks what a pokejax dataset holds: {error}"
-        ) from None
-    n = len(filenames)
-    if data.dtype != np.uint8 or data.shape != (n, 3 * image_size**2):
-        raise ValueError(
-            f"{path} holds {data.dtype} data of shape {data.shape}; expected {n} uint8"
-            f" rows of {3 * image_size**2}"
-        )
-    sizes = np.array([len(words) for words in VOCABULARIES.values()])
-    if attributes.shape != (n, len(sizes)) or {
-        len(x) for x in (prompts, views, species)
-    } != {n}:
-        raise ValueError(
-            f"{path}: its attributes or texts don't match its {n} pictures"
-        )
-    if (attributes < UNKNOWN_ID).any() or (attributes >= sizes).any():
-        raise ValueError(f"{path} holds attribute ids outside their vocabularies")
-    planes = data.reshape(n, 3, image_size, image_size)
-    return Rows(
-        np.ascontiguousarray(planes.transpose(0, 2, 3, 1)),
-        attributes.astype(np.int32),
-        prompts,
-        views,
-        species,
-        filenames,
-    )
-
-
-def _concatenate(parts: list[Rows]) -> Rows:
-    return Rows(
-        np.concatenate([part.images for part in parts]),
-        np.concatenate([part.attributes for part in parts]),
-        [x for part in parts for x in part.prompts],
-        [x for part in parts for x in part.views],
-        [x for part in parts for x in part.species],
-        [x for part in parts for x in part.filenames],
-    )

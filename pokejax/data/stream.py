@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from pokejax.data.dataset import Split
+from pokejax.data.split import Split
 
 # Batches that wait ready; each costs as much memory as one batch of uint8 pictures.
 _READ_AHEAD = 4

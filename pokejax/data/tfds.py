@@ -1,59 +1,24 @@
 """A prepared TFDS directory -> arrays, checked against its checksums; no TensorFlow.
 
-Owns the rows that the CIFAR directory and its TFDS copy have in common, and what their
-checksum covers. The builder that prepares such a directory is
-`data_tools.pokemon_cifar`; nothing of it is needed to read one. Only
-`read_prepared` needs the package tensorflow-datasets.
+The builder that prepares such a directory is `data_tools.pokemon_cifar`; nothing of it
+is needed to read one. Only `read_prepared` needs the package tensorflow-datasets.
 """
 
-import hashlib
 import io
-import json
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 
 from pokejax.attributes import VOCABULARIES
+from pokejax.data.cifar import Rows
 
 # TFDS's names of the splits, by ours.
 TFDS_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 INFO_FILE = "dataset_info.json"
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """The pictures of one split, in order, with their metadata.
-
-    Attributes:
-      images: `n h w 3` uint8.
-      attributes: `n 10` int32 ids in `VOCABULARIES` order.
-      prompts: one or more for each picture.
-      filenames: `<Species>/<file>` in the images directory.
-    """
-
-    images: UInt8[np.ndarray, "n h w 3"]
-    attributes: Int[np.ndarray, "n 10"]
-    prompts: list[list[str]]
-    views: list[str]
-    species: list[str]
-    filenames: list[str]
-
-    def __len__(self) -> int:
-        """Number of pictures."""
-        return len(self.images)
-
-    def sha256(self) -> str:
-        """Checksum of all of it, in hexadecimal; the order of pictures counts."""
-        texts = [self.filenames, self.species, self.views, self.prompts]
-        digest = hashlib.sha256(json.dumps([self.images.shape, texts]).encode())
-        digest.update(np.ascontiguousarray(self.attributes, "<i4").data)
-        digest.update(np.ascontiguousarray(self.images).data)
-        return digest.hexdigest()
 
 
 def is_prepared(directory: Path) -> bool:

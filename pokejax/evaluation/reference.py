@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from pokejax.attributes import Attributes
-from pokejax.data.dataset import Dataset, Split
+from pokejax.data.split import Dataset, Split
 from pokejax.evaluation import features, judge
 from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.judge import Judge

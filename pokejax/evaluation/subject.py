@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from pokejax.data import dataset as data_lib
-from pokejax.data.dataset import Dataset
+from pokejax.data.split import Dataset
 from pokejax.evaluation.reference import KnownPrompts, Reference
 from pokejax.images.pixels import to_float
 from pokejax.inference.bundle import Bundle, open_model

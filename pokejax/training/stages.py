@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pokejax.config import ConfigError
-from pokejax.data.dataset import Dataset
+from pokejax.data.split import Dataset
 from pokejax.images.pixels import to_float
 from pokejax.inference import bundle as bundle_lib
 from pokejax.inference.bundle import Header

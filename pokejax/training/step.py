@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int, UInt8
 
 from pokejax.attributes import UNKNOWN_ID
 from pokejax.config import Config
-from pokejax.data.dataset import Split
+from pokejax.data.split import Split
 from pokejax.images.pixels import to_float
 from pokejax.training.augment import augment
 from pokejax.training.objectives import Batch, Objective

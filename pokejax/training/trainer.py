@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int
 
 from pokejax.config import Config, ConfigError
 from pokejax.data import dataset as data_lib
+from pokejax.data.split import Dataset
 from pokejax.data.stream import stream
 from pokejax.inference.bundle import Header
 from pokejax.training import losses
@@ -57,7 +58,7 @@ class Latents:
 class Trainer:
     """Steps and evaluations of one model on one dataset."""
 
-    def __init__(self, config: Config, dataset: data_lib.Dataset):
+    def __init__(self, config: Config, dataset: Dataset):
         """Build the model, put the data on the devices, and jit (nothing compiles yet).
 
         Raises:

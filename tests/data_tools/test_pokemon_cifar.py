@@ -20,8 +20,9 @@ import tensorflow_datasets as tfds
 import data_tools.pokemon_cifar
 from data_tools import cifar, create_dataset
 from data_tools.pokemon_cifar.__main__ import main
-from data_tools.pokemon_cifar.pokemon_cifar_dataset_builder import Builder, read_cifar
+from data_tools.pokemon_cifar.pokemon_cifar_dataset_builder import Builder
 from pokejax.attributes import TYPES, UNKNOWN_ID, VOCABULARIES, Attributes
+from pokejax.data import cifar as cifar_reader
 from pokejax.data import tfds as tfds_reader
 from pokejax.data.tfds import TFDS_SPLITS, read_prepared
 from tests.helpers.drawn import write_drawn_images
@@ -124,7 +125,7 @@ def test_data_source_holds_what_the_pickles_hold(manual_dir: Path, data_dir: Pat
 
 
 def test_the_reader_returns_what_the_directory_holds(manual_dir: Path, data_dir: Path):
-    expected = read_cifar(manual_dir / "pokemon-cifar-32", 32)
+    expected = cifar_reader.read(manual_dir / "pokemon-cifar-32", 32)
     rows = read_prepared(prepared(data_dir))
     assert list(rows) == ["train", "val", "test"]
     for name, split in rows.items():
@@ -161,8 +162,8 @@ def test_metadata_counts_what_was_written(data_dir: Path):
 
 
 def test_the_checksum_covers_every_field_and_the_order(manual_dir: Path):
-    def rows() -> tfds_reader.Rows:
-        return read_cifar(manual_dir / "pokemon-cifar-32", 32)["test"]
+    def rows() -> cifar_reader.Rows:
+        return cifar_reader.read(manual_dir / "pokemon-cifar-32", 32)["test"]
 
     sums = {rows().sha256()}
     changed = rows()
@@ -331,9 +332,9 @@ def no_pictures(directory: Path) -> None:
         (no_meta, "", "create_dataset"),
         (cut_off, "data_batch_3", "truncated"),
         (hostile, "data_batch_3", "refused the global"),
-        (lost_batch, "data_batch_3", "can't be read"),
+        (lost_batch, "data_batch_3", "is missing"),
         (a_list, "data_batch_3", "lacks"),
-        (wrong_size, "", "16 pixels a side, not 32"),
+        (wrong_size, "", "16x16 pictures; the image_size is 32"),
         (no_pictures, "", "no training picture"),
     ],
 )

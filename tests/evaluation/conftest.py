@@ -8,7 +8,7 @@ from PIL import Image
 
 from pokejax.attributes import SHAPES, SIZES, TYPES, Attributes
 from pokejax.config import TextConfig
-from pokejax.data.dataset import Dataset, Split
+from pokejax.data.split import Dataset, Split
 from pokejax.evaluation.reference import Reference
 from tests.helpers.drawn import PALETTE, draw_creature
 

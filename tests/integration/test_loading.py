@@ -11,6 +11,7 @@ from data_tools.pokemon_cifar import __main__ as build_tfds
 from pokejax import train
 from pokejax.config import Config, override
 from pokejax.data import dataset as data
+from pokejax.data.split import Dataset
 from pokejax.data.stream import stream
 from pokejax.data.tfds import LazyPictures
 from pokejax.training.trainer import Trainer
@@ -32,7 +33,7 @@ def config_of(path: Path, **changes) -> Config:
     return override(config, {"data.flip": True, "data.max_shift": 0.1} | changes)
 
 
-def load(config: Config) -> data.Dataset:
+def load(config: Config) -> Dataset:
     return data.load(config.data, config.text)
 
 

@@ -9,9 +9,10 @@ from pokejax import pack
 from pokejax.config import DataConfig, TextConfig
 from pokejax.data import dataset as data
 from pokejax.data.dataset import DataError
+from pokejax.data.split import Dataset
 
 
-def load(path: Path, **settings) -> data.Dataset:
+def load(path: Path, **settings) -> Dataset:
     return data.load(DataConfig(dir=str(path), image_size=32, **settings), TextConfig())
 
 
@@ -135,4 +136,14 @@ def test_attribute_ids_out_of_range_are_refused(copy: Path):
     batch["attributes"][0, 0] = 18
     path.write_bytes(pickle.dumps(batch, protocol=2))
     with pytest.raises(DataError, match="outside their vocabularies"):
+        load(copy)
+
+
+def test_a_reordered_vocabulary_is_refused(copy: Path):
+    path = copy / "batches.meta"
+    with path.open("rb") as file:
+        meta = pickle.load(file, encoding="bytes")  # our own file, just written
+    meta[b"vocabularies"]["size"].reverse()
+    path.write_bytes(pickle.dumps(meta, protocol=2))
+    with pytest.raises(DataError, match=r"batches\.meta.*vocabular"):
         load(copy)

@@ -1,0 +1,188 @@
+"""The CIFAR-10 layout of a dataset: its constants, and the only reader of it.
+
+A directory holds
+
+    data_batch_1 ... data_batch_5   the training pictures, shuffled
+    val_batch                       for validation; CIFAR-10 has no file for it
+    test_batch
+    batches.meta
+    README.txt                      the statistics, for people
+
+Each batch is a pickled dict, one row a picture:
+
+    data          uint8 [n, 3*S*S], a row is all red, then all green, then all blue,
+                  each plane row by row; for `n h w c` pictures:
+                  `data.reshape(n, 3, S, S).transpose(0, 2, 3, 1)`
+    labels        list of int, the main type's position in `attributes.TYPES`
+    filenames     list of bytes, `<Species>/<file>` in the images directory
+    batch_label   bytes
+    attributes    int32 [n, 10], `Attributes.ids` of each picture
+    prompts       list of lists of text
+    species       list of text
+    views         list of text
+
+`batches.meta` is a dict too: `label_names` (the types, bytes), `num_cases_per_batch`
+and `num_vis` as in CIFAR-10; `image_size`, `vocabularies`, `split_by`, `seed`,
+`format_version`.
+
+As in the original files, keys and byte strings are Python-2 strings: a reader that
+asks for `encoding="bytes"` finds `b"data"`, one that asks for `"latin1"` finds
+`"data"`. What can hold any character (prompts, species, views) is text in both.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from pokejax import safe_pickle
+from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
+
+FORMAT_VERSION = 1
+META_FILE = "batches.meta"
+SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
+    "train": tuple(f"data_batch_{i}" for i in range(1, 6)),
+    "val": ("val_batch",),
+    "test": ("test_batch",),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The pictures of one split, in order, with their metadata.
+
+    Attributes:
+      images: `n h w 3` uint8.
+      attributes: `n 10` int32 ids in `VOCABULARIES` order.
+      prompts: one or more for each picture.
+      filenames: `<Species>/<file>` in the images directory.
+    """
+
+    images: UInt8[np.ndarray, "n h w 3"]
+    attributes: Int[np.ndarray, "n 10"]
+    prompts: list[list[str]]
+    views: list[str]
+    species: list[str]
+    filenames: list[str]
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.images)
+
+    def sha256(self) -> str:
+        """Checksum of all of it, in hexadecimal; the order of pictures counts."""
+        texts = [self.filenames, self.species, self.views, self.prompts]
+        digest = hashlib.sha256(json.dumps([self.images.shape, texts]).encode())
+        digest.update(np.ascontiguousarray(self.attributes, "<i4").data)
+        digest.update(np.ascontiguousarray(self.images).data)
+        return digest.hexdigest()
+
+
+def is_dataset(directory: Path) -> bool:
+    """Whether a directory holds a dataset in this layout, readable or not."""
+    return (directory / META_FILE).is_file()
+
+
+def read(directory: Path, image_size: int) -> dict[str, Rows]:
+    """Read every split of a dataset into memory, and check it.
+
+    Args:
+      directory: as `data_tools.create_dataset` writes it.
+      image_size: the side that its pictures must have, pixels.
+
+    Returns:
+      `"train"`, `"val"` and `"test"`; only the last two may be without rows.
+
+    Raises:
+      ValueError: something is missing, damaged, hostile, or of another size or
+        vocabulary; names the file.
+    """
+    if not is_dataset(directory):
+        raise ValueError(
+            f"no dataset at {directory} (no {META_FILE}): make one with"
+            f" python -m data_tools.create_dataset --image-size {image_size}"
+            f" --output-dir {directory}"
+        )
+    meta = _unpickle(directory / META_FILE)
+    vocabularies = {name: list(words) for name, words in VOCABULARIES.items()}
+    if not isinstance(meta, dict) or meta.get("vocabularies") != vocabularies:
+        raise ValueError(
+            f"{directory / META_FILE} doesn't hold the attribute vocabularies of this"
+            " version: make the dataset again with python -m data_tools.create_dataset"
+        )
+    side = meta.get("image_size")
+    if side != image_size:
+        raise ValueError(
+            f"{directory} holds {side}x{side} pictures; the image_size is {image_size}"
+        )
+    splits = {
+        split: _concatenate(
+            [_read_batch(directory / name, image_size) for name in names]
+        )
+        for split, names in SPLIT_FILES.items()
+    }
+    if not len(splits["train"]):
+        raise ValueError(f"{directory} holds no training picture")
+    return splits
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        return safe_pickle.load(path, encoding="latin1")
+    except FileNotFoundError:
+        raise ValueError(f"dataset file {path} is missing") from None
+    except OSError as error:
+        raise ValueError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _read_batch(path: Path, image_size: int) -> Rows:
+    batch = _unpickle(path)
+    try:
+        data, attributes = batch["data"], batch["attributes"]
+        # UTF-8, which "latin1" has taken byte by byte.
+        filenames = [name.encode("latin1").decode() for name in batch["filenames"]]
+        prompts, views = batch["prompts"], batch["views"]
+        species = batch["species"]
+        n = len(filenames)
+        lengths = {len(x) for x in (attributes, prompts, views, species)}
+        if data.dtype != np.uint8 or data.shape != (n, 3 * image_size**2):
+            raise ValueError(
+                f"{path} holds {data.dtype} data of shape {data.shape}; expected {n}"
+                f" uint8 rows of {3 * image_size**2}"
+            )
+        sizes = np.array([len(words) for words in VOCABULARIES.values()])
+        if lengths != {n} or attributes.shape != (n, len(sizes)) or not all(prompts):
+            raise ValueError(
+                f"{path}: its attributes or texts don't match its {n} pictures"
+            )
+        if (attributes < UNKNOWN_ID).any() or (attributes >= sizes).any():
+            raise ValueError(f"{path} holds attribute ids outside their vocabularies")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} lacks what a pokejax dataset holds: {error}"
+        ) from None
+    planes = data.reshape(n, 3, image_size, image_size)
+    return Rows(
+        np.ascontiguousarray(planes.transpose(0, 2, 3, 1)),
+        attributes.astype(np.int32),
+        prompts,
+        views,
+        species,
+        filenames,
+    )
+
+
+def _concatenate(parts: list[Rows]) -> Rows:
+    return Rows(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.attributes for part in parts]),
+        [x for part in parts for x in part.prompts],
+        [x for part in parts for x in part.views],
+        [x for part in parts for x in part.species],
+        [x for part in parts for x in part.filenames],
+    )

@@ -1,0 +1,71 @@
+"""A dataset and its prompt embeddings as one compressed file: writing and reading it.
+
+For machines that have no text encoder, and for carrying a set from one to another.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from pokejax.attributes import VOCABULARIES
+from pokejax.config import TextConfig
+from pokejax.data.split import Dataset, Split
+from pokejax.files import whole_file
+
+SPLITS = ("train", "val", "test")
+
+
+def write(dataset: Dataset, path: Path) -> None:
+    """Write a dataset and its embeddings into one compressed `.npz`, no pickles."""
+    arrays: dict[str, np.ndarray] = {"text_emb": dataset.text_emb}
+    for name, split in dataset.splits.items():
+        for key, value in vars(split).items():
+            arrays[f"{name}.{key}"] = value[:]
+    header = {
+        "encoder": dataset.encoder,
+        "text": asdict(dataset.text),
+        "vocabularies": {k: list(v) for k, v in VOCABULARIES.items()},
+        "prompts": dataset.prompts,
+    }
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def read(path: Path, text: TextConfig) -> Dataset:
+    """The dataset in a packed file.
+
+    Args:
+      path: of the file.
+      text: the encoder that the config asks for; the file must hold its embeddings.
+
+    Raises:
+      ValueError: not a packed dataset, or of another encoder or vocabulary.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        header = json.loads(arrays["header"].tobytes())
+        splits = {
+            name: Split(
+                *(arrays[f"{name}.{key}"] for key in Split.__dataclass_fields__)
+            )
+            for name in SPLITS
+        }
+        packed_text = TextConfig(**header["text"])
+        vocabularies = header["vocabularies"]
+        encoder = header["encoder"]
+    except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
+        raise ValueError(f"{path} is not a packed dataset: {error}") from None
+    if vocabularies != {k: list(v) for k, v in VOCABULARIES.items()}:
+        raise ValueError(f"{path} was packed with other attribute vocabularies")
+    if packed_text.encoder != text.encoder:
+        raise ValueError(
+            f"{path} holds {packed_text.encoder!r} text embeddings, and the config"
+            f" asks for {text.encoder!r}: pass --text.encoder {packed_text.encoder}"
+        )
+    prompts = tuple(header.get("prompts", ()))
+    return Dataset(splits, arrays["text_emb"], encoder, packed_text, prompts)

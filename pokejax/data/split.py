@@ -1,0 +1,86 @@
+"""A dataset in memory: its splits, and the embeddings of its prompts."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from pokejax.config import TextConfig
+
+
+class Pictures(Protocol):
+    """`n h w 3` uint8: a numpy array, or something that reads rows on demand."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As an array's."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """As an array's, if all were read."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        ...
+
+    def __getitem__(self, rows: np.ndarray | slice, /) -> UInt8[np.ndarray, "m h w 3"]:
+        """Read some pictures."""
+        ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """Pictures of one split, with everything a step needs of them.
+
+    Attributes:
+      images: `n h w 3` uint8, in memory or read on demand.
+      attributes: `n 10` int32 ids in `VOCABULARIES` order.
+      prompt_ids: `n p` int32 rows of `Dataset.text_emb`; the first `prompt_counts` of
+        a row count, the rest are padding.
+      prompt_counts: `n` int32, from 1 up.
+    """
+
+    images: Pictures
+    attributes: Int[np.ndarray, "n 10"]
+    prompt_ids: Int[np.ndarray, "n p"]
+    prompt_counts: Int[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        return len(self.images)
+
+    def take(self, rows: np.ndarray) -> "Split":
+        """The split that holds these rows only."""
+        return Split(
+            self.images[rows],
+            self.attributes[rows],
+            self.prompt_ids[rows],
+            self.prompt_counts[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits and the embeddings of their prompts.
+
+    Attributes:
+      splits: by name, `"train"`, `"val"` and `"test"`.
+      text_emb: `m d` float16, one row per different prompt.
+      encoder: identity of the text encoder that made `text_emb`.
+      text: its config, so that a bundle can say how to load it again.
+      prompts: `m` texts, those of `text_emb`; empty if a packed file left them out.
+    """
+
+    splits: dict[str, Split]
+    text_emb: Float[np.ndarray, "m d"]
+    encoder: str
+    text: TextConfig
+    prompts: tuple[str, ...] = ()
+
+    @property
+    def text_dim(self) -> int:
+        """Length of one text embedding."""
+        return self.text_emb.shape[1]
