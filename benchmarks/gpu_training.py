@@ -120,7 +120,7 @@ def print_parts(trainer: Trainer, repeats: int) -> float:
     input are taken off; those two run alone.
     """
     no_lpips = {"loss.perceptual_weight": 0.0}
-    bare = Trainer(override(trainer.config, no_lpips), trainer.dataset)
+    bare = Trainer(override(trainer.config, no_lpips), trainer.feed.dataset)
     calls = [chunk(trainer), chunk(bare), optimizer_chunk(bare), input_chunk(bare)]
     count = first_chunk(trainer)[1].shape[0]
     whole, without, optimizer, reading = (t / count for t in timed(calls, repeats))
@@ -140,7 +140,7 @@ def chunk(trainer: Trainer) -> Callable[[], Any]:
     """The trainer's own compiled call."""
     split, rows = first_chunk(trainer)
     beta = jnp.float32(1)
-    return lambda: trainer._call(split, rows, beta)
+    return lambda: trainer.call(split, rows, beta)
 
 
 def optimizer_chunk(trainer: Trainer) -> Callable[[], Any]:
@@ -189,7 +189,7 @@ def repeated(body: Callable[..., Any], count: int, carry: Any) -> Any:
 
 def first_chunk(trainer: Trainer) -> tuple[Any, Any]:
     """What the trainer's first compiled call is given: split and rows."""
-    _, split, rows = next(trainer._train_batches(0, trainer.steps_per_epoch))
+    _, split, rows = next(trainer.feed.train_batches(0, trainer.steps_per_epoch))
     return split, rows
 
 
@@ -224,8 +224,8 @@ def matmul_flops(dtype: str, n: int) -> float:
 def compiled_step(trainer: Trainer) -> Any:
     """The train step alone, compiled outside any loop."""
     split, rows = first_chunk(trainer)
-    run: Any = trainer._run
-    return run.lower(
+    train_steps: Any = trainer.train_steps
+    return train_steps.lower(
         trainer.state,
         trainer.frozen,
         split,

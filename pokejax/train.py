@@ -16,10 +16,17 @@ from pokejax.data import dataset as data_lib
 from pokejax.images.pixels import to_uint8
 from pokejax.images.sheets import contact_sheet
 from pokejax.inference.bundle import Header
-from pokejax.training import log as reports
+from pokejax.training import grids, log
 from pokejax.training.checkpoint import CheckpointError, Checkpoints, find, has_complete
-from pokejax.training.loop import Run, is_first, say
-from pokejax.training.mesh import join_processes, keep_freed_memory, run_and_exit
+from pokejax.training.loop import Loop
+from pokejax.training.mesh import (
+    device_names,
+    exit_with,
+    is_first,
+    join_processes,
+    keep_freed_memory,
+    say,
+)
 from pokejax.training.signals import StopRequest
 from pokejax.training.tensorboard import check_installed
 from pokejax.training.trainer import Trainer, TrainingError
@@ -75,19 +82,19 @@ def train(
         workdir.mkdir(parents=True, exist_ok=True)
         if not resume and is_first():
             # Of a run that was lost; the animation would begin with its pictures.
-            for path in reports.picture_paths(workdir, "prompts", config.train.epochs):
+            for path in grids.picture_paths(workdir, "prompts", config.train.epochs):
                 path.unlink()
-        run = Run(trainer, history, stop)
+        loop = Loop(trainer, history, stop)
         try:
-            finished = run.epochs()
+            finished = loop.epochs()
             if finished:
-                run.finish(debug_samples)
+                loop.finish(debug_samples)
         except BaseException:
             # Closing would wait for the other processes, which may be gone.
             if jax.process_count() == 1:
-                run.close()
+                loop.close()
             raise
-        run.close()
+        loop.close()
         if not finished:
             say(f"saved at step {trainer.step}; go on with --resume auto")
             # The signal may have come to another process.
@@ -103,15 +110,14 @@ def _prepare(config: Config, debug_samples: int) -> Trainer:
         "Text encoder": config.text.encoder,
         "Epochs": config.train.epochs,
     }
-    say(reports.banner(values))
-    device = f"{jax.devices()[0].device_kind} ({jax.default_backend()})"
-    say(f"\nDevice: {jax.device_count()} x {device}")
+    say(log.banner(values))
+    say(f"\nDevice: {device_names()}")
     say(f"\nLoading {config.data.dir} dataset...")
     dataset = data_lib.load(config.data, config.text, debug_samples=debug_samples)
     counts = {name: len(split) for name, split in dataset.splits.items()}
     say("Train: {train}, Val: {val}, Test: {test}\n".format(**counts))
     trainer = Trainer(config, dataset)
-    say(reports.architecture(trainer.stage.model, trainer.stage.prior, trainer.header))
+    say(log.architecture(trainer.task.parameter_counts(), trainer.header))
     return trainer
 
 
@@ -161,7 +167,7 @@ def _save_debug_images(trainer: Trainer, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     batch = trainer.first_batch()
     pictures = {"train_augmented": to_uint8(np.asarray(batch.image))}
-    for name, split in trainer.dataset.splits.items():
+    for name, split in trainer.feed.dataset.splits.items():
         if len(split):
             pictures[name] = split.images[:64]
     for name, images in pictures.items():
@@ -267,4 +273,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run_and_exit(main)
+    exit_with(main)

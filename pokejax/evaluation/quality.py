@@ -15,7 +15,7 @@ from pokejax.evaluation.nearest import Nearest
 from pokejax.evaluation.reference import Pooled, Reference
 from pokejax.evaluation.subject import Rebuilt
 from pokejax.images.pixels import to_float, to_uint8
-from pokejax.training import losses
+from pokejax.training.latents import ACTIVE_VARIANCE
 
 NEIGHBOURS = 5  # of precision, recall, density and coverage
 _FLOOR_DRAWS = 10
@@ -45,12 +45,12 @@ def latent_health(rebuilt: Rebuilt) -> dict[str, Any]:
     """KL of each latent number, nats, and how many numbers are in use.
 
     A number is in use if its posterior mean varies over pictures by more than
-    `losses.ACTIVE_VARIANCE`.
+    `ACTIVE_VARIANCE`.
     """
     mean, logvar = (x.reshape(len(x), -1) for x in (rebuilt.mean, rebuilt.logvar))
     kl = 0.5 * (np.exp(logvar) + mean**2 - 1 - logvar).mean(0)
     return {
-        "active_units": int((mean.var(0) > losses.ACTIVE_VARIANCE).sum()),
+        "active_units": int((mean.var(0) > ACTIVE_VARIANCE).sum()),
         "units": mean.shape[1],
         "kl_nats": float(kl.sum()),
         "kl_per_dimension": [round(float(x), 4) for x in np.sort(kl)[::-1]],

@@ -1,4 +1,4 @@
-"""The epochs of a run, and what each leaves behind.
+"""The train loop: the epochs of a run, and what each leaves behind.
 
 Order of side effects, each epoch: steps, validation, CSV row, curves, pictures,
 TensorBoard, checkpoint. A checkpoint is saved last, so whatever it resumes has its
@@ -10,16 +10,20 @@ import math
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 from tqdm import tqdm
 
 from pokejax.inference import bundle as bundle_lib
-from pokejax.training import log as reports
-from pokejax.training import losses
-from pokejax.training import report_page as run_report
+from pokejax.training import grids, log, losses, plots, report_page
 from pokejax.training.checkpoint import CheckpointError, Checkpoints
-from pokejax.training.mesh import any_process
+from pokejax.training.mesh import (
+    any_process,
+    device_names,
+    is_first,
+    memory_kind,
+    peak_memory_mb,
+    say,
+)
 from pokejax.training.signals import StopRequest
 from pokejax.training.tensorboard import TensorBoard
 from pokejax.training.trainer import Trainer
@@ -28,7 +32,7 @@ SAMPLE_ROWS = 8
 SAMPLES_A_ROW = 6
 
 
-class Run:
+class Loop:
     """The epochs of a run, and what each leaves behind."""
 
     def __init__(
@@ -44,10 +48,10 @@ class Run:
         self.trainer, self.stop = trainer, stop
         self.config = trainer.config.train
         self.workdir = Path(self.config.workdir)
-        self.held_out = "val" if len(trainer.dataset.splits["val"]) else "train"
+        self.held_out = "val" if len(trainer.feed.dataset.splits["val"]) else "train"
         self.first = len(history) + 1
         self.started = time.monotonic()
-        self.log = reports.LossLog(
+        self.log = log.LossLog(
             self.workdir / "training_losses.csv", trainer.parts, history
         )
         self.checkpoints = Checkpoints(self.workdir / "checkpoints")
@@ -94,16 +98,16 @@ class Run:
         trainer.state = checkpoints.restore(best, trainer.state)
         header = checkpoints.header(best)
         _, latents = trainer.evaluate(self.held_out)
-        splits = trainer.dataset.splits
+        splits = trainer.feed.dataset.splits
         parts = None
         if len(splits["test"]):
             parts, _ = trainer.evaluate("test")
-            say(f"{reports.summary('Test', parts)} (best epoch: {header.epoch})")
+            say(f"{log.summary('Test', parts)} (best epoch: {header.epoch})")
         model_path = workdir / "model.safetensors"
         params, prior = trainer.whole_params()
         if is_first():
             bundle_lib.write(model_path, header, params, prior)
-            outcome = run_report.Outcome(
+            outcome = report_page.Outcome(
                 config=trainer.config,
                 best_epoch=header.epoch,
                 best_val_loss=header.val_loss,
@@ -111,13 +115,13 @@ class Run:
                 test=parts,
                 latents=latents,
                 skipped=skipped,
-                parameters=reports.parameter_counts(
-                    trainer.stage.model, trainer.stage.prior
-                ),
+                parameters=trainer.task.parameter_counts(),
                 pictures={name: len(split) for name, split in splits.items()},
+                device=device_names(),
+                memory=memory_kind(),
                 debug_samples=debug_samples,
             )
-            run_report.write(workdir, outcome)
+            report_page.write(workdir, outcome)
         say(f"\nbest model: {model_path}\nreport: {workdir / 'report.md'}")
 
     def close(self) -> None:
@@ -172,8 +176,10 @@ class Run:
         if last or is_best or epoch % self.config.checkpoint_every == 0:
             self._save(epoch, val_parts["Loss"])
         if is_first():
-            kl = latents.kl if latents else None
-            tqdm.write(reports.epoch_message(row, trainer.parts, kl, is_best=is_best))
+            message = log.epoch_message(
+                row, trainer.parts, latents, is_best=is_best, memory=memory_kind()
+            )
+            tqdm.write(message)
         return True
 
     def _costs(
@@ -189,7 +195,7 @@ class Run:
             "Step_ms": 1000 * ran / max(steps, 1),
             "Compile_s": compiled - compiled_before,
             "ETA_s": mean * (self.config.epochs - epoch),
-            "Peak_MB": reports.peak_memory_mb(),
+            "Peak_MB": peak_memory_mb(),
         }
 
     def _save(self, epoch: int, val_loss: float | None) -> None:
@@ -212,23 +218,24 @@ class Run:
         Returns:
           The sample grids of this epoch.
         """
-        dataset = self.trainer.dataset
+        dataset = self.trainer.feed.dataset
         split = dataset.splits[self.held_out]
         count = min(SAMPLE_ROWS, len(split))
         rows = np.random.default_rng(0).choice(len(split), count, replace=False)
-        real, recon, samples = self.trainer.draw(self.held_out, rows, SAMPLES_A_ROW)
+        real, recon, samples = self.trainer.show(self.held_out, rows, SAMPLES_A_ROW)
         if not is_first():
             return []
-        self.log.plot(self.workdir / "training_curves.png")
+        curves = self.workdir / "training_curves.png"
+        plots.plot_losses(self.log.rows, self.log.parts, curves)
         grid = self.workdir / f"samples_epoch_{epoch}.png"
-        reports.save_samples(grid, real, recon, samples)
+        grids.save_samples(grid, real, recon, samples)
         captions = [""] * count
         if dataset.prompts and self.trainer.config.model.conditional:
             captions = [dataset.prompts[i] for i in split.prompt_ids[rows, 0]]
         # To each prompt a latent of its own, and always the same.
         which = np.arange(count)
         drawn = samples[which, which % SAMPLES_A_ROW]
-        return [grid, reports.save_prompts(self.workdir, epoch, drawn, captions)]
+        return [grid, grids.save_prompts(self.workdir, epoch, drawn, captions)]
 
     def _best(self) -> float:
         return min((row["Val_Loss"] for row in self.log.rows), default=float("inf"))
@@ -238,14 +245,3 @@ class Run:
         return bool(self.config.patience) and (
             since_best.index(min(since_best)) >= self.config.patience
         )
-
-
-def is_first() -> bool:
-    """Whether this process writes logs, pictures and messages."""
-    return jax.process_index() == 0
-
-
-def say(text: str) -> None:
-    """Print a message, once for all processes."""
-    if is_first():
-        print(text, flush=True)

@@ -9,10 +9,6 @@ from jaxtyping import Array, Float
 
 from pokejax.config import LossConfig
 
-# A latent dimension is in use if its posterior mean varies by this much over pictures.
-# Source: Burda et al., arXiv 1509.00519, section 5.2.
-ACTIVE_VARIANCE = 0.01
-
 
 def l1(
     recon: Float[Array, "b h w c"], image: Float[Array, "b h w c"]

@@ -1,4 +1,4 @@
-"""Devices and processes: how they meet, and how arrays are laid over them.
+"""Devices and processes: how they meet, what they hold, and which of them speaks.
 
 One axis, `data`, over all devices. Every process runs the same program on the same
 values; only the first one writes files.
@@ -6,6 +6,7 @@ values; only the first one writes files.
 
 import ctypes
 import os
+import resource
 import socket
 import sys
 import time
@@ -102,7 +103,7 @@ def keep_freed_memory() -> None:
         mallopt(-1, -1)
 
 
-def run_and_exit(main: Callable[[], int]) -> NoReturn:
+def exit_with(main: Callable[[], int]) -> NoReturn:
     """Run a command; after an error, exit without waiting for processes or threads.
 
     Other processes may be waiting for this one, in the middle of a step, and would for
@@ -168,6 +169,12 @@ def put(leaf: Any, sharding: NamedSharding) -> Array:
     )
 
 
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """A tree whose arrays are whole on every device."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda leaf: put(leaf, everywhere), tree)
+
+
 def whole(tree: Any, mesh: Mesh) -> Any:
     """A tree whose arrays each process can read; all processes must ask."""
     if jax.process_count() == 1:
@@ -197,3 +204,37 @@ def any_process(wish: bool, mesh: Mesh) -> bool | Array:
 @jax.jit
 def _any(ballots: Array) -> Array:
     return ballots.any()
+
+
+def device_names() -> str:
+    """How many devices of which kind there are, e.g. `1 x cpu (cpu)`."""
+    device = jax.devices()[0]
+    return f"{jax.device_count()} x {device.device_kind} ({device.platform})"
+
+
+def memory_kind() -> str:
+    """Whose memory `peak_memory_mb` is: the `device`'s, or this process's `host`."""
+    return "device" if jax.local_devices()[0].memory_stats() else "host"
+
+
+def peak_memory_mb() -> float:
+    """The most memory in use so far on any device, in units of 2**20 bytes.
+
+    JAX doesn't count on CPU: then it is what the whole process had resident at once.
+    """
+    if memory_kind() == "device":
+        stats = [device.memory_stats() for device in jax.local_devices()]
+        return max(s["peak_bytes_in_use"] for s in stats) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2 ** (20 if sys.platform == "darwin" else 10)  # bytes there, else KiB
+
+
+def is_first() -> bool:
+    """Whether this process writes logs, pictures and messages."""
+    return jax.process_index() == 0
+
+
+def say(text: str) -> None:
+    """Print a message, once for all processes."""
+    if is_first():
+        print(text, flush=True)

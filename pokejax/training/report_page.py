@@ -13,13 +13,11 @@ from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
 
-import jax
-
 from pokejax import config as config_lib
 from pokejax.config import Config
 from pokejax.files import whole_file
-from pokejax.training import log as reports
-from pokejax.training.trainer import Latents
+from pokejax.training import grids, plots
+from pokejax.training.latents import Latents
 
 Row = Mapping[str, float]
 
@@ -38,6 +36,8 @@ class Outcome:
       skipped: steps that changed nothing, because they weren't finite.
       parameters: weights of each part of the model.
       pictures: of each split.
+      device: how many of which, e.g. `1 x NVIDIA H100 (gpu)`.
+      memory: whose peak the log's `Peak_MB` is, `"host"` or `"device"`.
       debug_samples: as the command's option.
     """
 
@@ -50,13 +50,15 @@ class Outcome:
     skipped: int
     parameters: Mapping[str, int]
     pictures: Mapping[str, int]
+    device: str
+    memory: str
     debug_samples: int
 
 
 def write(workdir: Path, outcome: Outcome) -> None:
     """Write `report.md` and `latent_kl.png` into a run's directory."""
     if outcome.latents:
-        reports.plot_latent_kl(outcome.latents.kl, workdir / "latent_kl.png")
+        plots.plot_latent_kl(outcome.latents.kl, workdir / "latent_kl.png")
     sections = {
         f"Run {workdir.name}": _opening(outcome),
         "Losses": _losses(outcome),
@@ -154,7 +156,7 @@ def _pictures(workdir: Path, last: int) -> str:
     ]
     text = "Held-out pictures, their reconstructions, and samples of their prompts"
     found += [
-        (text, path) for path in reports.picture_paths(workdir, "samples", last)[-1:]
+        (text, path) for path in grids.picture_paths(workdir, "samples", last)[-1:]
     ]
     return "\n\n".join(
         f"{text}:\n\n![{text}]({path.name})" for text, path in found if path.exists()
@@ -187,14 +189,13 @@ def _speed(outcome: Outcome) -> str:
         return timedelta(seconds=round(seconds))
 
     peak = max(row.get("Peak_MB", 0.0) for row in outcome.rows)
-    device = jax.devices()[0]
     cells = [
-        ("device", f"{jax.device_count()} x {device.device_kind} ({device.platform})"),
+        ("device", outcome.device),
         ("images/s, median of epochs", f"{median('Images_per_s'):,.1f}"),
         ("ms a step, median of epochs", f"{median('Step_ms'):,.1f}"),
         ("compiling the train step, h:mm:ss", total("Compile_s")),
         ("training and validation, h:mm:ss", total("Seconds")),
-        (f"peak memory, {reports.memory_kind()}", f"{peak:,.0f} MB"),
+        (f"peak memory, {outcome.memory}", f"{peak:,.0f} MB"),
     ]
     return _table(("", ""), cells)
 

@@ -21,7 +21,7 @@ from pokejax.config import Config
 from pokejax.data.split import Split
 from pokejax.images.pixels import to_float
 from pokejax.training.augment import augment
-from pokejax.training.objectives import Batch, Objective
+from pokejax.training.tasks.task import Batch, Task
 
 Parts = dict[str, Float[Array, "*k"]]
 AnyArray = Array | np.ndarray  # on its way to the device, or there
@@ -148,8 +148,8 @@ def augmented(
     return Batch(image, batch.text_emb, attributes)
 
 
-def make_run(
-    objective: Objective,
+def make_train_steps(
+    task: Task,
     tx: optax.GradientTransformation,
     config: Config,
     mesh: Mesh,
@@ -158,25 +158,25 @@ def make_run(
     """Some train steps as one compiled call.
 
     Args:
-      objective: what is minimised.
+      task: what is trained.
       tx: the optimiser.
       config: of the run.
       mesh: with an axis `data`, over which each batch is shared.
       state_shardings: where the state lives, and comes back to.
 
     Returns:
-      `run(state, frozen, split, rows, beta, key) -> (state, parts)`, with rows `k b`.
-      The state that goes in is given up (donated). `parts` are `k` means over each
-      batch.
+      `train_steps(state, frozen, split, rows, beta, key) -> (state, parts)`, with
+      rows `k b`. The state that goes in is given up (donated). `parts` are `k` means
+      over each batch.
     """
     by_example = NamedSharding(mesh, PartitionSpec("data"))
 
     def gradients(params, batch, random, frozen, beta, dropout_key):
         def mean_loss(params: nnx.State) -> tuple[Array, Parts]:
-            terms, _ = objective.terms(
+            terms, _ = task.terms(
                 params, frozen, batch, random, beta=beta, dropout_key=dropout_key
             )
-            means = {name: terms[name].mean() for name in objective.parts}
+            means = {name: terms[name].mean() for name in task.parts}
             return means["Loss"], means
 
         return jax.grad(mean_loss, has_aux=True)(params)
@@ -206,13 +206,13 @@ def make_run(
         batch_key, noise_key, dropout_key = step_keys(key, state.step)
         batch = augmented(split, rows, batch_key, config)
         batch = jax.lax.with_sharding_constraint(batch, by_example)
-        random = objective.draw(noise_key, rows.shape[0])
+        random = task.random(noise_key, rows.shape[0])
         grads, parts = accumulated(
             state.params, batch, random, frozen, beta, dropout_key
         )
         return _updated(state, grads, parts, tx, config), parts
 
-    def run(state, frozen, split, rows, beta, key):
+    def train_steps(state, frozen, split, rows, beta, key):
         def body(state, rows):
             return step(state, frozen, split, rows, beta, key)
 
@@ -223,7 +223,9 @@ def make_run(
         return state, jax.tree.map(lambda x: x[None], parts)
 
     everywhere = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(run, donate_argnums=0, out_shardings=(state_shardings, everywhere))
+    return jax.jit(
+        train_steps, donate_argnums=0, out_shardings=(state_shardings, everywhere)
+    )
 
 
 def _updated(
@@ -261,20 +263,20 @@ def _updated(
     return TrainState(params, ema_params, opt_state, state.step + 1, skipped, sums)
 
 
-def make_evaluate(objective: Objective) -> Callable[..., dict[str, Array]]:
+def make_evaluate(task: Task) -> Callable[..., dict[str, Array]]:
     """The jitted evaluation of one batch, without dropout, at beta = 1.
 
     Returns:
       `evaluate(params, frozen, split, rows, weights, key) -> sums` over the batch, each
-      example times its weight (0 for padding): the loss parts, and the objective's
+      example times its weight (0 for padding): the loss parts, and the task's
       `stats` of the latent, `z` numbers each.
     """
 
     def evaluate(params, frozen, split, rows, weights, key):
         batch = gather(split, rows, jnp.zeros_like(rows))
-        random = objective.draw(key, rows.shape[0])
+        random = task.random(key, rows.shape[0])
         # Losses of different epochs compare only at one beta.
-        terms, stats = objective.terms(
+        terms, stats = task.terms(
             params, frozen, batch, random, beta=1.0, dropout_key=None
         )
         sums = {name: jnp.sum(term * weights) for name, term in terms.items()}

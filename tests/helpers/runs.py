@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from pokejax.training import log as reports
+from pokejax.training import log as loss_log
 from tests.conftest import TINY
 
 OPTIONS = [
@@ -41,5 +41,5 @@ def log(workdir: Path) -> list[dict[str, str]]:
     with (workdir / "training_losses.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return [
-        {k: v for k, v in row.items() if k not in reports.COST_COLUMNS} for row in rows
+        {k: v for k, v in row.items() if k not in loss_log.COST_COLUMNS} for row in rows
     ]

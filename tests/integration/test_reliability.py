@@ -144,10 +144,10 @@ def test_skipping_counts_and_changes_nothing(drawn_dataset: Path):
     config = train.parse_arguments(argv(drawn_dataset, Path("unused")))[1]
     config = override(config, {"train.on_nonfinite": "skip"})
     trainer = Trainer(config, data.load(config.data, config.text))
-    bad = trainer.dataset.text_emb.copy()
+    bad = trainer.feed.dataset.text_emb.copy()
     bad[:] = np.nan
-    for name, split in trainer._resident.items():
-        trainer._resident[name] = split._replace(text_emb=jax.numpy.asarray(bad))
+    for name, split in trainer.feed.resident.items():
+        trainer.feed.resident[name] = split._replace(text_emb=jax.numpy.asarray(bad))
     before = jax.device_get(trainer.state.params)
     parts = trainer.train_epoch(1)
     assert parts is not None and parts["Loss"] == 0

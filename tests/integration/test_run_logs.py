@@ -124,14 +124,14 @@ def test_compiling_is_kept_out_of_the_speed(
 
     def build_slow_to_compile(self: Trainer, *args):
         build(self, *args)
-        run = self._run
+        train_steps = self.train_steps
 
         def slow_once(*inputs):
-            self._run = run
+            self.train_steps = train_steps
             time.sleep(1.5)
-            return run(*inputs)
+            return train_steps(*inputs)
 
-        self._run = slow_once
+        self.train_steps = slow_once
 
     monkeypatch.setattr(Trainer, "__init__", build_slow_to_compile)
     # Were it counted twice, in the steps too, an epoch would be shorter than both.

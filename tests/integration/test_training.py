@@ -18,7 +18,7 @@ from pokejax.config import override
 from pokejax.data import dataset as data
 from pokejax.inference import bundle
 from pokejax.inference.recipe import Recipe
-from pokejax.training import log as reports
+from pokejax.training import log as loss_log
 from pokejax.training import step as steps
 from pokejax.training.checkpoint import load_bundle
 from pokejax.training.trainer import Trainer, TrainingError
@@ -50,7 +50,7 @@ def test_a_run_leaves_what_the_readme_promises(tiny_run: Path):
     }
     with (tiny_run / "training_losses.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == reports.columns(("Loss", "L1", "KL", "Perceptual"))
+    assert tuple(rows[0]) == loss_log.columns(("Loss", "L1", "KL", "Perceptual"))
     assert [row["Epoch"] for row in rows] == ["1", "2"]
     assert all(np.isfinite(float(value)) for row in rows for value in row.values())
 
@@ -189,7 +189,7 @@ def test_a_prior_trains_on_frozen_latents(prior_run: Path):
     assert np.abs(both.prior.token_out.kernel[...]).max() > 0  # trained
     with (prior_run / "training_losses.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == reports.columns(("Loss",))
+    assert tuple(rows[0]) == loss_log.columns(("Loss",))
     assert float(rows[1]["Train_Loss"]) < float(rows[0]["Train_Loss"])
     assert "Prior" in (prior_run / "report.md").read_text()
     # A directory means its best checkpoint, which holds the prior only.
@@ -266,7 +266,7 @@ def test_the_debug_batch_is_the_one_that_is_trained_on(drawn_dataset: Path):
     """Prompts, mirroring and hidden attributes are that step's, not another draw."""
     config = tiny_config(drawn_dataset)
     trainer = Trainer(config, data.load(config.data, config.text))
-    _, split, rows = next(trainer._train_batches(0, 1))
+    _, split, rows = next(trainer.feed.train_batches(0, 1))
     key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0), 3)[0]
     trained_on = steps.augmented(split, rows[0], key, trainer.config)
     # One is compiled and the other isn't, so the last bit is the machine's to choose.

@@ -7,9 +7,9 @@ from PIL import Image, ImageSequence
 
 from pokejax.config import Config, DataConfig
 from pokejax.files import whole_file
-from pokejax.training import log as reports
-from pokejax.training import report_page as run_report
-from pokejax.training.trainer import Latents
+from pokejax.training import grids, log, report_page
+from pokejax.training.latents import Latents
+from pokejax.training.mesh import memory_kind, peak_memory_mb
 
 PARTS = ("Loss", "L1", "KL", "Perceptual")
 
@@ -19,7 +19,7 @@ def row(epoch: int, **more: float) -> dict[str, float]:
     return {"Epoch": float(epoch), **losses, **more}
 
 
-def outcome(rows: list[dict[str, float]], **more) -> run_report.Outcome:
+def outcome(rows: list[dict[str, float]], **more) -> report_page.Outcome:
     values = {
         "config": Config(),
         "best_epoch": 1,
@@ -30,9 +30,11 @@ def outcome(rows: list[dict[str, float]], **more) -> run_report.Outcome:
         "skipped": 0,
         "parameters": {"Encoder": 1000, "Decoder": 234},
         "pictures": {"train": 5037},
+        "device": "1 x cpu (cpu)",
+        "memory": "host",
         "debug_samples": 0,
     }
-    return run_report.Outcome(**(values | more))
+    return report_page.Outcome(**(values | more))
 
 
 def images(seed: int) -> np.ndarray:
@@ -45,10 +47,10 @@ def frame_count(animation: Image.Image) -> int:
 
 def test_the_animation_is_read_back_in_order_and_without_a_lost_future(tmp_path: Path):
     for epoch in (2, 10, 25):
-        reports.save_prompts(tmp_path, epoch, images(epoch), ["a prompt"] * 8)
+        grids.save_prompts(tmp_path, epoch, images(epoch), ["a prompt"] * 8)
     # Killed, resumed from epoch 2, and at epoch 10 again.
-    reports.save_prompts(tmp_path, 10, images(10), ["a prompt"] * 8)
-    paths = reports.picture_paths(tmp_path, "prompts", 10)
+    grids.save_prompts(tmp_path, 10, images(10), ["a prompt"] * 8)
+    paths = grids.picture_paths(tmp_path, "prompts", 10)
     assert [path.name for path in paths] == [
         "prompts_epoch_2.png",
         "prompts_epoch_10.png",
@@ -70,9 +72,9 @@ def test_the_animation_is_read_back_in_order_and_without_a_lost_future(tmp_path:
 def test_a_long_animation_is_thinned_and_ends_with_the_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(reports, "_MAX_FRAMES", 3)
+    monkeypatch.setattr(grids, "_MAX_FRAMES", 3)
     for epoch in range(1, 8):
-        reports.save_prompts(tmp_path, epoch, images(epoch), [""] * 8)
+        grids.save_prompts(tmp_path, epoch, images(epoch), [""] * 8)
     with Image.open(tmp_path / "training_progression.gif") as animation:
         assert frame_count(animation) == 3  # epochs 1, 4 and 7
         animation.seek(2)
@@ -92,22 +94,22 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path):
 
 
 def test_a_log_begun_before_a_column_existed_goes_on(tmp_path: Path):
-    log = reports.LossLog(tmp_path / "log.csv", PARTS, [row(1)])
-    log.add(row(2, Collapsed=1.0, Peak_MB=12.5))
-    with log.path.open(newline="") as file:
+    losses = log.LossLog(tmp_path / "log.csv", PARTS, [row(1)])
+    losses.add(row(2, Collapsed=1.0, Peak_MB=12.5))
+    with losses.path.open(newline="") as file:
         first, second = csv.DictReader(file)
     assert first["Peak_MB"] == "" and second["Peak_MB"] == "12.5"
-    run_report.write(tmp_path, outcome(log.rows))
+    report_page.write(tmp_path, outcome(losses.rows))
     text = (tmp_path / "report.md").read_text()
     assert "collapsed in epochs 2**" in text
     assert "| images/s, median of epochs | nan |" in text
 
 
 def test_peak_memory_is_at_least_what_is_held():
-    before = reports.peak_memory_mb()
+    before = peak_memory_mb()
     held = np.ones(64 * 2**20, np.uint8)
-    assert reports.memory_kind() == "host"  # on CPU, where the tests run
-    assert reports.peak_memory_mb() >= max(before, held.nbytes / 2**20)
+    assert memory_kind() == "host"  # on CPU, where the tests run
+    assert peak_memory_mb() >= max(before, held.nbytes / 2**20)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +117,12 @@ def test_peak_memory_is_at_least_what_is_held():
     [([], ""), ([4], "4"), ([1, 2, 3, 7], "1-3, 7"), ([2, 4, 5], "2, 4-5")],
 )
 def test_epoch_ranges(epochs: list[int], text: str):
-    assert run_report.epoch_ranges(epochs) == text
+    assert report_page.epoch_ranges(epochs) == text
 
 
 def test_the_report_says_what_went_wrong(tmp_path: Path):
     rows = [row(i, Collapsed=float(i in (1, 2, 3, 7))) for i in range(1, 10)]
-    run_report.write(tmp_path, outcome(rows, skipped=12))
+    report_page.write(tmp_path, outcome(rows, skipped=12))
     text = (tmp_path / "report.md").read_text()
     assert "9 of 300 epochs" in text and "Stopped early" in text
     assert "12 steps were not finite" in text
@@ -132,7 +134,7 @@ def test_the_report_says_what_went_wrong(tmp_path: Path):
 
 def test_a_pipe_stays_inside_its_cell(tmp_path: Path):
     config = Config(data=DataConfig(dir="a|b", views=("front", "back")))
-    run_report.write(tmp_path, outcome([row(1)], config=config))
+    report_page.write(tmp_path, outcome([row(1)], config=config))
     text = (tmp_path / "report.md").read_text()
     assert "| `data.dir` | `pokemon-cifar-64` | `a\\|b` |" in text
     assert "| `data.views` | `` | `front,back` |" in text

@@ -1,0 +1,32 @@
+"""The health of a latent code; imports no JAX."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+# A latent dimension is in use if its posterior mean varies by this much over pictures.
+# Source: Burda et al., arXiv 1509.00519, section 5.2.
+ACTIVE_VARIANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The health of the latent code on a split.
+
+    Attributes:
+      active: dimensions in use; see `ACTIVE_VARIANCE`.
+      kl: `z` nats, mean over pictures.
+    """
+
+    active: int
+    kl: Float[np.ndarray, " z"]
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether the code says next to nothing about the picture.
+
+        Under one nat in all, or with fewer than one dimension in fifty alive, a decoder
+        can't tell pictures of the same condition apart.
+        """
+        return self.kl.sum() < 1.0 or self.active < max(1, len(self.kl) // 50)
