@@ -11,6 +11,7 @@ isn't the same as "no second type", which is the word `"None"`.
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import SupportsInt
 
 import numpy as np
 
@@ -136,7 +137,7 @@ class Attributes:
         )
 
     @classmethod
-    def from_ids(cls, ids: Iterable[int]) -> "Attributes":
+    def from_ids(cls, ids: Iterable[SupportsInt]) -> "Attributes":
         """The record that `ids` stands for; the inverse of `Attributes.ids`."""
         return cls(
             **{

@@ -1,10 +1,20 @@
-"""Shared fixtures: strict JAX, the drawn data set, one tiny trained run."""
+"""Strict JAX and checked shapes for all; the drawn dataset and a tiny trained run."""
 
 import os
 
 # Two devices on one CPU, before JAX starts: sharded code is then really sharded.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+from jaxtyping import install_import_hook
+
+# Where there are arrays, types and shapes are checked as annotated; in tests only. Where
+# a float is wanted an int will do, as type checkers have it.
+install_import_hook(
+    [f"pokejax.{name}" for name in ("data", "images", "models", "inference")]
+    + [f"pokejax.{name}" for name in ("training", "evaluation")],
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
 
 from pathlib import Path
 

@@ -123,7 +123,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, rows: Rows) -> Iterator[tuple[int, dict[str, Any]]]:
-        for i, pixels in enumerate(rows.images):
+        for i, pixels in enumerate(rows.images[:]):
             file = io.BytesIO()
             Image.fromarray(pixels).save(file, "png")
             ids = rows.attributes[i].tolist()

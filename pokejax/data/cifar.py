@@ -38,10 +38,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 
 from pokejax import safe_pickle
 from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
+from pokejax.data.split import Pictures
 
 FORMAT_VERSION = 1
 META_FILE = "batches.meta"
@@ -57,13 +58,13 @@ class Rows:
     """The pictures of one split, in order, with their metadata.
 
     Attributes:
-      images: `n h w 3` uint8.
+      images: `n h w 3` uint8, in memory or read on demand.
       attributes: `n 10` int32 ids in `VOCABULARIES` order.
       prompts: one or more for each picture.
       filenames: `<Species>/<file>` in the images directory.
     """
 
-    images: UInt8[np.ndarray, "n h w 3"]
+    images: Pictures
     attributes: Int[np.ndarray, "n 10"]
     prompts: list[list[str]]
     views: list[str]
@@ -79,7 +80,7 @@ class Rows:
         texts = [self.filenames, self.species, self.views, self.prompts]
         digest = hashlib.sha256(json.dumps([self.images.shape, texts]).encode())
         digest.update(np.ascontiguousarray(self.attributes, "<i4").data)
-        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.images[:]).data)
         return digest.hexdigest()
 
 
@@ -179,7 +180,7 @@ def _read_batch(path: Path, image_size: int) -> Rows:
 
 def _concatenate(parts: list[Rows]) -> Rows:
     return Rows(
-        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.images[:] for part in parts]),
         np.concatenate([part.attributes for part in parts]),
         [x for part in parts for x in part.prompts],
         [x for part in parts for x in part.views],

@@ -1,7 +1,7 @@
 """A dataset in memory: its splits, and the embeddings of its prompts."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from pokejax.config import TextConfig
 
 
+@runtime_checkable
 class Pictures(Protocol):
     """`n h w 3` uint8: a numpy array, or something that reads rows on demand."""
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8, UInt32
 
 from pokejax.attributes import UNKNOWN_ID
 from pokejax.images.pixels import to_uint8
@@ -72,7 +72,7 @@ class Programs:
         self,
         text_emb: Float[np.ndarray, "b 2 t"],
         attributes: Int[np.ndarray, "b 2 10"],
-        seeds: Int[np.ndarray, "b 2"],
+        seeds: UInt32[np.ndarray, "b 2"],
         knobs: Float[np.ndarray, "b 3"],
         *,
         previews: bool,
@@ -138,7 +138,7 @@ def _blend(
 
 
 def _blend_noise(
-    seeds: Int[Array, "b 2"], mix: Float[Array, "b 1"], latent_dim: int
+    seeds: UInt32[Array, "b 2"], mix: Float[Array, "b 1"], latent_dim: int
 ) -> Float[Array, "b z"]:
     """Standard normal z of two seeds each, blended along the arc between them.
 

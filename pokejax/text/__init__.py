@@ -1,7 +1,7 @@
 """Text encoders: prompt -> one vector. Two of them behind one small interface."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +10,7 @@ from pokejax.config import TextConfig
 from pokejax.text.static import StaticTextEncoder
 
 
+@runtime_checkable
 class TextEncoder(Protocol):
     """What training and sampling need of an encoder."""
 

@@ -103,9 +103,7 @@ def _check_names(files: ClipFiles, expected: set[str], prefix: str) -> None:
         )
 
 
-def _read(
-    files: ClipFiles, name: str, kind: Any, shape: tuple[int, ...]
-) -> np.ndarray[Any, Any]:
+def _read(files: ClipFiles, name: str, kind: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Return one tensor as float32 in Flax's layout, its shape checked first."""
     file = files.tensors[name]
     header = file.get_slice(name)
@@ -201,7 +199,7 @@ class ClipTextEncoder:
             progress=progress,
         )
 
-    def encode(self, prompts: Sequence[str]) -> np.ndarray[Any, Any]:
+    def encode(self, prompts: Sequence[str]) -> np.ndarray:
         """Return one vector per prompt, in their order.
 
         Args:
@@ -236,7 +234,7 @@ class ClipTextEncoder:
                 bar.update(len(rows))
         return embeddings
 
-    def _run(self, ids: list[list[int]], size: int) -> np.ndarray[Any, Any]:
+    def _run(self, ids: list[list[int]], size: int) -> np.ndarray:
         """Encode up to `size` token lists in one padded batch."""
         longest = max(map(len, ids))
         lengths = (*LENGTHS, self.config.max_position_embeddings)

@@ -250,7 +250,8 @@ def load_bundle(path: Path, *, which: str = "best") -> Bundle:
         if header.config.prior.base:
             # A prior's checkpoint holds the prior alone.
             base = read(Path(header.config.prior.base))
-            arrays = with_prior(dict(named_leaves(nnx.state(base.model))), arrays)
+            frozen = jax.device_get(nnx.state(base.model))
+            arrays = with_prior(dict(named_leaves(frozen)), arrays)
         return from_arrays(header, arrays, origin=path)
     except BundleError as error:
         raise CheckpointError(str(error)) from None

@@ -29,4 +29,5 @@ class Latents:
         Under one nat in all, or with fewer than one dimension in fifty alive, a decoder
         can't tell pictures of the same condition apart.
         """
-        return self.kl.sum() < 1.0 or self.active < max(1, len(self.kl) // 50)
+        too_few = self.active < max(1, len(self.kl) // 50)
+        return too_few or bool(self.kl.sum() < 1.0)

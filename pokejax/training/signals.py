@@ -3,7 +3,6 @@
 import signal
 import sys
 from types import FrameType, TracebackType
-from typing import Self
 
 
 class StopRequest:
@@ -17,7 +16,7 @@ class StopRequest:
         self.signal: int | None = None
         self._before: dict[int, object] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "StopRequest":
         """Take over both signals."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._note)

@@ -148,7 +148,7 @@ def test_unknown_attributes_any_text_and_empty_splits_survive(tmp_path: Path):
     assert train.attributes[1].tolist() == pictures[1].attributes.ids().tolist()
     assert train.prompts == 2 * [["é '☃", ""]]
     assert train.filenames == ["Flabébé ♀/0.png", "Flabébé ♀/1.png"]
-    np.testing.assert_array_equal(train.images[1], pictures[1].pixels)
+    np.testing.assert_array_equal(train.images[:][1], pictures[1].pixels)
 
 
 def test_metadata_counts_what_was_written(data_dir: Path):
@@ -167,7 +167,7 @@ def test_the_checksum_covers_every_field_and_the_order(manual_dir: Path):
 
     sums = {rows().sha256()}
     changed = rows()
-    changed.images[3, 4, 5, 1] ^= 1
+    changed.images[:][3, 4, 5, 1] ^= 1
     sums.add(changed.sha256())
     changed = rows()
     changed.attributes[0, 9] = UNKNOWN_ID
@@ -178,7 +178,7 @@ def test_the_checksum_covers_every_field_and_the_order(manual_dir: Path):
         texts[0] = [texts[0][0]] if field == "prompts" else texts[0] + " "
         sums.add(changed.sha256())
     changed = rows()
-    changed.images[:] = changed.images[::-1].copy()
+    changed.images[:] = changed.images[:][::-1].copy()
     sums.add(changed.sha256())
     assert len(sums) == 8
 
@@ -272,7 +272,7 @@ def test_the_command_compares_what_exists_and_replaces_it_when_told(
     assert "differ in train" in output.err and "--overwrite" in output.err
     assert prepare(tmp_path, data, "--overwrite") == 0
     rows = read_prepared(prepared(data))["train"]
-    np.testing.assert_array_equal(rows.images[0], picture(1).pixels)
+    np.testing.assert_array_equal(rows.images[:][0], picture(1).pixels)
 
 
 def test_a_damaged_copy_is_one_line_and_overwritten_when_told(

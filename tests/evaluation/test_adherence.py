@@ -9,18 +9,17 @@ from pokejax.attributes import COLORS, UNKNOWN_ID, VOCABULARIES, Attributes
 from pokejax.evaluation import adherence, features, judge
 from pokejax.evaluation.reference import Reference
 from pokejax.inference.recipe import Recipe
+from pokejax.inference.sampler import Sampler
 from tests.evaluation.conftest import paint
 
 SHAPE = list(VOCABULARIES).index("shape")
 
 
-class Painter:
+class Painter(Sampler):
     """A sampler of known obedience: it paints what it is told, or always the same."""
 
-    tile_rows = 4
-
     def __init__(self, *, obeys: bool):
-        self.obeys = obeys
+        self.obeys, self.tile_rows = obeys, 4
 
     def sample(self, recipes: Sequence[Recipe]) -> list[Any]:
         stubborn = Attributes(primary_color="Blue", shape="Avian")

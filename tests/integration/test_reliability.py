@@ -14,6 +14,7 @@ from pokejax import train
 from pokejax.config import override
 from pokejax.data import dataset as data
 from pokejax.training.checkpoint import has_complete
+from pokejax.training.mesh import replicate
 from pokejax.training.trainer import Trainer
 from tests.helpers.runs import argv, assert_same, log
 
@@ -62,7 +63,7 @@ def test_negative_control_another_key_ends_elsewhere(
 
     def build_with_another_key(self: Trainer, *args):
         build(self, *args)
-        self.key = jax.random.key(1)
+        self.key = replicate(jax.random.key(1), self.mesh)
 
     monkeypatch.setattr(Trainer, "__init__", build_with_another_key)
     assert train.main([*argv(drawn_dataset, tmp_path), "--resume", "auto"]) == 0
@@ -147,7 +148,8 @@ def test_skipping_counts_and_changes_nothing(drawn_dataset: Path):
     bad = trainer.feed.dataset.text_emb.copy()
     bad[:] = np.nan
     for name, split in trainer.feed.resident.items():
-        trainer.feed.resident[name] = split._replace(text_emb=jax.numpy.asarray(bad))
+        spoilt = split._replace(text_emb=bad)
+        trainer.feed.resident[name] = replicate(spoilt, trainer.mesh)
     before = jax.device_get(trainer.state.params)
     parts = trainer.train_epoch(1)
     assert parts is not None and parts["Loss"] == 0
