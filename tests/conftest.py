@@ -8,8 +8,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from jaxtyping import install_import_hook
 
-# Where there are arrays, types and shapes are checked as annotated; in tests only. Where
-# a float is wanted an int will do, as type checkers have it.
+# Where there are arrays, types and shapes are checked as annotated; in tests only. An
+# int will do where a float is wanted, as type checkers have it.
 install_import_hook(
     [f"pokejax.{name}" for name in ("data", "images", "models", "inference")]
     + [f"pokejax.{name}" for name in ("training", "evaluation")],
