@@ -112,8 +112,8 @@ def train_and_measure(row: str, args: argparse.Namespace) -> None:
         PATCHES[row]()
 
     from pokejax import train
-    from pokejax.evaluate import quick
     from pokejax.evaluation import adherence, quality, subject
+    from pokejax.evaluation.protocol import quick
     from pokejax.evaluation.reference import Reference
     from pokejax.files import whole_file
     from pokejax.training.checkpoint import has_complete

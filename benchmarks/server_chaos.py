@@ -12,17 +12,14 @@ import asyncio
 import base64
 import collections
 import json
-import os
 import random
 import re
-import subprocess
 import sys
 import time
 import urllib.parse
-import urllib.request
 from pathlib import Path
 
-from server_load import free_port
+from serving import Server, pokejax_server
 
 from pokejax import Sampler
 
@@ -163,19 +160,9 @@ def unchunk(body: bytes) -> bytes:
     return b"".join(parts)
 
 
-def resident_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def fetch(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
-        return answer.read().decode()
-
-
-async def storm(chaos: Chaos, requests: int, clients: int, pid: int) -> list[float]:
+async def storm(
+    chaos: Chaos, requests: int, clients: int, server: Server
+) -> list[float]:
     left = requests
     memory: list[float] = []
 
@@ -184,28 +171,12 @@ async def storm(chaos: Chaos, requests: int, clients: int, pid: int) -> list[flo
         while left > 0:
             left -= 1
             if left % max(1, requests // 10) == 0:
-                memory.append(resident_mb(pid))
+                memory.append(server.resident_mb())
                 print(f"{requests - left} requests, {memory[-1]:.0f} MB", flush=True)
             await chaos.one()
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return memory
-
-
-def start(model: Path, port: int) -> subprocess.Popen:
-    env = dict(os.environ, POKEJAX_MODEL=str(model), POKEJAX_RESUME_S="2")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "server", "--port", str(port)],
-        env=env,
-        stderr=subprocess.DEVNULL,
-    )
-    for _ in range(600):
-        try:
-            fetch(port, "/api/v1/ready")
-            return process
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit("the server did not come up")
 
 
 def main() -> int:
@@ -215,28 +186,19 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    port = free_port()
-    process = start(args.model, port)
-    chaos = Chaos(port, Sampler.load(args.model), args.seed)
-    begin = time.perf_counter()
-    try:
-        memory = asyncio.run(storm(chaos, args.requests, args.clients, process.pid))
+    with pokejax_server(args.model, resume_s=2) as server:
+        chaos = Chaos(server.port, Sampler.load(args.model), args.seed)
+        begin = time.perf_counter()
+        memory = asyncio.run(storm(chaos, args.requests, args.clients, server))
         took = time.perf_counter() - begin
         time.sleep(3)  # for streams to be forgotten
-        health = json.loads(fetch(port, "/api/v1/health"))
-        numbers = dict(
-            line.rsplit(" ", 1)
-            for line in fetch(port, "/metrics").splitlines()
-            if not line.startswith("#")
-        )
-    finally:
-        process.terminate()
-        process.wait(30)
+        health = json.loads(server.fetch("/api/v1/health"))
+        numbers = server.metrics()
     for name, count in sorted(chaos.counts.items()):
         print(f"  {name:22} {count}")
-    under_way = float(numbers["pokejax_requests_under_way"])
+    under_way = numbers["pokejax_requests_under_way"]
     dropped = {k: v for k, v in numbers.items() if "dropped" in k}
-    recompiled = float(numbers["pokejax_recompilations"])
+    recompiled = numbers["pokejax_recompilations"]
     print(f"{args.requests} requests in {took:.0f} s, {len(chaos.wrong)} wrong")
     print(f"queue {health['queued']}, under way {under_way:g}, dropped {dropped}")
     print(

@@ -13,8 +13,7 @@ import statistics
 import time
 from pathlib import Path
 
-from server_chaos import start
-from server_load import free_port
+from serving import pokejax_server
 
 from pokejax import Sampler
 
@@ -49,10 +48,8 @@ def main() -> None:
     sampler = Sampler.load(args.model)
     sampler.warm_up()
     for _ in range(args.starts):
-        port = free_port()
-        process = start(args.model, port)
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port)
+        with pokejax_server(args.model) as server:
+            connection = http.client.HTTPConnection("127.0.0.1", server.port)
             first = [ask(connection, seed) for seed in range(10)]
             before = decode_ms(sampler, args.requests // 2)
             times = [ask(connection, seed) for seed in range(args.requests)]
@@ -65,9 +62,6 @@ def main() -> None:
                 f" {first[0]:.1f} ms, tenth {first[9]:.1f} ms"
             )
             connection.close()
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 if __name__ == "__main__":

@@ -18,22 +18,13 @@ to look at on a machine that is busy with other things.
 import argparse
 import asyncio
 import json
-import os
-import socket
 import statistics
-import subprocess
-import sys
 import time
-import urllib.request
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SERVE = """
-import sys, uvicorn, pokejax.inference.sampler
-from server.app import app
-pokejax.inference.sampler._TILE_ROWS_CPU = {tile}
-uvicorn.run(app, port={port}, log_level="error", ws="none", http="httptools")
-"""
+from serving import Server, pokejax_server, started
 
 
 @dataclass
@@ -50,34 +41,6 @@ class Result:
 
     def percentile(self, p: int) -> float:
         return 1000 * statistics.quantiles(self.latencies, n=100)[p - 1]
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def start(kind: str, args: argparse.Namespace) -> tuple[subprocess.Popen, int]:
-    port = free_port()
-    env = dict(os.environ, POKEJAX_MODEL=str(args.model))
-    if kind == "torch":
-        script = str(Path(__file__).with_name("torch_server.py"))
-        model = ["--model", str(args.model), "--port", str(port)]
-        command = [str(args.torch_python), script, *model]
-    else:
-        if kind == "one a call":
-            env["POKEJAX_MAX_BATCH"] = "1"
-        tile = 1 if kind == "tile of one" else 8
-        command = [sys.executable, "-c", SERVE.format(tile=tile, port=port)]
-    process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL)
-    for _ in range(600):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/ready").close()
-            return process, port
-        except OSError:
-            time.sleep(0.1)
-    raise SystemExit(f"the server {kind!r} did not come up")
 
 
 async def client(
@@ -121,36 +84,23 @@ async def load(port: int, args: argparse.Namespace, seconds: float) -> Result:
     return result
 
 
-def cpu_seconds(pid: int) -> float:
-    """Processor time that a process has used; 0 where there is no /proc."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def server_of(kind: str, args: argparse.Namespace) -> AbstractContextManager[Server]:
+    if kind == "torch":
+        script = str(Path(__file__).with_name("torch_server.py"))
+        return started([str(args.torch_python), script, "--model", str(args.model)], {})
+    settings = {"one a call": {"max_batch": 1}, "tile of one": {"tile_rows": 1}}
+    return pokejax_server(args.model, **settings.get(kind, {}))
 
 
-def recompilations(port: int) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
-        for line in answer.read().decode().splitlines():
-            if line.startswith("pokejax_recompilations "):
-                return float(line.split()[1])
-    return -1.0
-
-
-def run(kind: str, args: argparse.Namespace) -> Result:
-    process, port = start(kind, args)
-    try:
-        asyncio.run(load(port, args, 2.0))  # warm
-        before = cpu_seconds(process.pid)
-        result = asyncio.run(load(port, args, args.seconds))
-        result.cpu_seconds = cpu_seconds(process.pid) - before
+def measure(kind: str, args: argparse.Namespace) -> Result:
+    with server_of(kind, args) as server:
+        asyncio.run(load(server.port, args, 2.0))  # warm
+        before = server.cpu_seconds()
+        result = asyncio.run(load(server.port, args, args.seconds))
+        result.cpu_seconds = server.cpu_seconds() - before
         if kind != "torch":
-            result.recompilations = recompilations(port)
+            result.recompilations = server.metrics()["pokejax_recompilations"]
         return result
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def main() -> None:
@@ -167,7 +117,7 @@ def main() -> None:
     results: dict[str, list[Result]] = {kind: [] for kind in kinds}
     for _ in range(args.rounds):
         for kind in kinds:
-            results[kind].append(run(kind, args))
+            results[kind].append(measure(kind, args))
     print(f"{args.clients} clients, {args.num_samples} pictures a request")
     base = statistics.mean(r.throughput for r in results["batched"])
     for kind, runs in results.items():

@@ -1,7 +1,7 @@
 """The command that makes a data set in the CIFAR-10 layout of pictures and metadata.
 
 Owns the options, the report and the all-or-nothing writing. `pictures` reads the images
-directory, `preprocess` frames a picture, `splits` decides where it goes, `cifar` lays
+directory, `framing` frames a picture, `splits` decides where it goes, `cifar` lays
 out the files.
 """
 

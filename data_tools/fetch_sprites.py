@@ -31,7 +31,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_tools.sprite_images import (
-    Tally,
+    Converted,
     convert_species,
     is_whole_png,
     output_paths,
@@ -71,8 +71,10 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _convert_all(work: list[Species], out: Path, frames: int, workers: int) -> Tally:
-    total = Tally()
+def _convert_all(
+    work: list[Species], out: Path, frames: int, workers: int
+) -> Converted:
+    total = Converted()
     convert = functools.partial(convert_species, out=out, frames=frames)
     # Spawned processes: resvg holds the interpreter lock, and a fork beside the
     # progress bar's thread may hang.
@@ -83,12 +85,12 @@ def _convert_all(work: list[Species], out: Path, frames: int, workers: int) -> T
     )
     try:
         results = map(convert, work) if workers == 1 else pool.map(convert, work)
-        for tally in tqdm(
+        for counts in tqdm(
             results, "sprites", len(work), disable=not work, unit="species"
         ):
-            for problem in tally.problems:
+            for problem in counts.problems:
                 tqdm.write(f"skipped {problem}", file=sys.stderr)
-            total.add(tally)
+            total.add(counts)
     except BrokenProcessPool as error:
         raise FetchError(
             "a worker process died (out of memory?); the finished pictures are kept: "

@@ -19,7 +19,7 @@ MARGIN = 1 / 32
 NEAR_WHITE = 245
 
 
-def preprocess(path: Path, size: int) -> np.ndarray:
+def load_framed(path: Path, size: int) -> np.ndarray:
     """The picture in `path`, framed; the first frame if it is animated.
 
     Args:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_tools.cifar import Picture
-from data_tools.framing import preprocess
+from data_tools.framing import load_framed
 from data_tools.pokedex import slug
 from data_tools.sprite_sources import VIEWS
 from pokejax.attributes import attributes_from_metadata
@@ -93,7 +93,7 @@ def load_picture(
     if views and not {view, base_view(view)} & set(views):
         return Skipped(NOT_WANTED, filename, base_view(view))
     try:
-        pixels = preprocess(path, image_size)
+        pixels = load_framed(path, image_size)
     except ValueError as error:
         return Skipped("can't be read", filename, str(error))
     # The file name still tells the form and the frame.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from data_tools.sprite_sources import Picture, Species
+from data_tools.sprite_sources import Species, Sprite
 from pokejax.files import whole_file
 
 MAX_SIDE = 4096
@@ -26,7 +26,7 @@ _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
 @dataclass
-class Tally:
+class Converted:
     """What became of the pictures.
 
     Attributes:
@@ -43,7 +43,7 @@ class Tally:
     species: int = 0
     problems: list[str] = field(default_factory=list)
 
-    def add(self, other: "Tally") -> None:
+    def add(self, other: "Converted") -> None:
         """Count `other` in."""
         self.written += other.written
         self.present += other.present
@@ -52,7 +52,7 @@ class Tally:
         self.problems += other.problems
 
 
-def convert_species(species: Species, out: Path, frames: int = 1) -> Tally:
+def convert_species(species: Species, out: Path, frames: int = 1) -> Converted:
     """Write one species' pictures below `out`, as RGBA PNG.
 
     Whole files that are there already stay; pixels that an earlier picture of the
@@ -65,14 +65,14 @@ def convert_species(species: Species, out: Path, frames: int = 1) -> Tally:
 
     Raises:
       OSError: a file can't be written. An unreadable picture isn't an error: it
-        becomes a line in the tally.
+        becomes a line in the counts.
     """
-    tally = Tally()
+    counts = Converted()
     seen: set[bytes] = set()
     plan = {p.view: output_paths(species, p, out, frames) for p in species.pictures}
-    tally.present = sum(map(is_whole_png, (t for ts in plan.values() for t in ts)))
-    if tally.present == sum(map(len, plan.values())):
-        return tally
+    counts.present = sum(map(is_whole_png, (t for ts in plan.values() for t in ts)))
+    if counts.present == sum(map(len, plan.values())):
+        return counts
     with warnings.catch_warnings():
         # Pillow warns of odd metadata, and of sizes that are checked here anyway.
         warnings.simplefilter("ignore")
@@ -90,7 +90,7 @@ def convert_species(species: Species, out: Path, frames: int = 1) -> Tally:
                     image = next(images, None)
                 # Pillow's decoders meet a damaged file with almost any exception.
                 except Exception as error:
-                    tally.problems.append(f"{picture.label!r}: {_reason(error)}")
+                    counts.problems.append(f"{picture.label!r}: {_reason(error)}")
                     break
                 if image is None:
                     break
@@ -98,15 +98,15 @@ def convert_species(species: Species, out: Path, frames: int = 1) -> Tally:
                 if is_whole_png(target):
                     pass
                 elif digest in seen:
-                    tally.duplicates += 1
+                    counts.duplicates += 1
                 else:
                     _write_png(image, target)
-                    tally.written += 1
+                    counts.written += 1
                 seen.add(digest)
-    return tally
+    return counts
 
 
-def decode(picture: Picture, frames: int = 1) -> Iterator[Image.Image]:
+def decode(picture: Sprite, frames: int = 1) -> Iterator[Image.Image]:
     """Up to `frames` RGBA images of one picture, evenly spaced over its animation.
 
     SVG is drawn to fit `SVG_SIDE` pixels. Invisible pixels come back as zeros.
@@ -168,7 +168,7 @@ def _pixel_digest(image: Image.Image) -> bytes:
 
 
 def output_paths(
-    species: Species, picture: Picture, out: Path, frames: int = 1
+    species: Species, picture: Sprite, out: Path, frames: int = 1
 ) -> list[Path]:
     """Where the chosen frames of `picture` go: `<slug>_<view>[_frame2 …].png`."""
     stem = f"{species.slug}_{picture.view}"

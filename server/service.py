@@ -60,7 +60,9 @@ class Service:
           FileNotFoundError: the text encoder's weights are missing.
         """
         settings = self.settings
-        sampler = await asyncio.to_thread(Sampler.load, settings.model)
+        sampler = await asyncio.to_thread(
+            Sampler.load, settings.model, tile_rows=settings.tile_rows or None
+        )
         self.batcher = Batcher(
             sampler,
             self.metrics,

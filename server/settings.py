@@ -31,6 +31,13 @@ class Settings:
     max_batch: int = _setting(
         1024, "most pictures drawn by one call; the device's tile is the other limit", 1
     )
+    tile_rows: int = _setting(
+        0,
+        "pictures that each call of the device computes; a few pixels differ between"
+        " sizes; 0: what suits the device",
+        0,
+        1024,
+    )
     max_wait_ms: float = _setting(
         2.0, "longest wait for company before a part-filled call", 0, 1000
     )

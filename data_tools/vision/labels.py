@@ -27,13 +27,13 @@ from data_tools.vision import ledger
 from data_tools.vision.ledger import Entries, Ledger, read_ledger
 from data_tools.vision.pace import Pace, Stopped
 from data_tools.vision.questions import Questions, hash_file
-from data_tools.vision.requests import Asker, Tally
+from data_tools.vision.requests import Asker, Usage
 from data_tools.vision.spending import Budget, Prices, find_prices
 from pokejax.prompts.llm import (
-    LlmSettings,
+    LlmEndpoint,
     LlmUnavailable,
     load_baml_client,
-    read_settings,
+    read_endpoint,
 )
 
 _Report = Callable[[Path, Outcome], None]
@@ -52,7 +52,7 @@ class Labelled:
     """
 
     outcomes: dict[Path, Outcome] = field(default_factory=dict)
-    tally: Tally = field(default_factory=Tally)
+    usage: Usage = field(default_factory=Usage)
     from_ledger: int = 0
     not_asked: int = 0
     stop_reason: str = ""
@@ -67,10 +67,10 @@ class Labelled:
     def summary(self) -> str:
         """Counts, tokens and cost, a line or two."""
         failed = sum(bool(o.problem) for o in self.outcomes.values())
-        tally = self.tally
+        usage = self.usage
         return (
-            f"{tally.questions} questions sent: {tally.input_tokens} tokens in, "
-            f"{tally.output_tokens} out, ${tally.usd:.4f} at most; "
+            f"{usage.questions} questions sent: {usage.input_tokens} tokens in, "
+            f"{usage.output_tokens} out, ${usage.usd:.4f} at most; "
             f"{self.from_ledger} pictures answered from the ledger, {failed} failed, "
             f"{self.not_asked} not asked"
         )
@@ -89,7 +89,7 @@ def label_pictures(
     Raises:
       MetadataError: nothing can be asked.
     """
-    settings, questions, prices = _prepare(args, need_key=True)
+    endpoint, questions, prices = _prepare(args, need_key=True)
     path = args.images_dir / ledger.NAME
     try:
         book = Ledger(path)
@@ -101,7 +101,7 @@ def label_pictures(
         raise MetadataError(f"cannot write {str(path)!r}: {error.strerror}") from error
     try:
         return asyncio.run(
-            _label(args, paths, report, settings, questions, prices, book)
+            _label(args, paths, report, endpoint, questions, prices, book)
         )
     finally:
         book.close()
@@ -113,7 +113,7 @@ def estimate(args: argparse.Namespace, paths: list[Path]) -> str:
     Raises:
       MetadataError: as `label_pictures`, but no key is needed.
     """
-    settings, questions, prices = _prepare(args, need_key=False)
+    endpoint, questions, prices = _prepare(args, need_key=False)
     try:
         entries = read_ledger(args.images_dir / ledger.NAME)
     except OSError as error:
@@ -121,7 +121,7 @@ def estimate(args: argparse.Namespace, paths: list[Path]) -> str:
     done = Labelled()
     to_ask: list[Path] = []
     for path, _ in _unanswered(
-        args, paths, settings, questions, entries, done, lambda *_: None, dry=True
+        args, paths, endpoint, questions, entries, done, lambda *_: None, dry=True
     ):
         try:
             read_picture(path)
@@ -129,11 +129,11 @@ def estimate(args: argparse.Namespace, paths: list[Path]) -> str:
         except ValueError as error:
             done.outcomes[path] = Outcome({}, problem=f"{path}: {error}")
     unusable = sum(bool(o.problem) for o in done.outcomes.values())
-    price = prices.get(settings.model)
+    price = prices.get(endpoint.model)
     of_price = price or Prices(0.0, 0.0)
     tokens = sum(questions.input_tokens(p, of_price)[0] for p in to_ask)
     lines = [
-        f"{len(paths)} pictures: {len(to_ask)} to ask {settings.model} about, "
+        f"{len(paths)} pictures: {len(to_ask)} to ask {endpoint.model} about, "
         f"{len(done.outcomes) - unusable - done.from_ledger} have metadata, "
         f"{done.from_ledger} answered in the ledger, {unusable} unusable",
         f"about {tokens} tokens in",
@@ -143,21 +143,21 @@ def estimate(args: argparse.Namespace, paths: list[Path]) -> str:
         most = sum(questions.most_usd(p, price) for p in to_ask)
         lines[1] += f"; about ${usual:.4f}, at most ${most:.4f} without retries"
     else:
-        lines[1] += f"; no price known for {settings.model!r}: add --price IN OUT"
+        lines[1] += f"; no price known for {endpoint.model!r}: add --price IN OUT"
     lines.append(f"spent so far, by the ledger: ${entries.spent_usd:.4f}")
     return "\n".join(lines)
 
 
 def _prepare(
     args: argparse.Namespace, need_key: bool
-) -> tuple[LlmSettings, Questions, dict[str, Prices]]:
+) -> tuple[LlmEndpoint, Questions, dict[str, Prices]]:
     try:
-        settings = read_settings(need_key=need_key)
-        questions = Questions(load_baml_client(), settings)
+        endpoint = read_endpoint(need_key=need_key)
+        questions = Questions(load_baml_client(), endpoint)
     except LlmUnavailable as error:
         raise MetadataError(str(error)) from error
     prices: dict[str, Prices] = {}
-    for model in settings.models:
+    for model in endpoint.models:
         price = Prices(*args.price) if args.price else find_prices(model)
         if price:
             prices[model] = price
@@ -166,13 +166,13 @@ def _prepare(
                 f"--max-cost-usd needs the price of {model!r}: add --price IN OUT, in "
                 "US dollars per million tokens"
             )
-    return settings, questions, prices
+    return endpoint, questions, prices
 
 
 def _unanswered(
     args: argparse.Namespace,
     paths: list[Path],
-    settings: LlmSettings,
+    endpoint: LlmEndpoint,
     questions: Questions,
     entries: Entries,
     done: Labelled,
@@ -215,30 +215,30 @@ async def _label(
     args: argparse.Namespace,
     paths: list[Path],
     report: _Report,
-    settings: LlmSettings,
+    endpoint: LlmEndpoint,
     questions: Questions,
     prices: dict[str, Prices],
     book: Ledger,
 ) -> Labelled:
     done = Labelled()
     todo = list(
-        _unanswered(args, paths, settings, questions, book.entries, done, report)
+        _unanswered(args, paths, endpoint, questions, book.entries, done, report)
     )
     connection = openai.AsyncOpenAI(
-        api_key=settings.api_key,
-        base_url=settings.base_url,
+        api_key=endpoint.api_key,
+        base_url=endpoint.base_url,
         timeout=args.timeout_s,
         max_retries=0,  # what is retried is decided by `Asker`
     )
     asker = Asker(
-        settings=settings,
+        endpoint=endpoint,
         questions=questions,
         prices=prices,
         ledger=book,
         budget=Budget(args.max_cost_usd, book.entries.spent_usd),
         pace=Pace(args.requests_per_minute),
         connection=connection,
-        tally=done.tally,
+        usage=done.usage,
     )
     async with connection:
         await _ask_all(asker, todo, args.concurrency, done, report)

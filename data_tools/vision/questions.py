@@ -23,7 +23,7 @@ from data_tools.metadata import blank_metadata, read_picture
 from data_tools.vision.ledger import Entries, Key
 from data_tools.vision.spending import Prices
 from pokejax.attributes import NONE, Attributes
-from pokejax.prompts.llm import LlmSettings, check_answer
+from pokejax.prompts.llm import LlmEndpoint, check_answer
 from pokejax.prompts.parse import attributes_of
 
 MOST_OUTPUT_TOKENS = 2000  # max_completion_tokens in baml_src/clients.baml
@@ -73,10 +73,10 @@ def hash_file(path: Path) -> str:
 class Questions:
     """What is asked: requests as BAML renders them, and the parsing of answers."""
 
-    def __init__(self, client: ModuleType, settings: LlmSettings) -> None:
-        """Questions through the generated `client` to the models of `settings`."""
+    def __init__(self, client: ModuleType, endpoint: LlmEndpoint) -> None:
+        """Questions through the generated `client` to the models of `endpoint`."""
         self._client = client
-        self._settings = settings
+        self._endpoint = endpoint
         self._prompt = functools.cache(self._render_prompt)
 
     def key(self, path: Path, digest: str, model: str) -> Key:
@@ -92,7 +92,7 @@ class Questions:
         Raises:
           ValueError: the picture's name isn't text.
         """
-        for model in self._settings.models:
+        for model in self._endpoint.models:
             if answer := entries.answers.get(self.key(path, digest, model)):
                 # A stricter reader than the one of that day may refuse it.
                 with contextlib.suppress(ValueError):
@@ -128,7 +128,7 @@ class Questions:
             species.encode()
         except UnicodeEncodeError as error:
             raise ValueError(f"the name {species!r} isn't Unicode text") from error
-        env = self._settings.for_model(model).environment()
+        env = self._endpoint.for_model(model).environment()
         request = self._client.b.with_options(
             client="Primary", env=env
         ).request.ExtractPokemonMetadata(

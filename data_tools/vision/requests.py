@@ -19,7 +19,7 @@ from data_tools.vision.ledger import Key, Ledger
 from data_tools.vision.pace import Pace, Stopped, retry_after_s
 from data_tools.vision.questions import MOST_OUTPUT_TOKENS, Questions
 from data_tools.vision.spending import Budget, OverBudget, Prices
-from pokejax.prompts.llm import LlmSettings
+from pokejax.prompts.llm import LlmEndpoint
 
 _PAID_TRIES = 2  # of answers that can't be used
 _FREE_TRIES = 4  # of failures of the server or the way there
@@ -30,7 +30,7 @@ _UNREACHABLE = "can't be reached"
 
 
 @dataclass
-class Tally:
+class Usage:
     """What this run sent and paid."""
 
     questions: int = 0
@@ -66,18 +66,18 @@ class Asker:
     """Asks about one picture after another, within pace and budget.
 
     Attributes:
-      prices: of each model of the settings; no entry counts as free.
+      prices: of each model of the endpoint; no entry counts as free.
       is_fatal: whether the pace was stopped by something that the user must mend.
     """
 
-    settings: LlmSettings
+    endpoint: LlmEndpoint
     questions: Questions
     prices: dict[str, Prices]
     ledger: Ledger
     budget: Budget
     pace: Pace
     connection: openai.AsyncOpenAI
-    tally: Tally = field(default_factory=Tally)
+    usage: Usage = field(default_factory=Usage)
     is_fatal: bool = False
     _asking: dict[tuple[str, str], asyncio.Lock] = field(
         default_factory=lambda: defaultdict(asyncio.Lock)
@@ -95,7 +95,7 @@ class Asker:
         async with self._asking[path.parent.name, digest]:
             if stored := self.questions.stored(self.ledger.entries, path, digest):
                 return stored
-            for model in self.settings.models:
+            for model in self.endpoint.models:
                 reply = await self._ask_model(path, digest, model)
                 if reply.metadata is not None:
                     return reply.metadata
@@ -122,7 +122,7 @@ class Asker:
             if reply.metadata is not None or reply.is_final:
                 return reply
             if _UNREACHABLE in reply.problem and free >= _FREE_TRIES:
-                if not self.tally.input_tokens:
+                if not self.usage.input_tokens:
                     self._end(reply.problem)
                     raise Stopped
                 return reply
@@ -134,7 +134,7 @@ class Asker:
 
     def _leave_alone(self, seconds: float) -> None:
         if seconds > _LONGEST_WAIT_S:
-            self.pace.stop(f"{self.settings.base_url} asks to wait for {seconds:.0f} s")
+            self.pace.stop(f"{self.endpoint.base_url} asks to wait for {seconds:.0f} s")
         self.pace.pause(seconds)
 
     def _end(self, reason: str) -> None:
@@ -165,7 +165,7 @@ class Asker:
             result = {"problem": reply.problem} if reply.problem else {"answer": text}
             self._settle(question, key, spent_usd, tokens=tokens, **result)
         finally:
-            self.tally.usd += spent_usd
+            self.usage.usd += spent_usd
             await self.budget.settle(most_usd, spent_usd)
         return reply
 
@@ -191,7 +191,7 @@ class Asker:
         self, path: Path, body: dict[str, Any]
     ) -> tuple[_Reply, tuple[int, int] | None, str]:
         """The reply, its tokens if they're known, and its text."""
-        self.tally.questions += 1
+        self.usage.questions += 1
         try:
             raw = await self.connection.chat.completions.with_raw_response.create(
                 **body
@@ -205,7 +205,7 @@ class Asker:
             # Without a connection there was no question.
             is_sent = type(error.__cause__).__name__ != "ConnectError"
             what = "connection lost" if is_sent else _UNREACHABLE
-            problem = f"{self.settings.base_url}: {what}"
+            problem = f"{self.endpoint.base_url}: {what}"
             return _Reply(problem=problem), None if is_sent else (0, 0), ""
         except ValueError:
             return _Reply(problem="an answer that isn't JSON", is_paid=True), None, ""
@@ -215,12 +215,12 @@ class Asker:
         self, path: Path, payload: Any
     ) -> tuple[_Reply, tuple[int, int] | None, str]:
         try:
-            usage = payload.get("usage") or {}
+            billed = payload.get("usage") or {}
             tokens = None
-            if usage:
-                tokens = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-                self.tally.input_tokens += tokens[0]
-                self.tally.output_tokens += tokens[1]
+            if billed:
+                tokens = int(billed["prompt_tokens"]), int(billed["completion_tokens"])
+                self.usage.input_tokens += tokens[0]
+                self.usage.output_tokens += tokens[1]
             choice = payload["choices"][0]
             text = choice["message"].get("content") or ""
             refusal = choice["message"].get("refusal")
@@ -239,18 +239,18 @@ class Asker:
                 metadata = self.questions.metadata(path, str(text))
             except ValueError as error:
                 problem = f"answer not as asked: {error}"
-        problem = self.settings.redact(problem)
+        problem = self.endpoint.redact(problem)
         return _Reply(metadata, problem, is_paid=True), tokens, str(text)
 
     def _status_reply(self, error: openai.APIStatusError) -> _Reply:
         status = error.status_code
         told = error.body.get("message") if isinstance(error.body, dict) else None
-        said = self.settings.redact(str(told or error.message))[:200]
+        said = self.endpoint.redact(str(told or error.message))[:200]
         problem = f"status {status}: {said}"
         wait_s = retry_after_s(error.response.headers)
         # A key without credit gets the same status as one that asks too fast.
         if status in (401, 403, 404) or error.code == "insufficient_quota":
-            reason = f"{self.settings.base_url} answered with {problem}"
+            reason = f"{self.endpoint.base_url} answered with {problem}"
             return _Reply(problem=reason, is_fatal=True)
         if status == 429:
             return _Reply(problem=problem, is_rate_limit=True, wait_s=wait_s)

@@ -21,7 +21,7 @@ from pokejax.data import cifar, packed, tfds
 from pokejax.data.cifar import Rows
 from pokejax.data.split import Dataset, Pictures, Split
 from pokejax.files import whole_file
-from pokejax.images.cleanup import preprocess_all
+from pokejax.images.cleanup import clean_up
 from pokejax.text import load_text_encoder
 
 
@@ -60,7 +60,7 @@ def load(config: DataConfig, text: TextConfig, *, debug_samples: int = 0) -> Dat
         }
     if config.use_preprocessing:
         splits = {
-            name: dataclasses.replace(split, images=preprocess_all(split.images[:]))
+            name: dataclasses.replace(split, images=clean_up(split.images[:]))
             for name, split in splits.items()
         }
     return dataclasses.replace(dataset, splits=splits)

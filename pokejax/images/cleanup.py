@@ -17,12 +17,12 @@ BACKGROUND_TOLERANCE = 24
 _CLIPPED = 0.01
 
 
-def preprocess_all(
+def clean_up(
     images: UInt8[np.ndarray, "n h w 3"],
 ) -> UInt8[np.ndarray, "n h w 3"]:
     """Remove the background of every picture, and stretch its contrast."""
     out = np.empty_like(images)
-    for i, image in enumerate(tqdm(images, "preprocessing", unit="picture")):
+    for i, image in enumerate(tqdm(images, "cleaning up", unit="picture")):
         out[i] = enhance_contrast(*remove_background(image))
     return out
 

@@ -1,6 +1,6 @@
 """Which language model is asked, and the door to the client that BAML generates.
 
-Owns the reading of the `OPENAI_*` settings and the lazy import of `baml_client`, which
+Owns the reading of the `OPENAI_*` variables and the lazy import of `baml_client`, which
 `make setup` generates from `baml_src/`. Imports `baml_py` only when it's needed.
 """
 
@@ -25,7 +25,7 @@ class LlmUnavailable(Exception):
 
 
 @dataclass(frozen=True)
-class LlmSettings:
+class LlmEndpoint:
     """Where questions go.
 
     Attributes:
@@ -45,8 +45,8 @@ class LlmSettings:
         """The models to try, in this order, each once."""
         return tuple(dict.fromkeys((self.model, self.fallback_model)))
 
-    def for_model(self, model: str) -> "LlmSettings":
-        """These settings with `model` as the one that is asked."""
+    def for_model(self, model: str) -> "LlmEndpoint":
+        """The same endpoint with `model` as the one that is asked."""
         return replace(self, model=model, fallback_model=model)
 
     def environment(self) -> dict[str, str]:
@@ -65,10 +65,10 @@ class LlmSettings:
         return " ".join(text.split())
 
 
-def read_settings(
+def read_endpoint(
     environ: Mapping[str, str] | None = None, *, need_key: bool = True
-) -> LlmSettings:
-    """The settings of `OPENAI_MODEL`, `_FALLBACK_MODEL`, `_BASE_URL` and `_API_KEY`.
+) -> LlmEndpoint:
+    """The endpoint of `OPENAI_MODEL`, `_FALLBACK_MODEL`, `_BASE_URL` and `_API_KEY`.
 
     Args:
       environ: None reads the environment, and a file `.env` in the working directory
@@ -93,7 +93,7 @@ def read_settings(
             f"OPENAI_BASE_URL {get('OPENAI_BASE_URL')!r} doesn't start with http:// or "
             "https://"
         )
-    return LlmSettings(
+    return LlmEndpoint(
         model=get("OPENAI_MODEL"),
         fallback_model=get("OPENAI_FALLBACK_MODEL") or get("OPENAI_MODEL"),
         base_url=get("OPENAI_BASE_URL").rstrip("/"),

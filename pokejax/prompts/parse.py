@@ -15,11 +15,11 @@ from typing import Any
 
 from pokejax.attributes import FLAGS, VOCABULARIES, Attributes
 from pokejax.prompts.llm import (
-    LlmSettings,
+    LlmEndpoint,
     LlmUnavailable,
     check_answer,
     load_baml_client,
-    read_settings,
+    read_endpoint,
     word_of,
 )
 from pokejax.prompts.parsed import ParsedPrompt
@@ -38,7 +38,7 @@ def parse_prompt(
 
     Args:
       prompt: free text; only its first 2000 characters are sent to a model.
-      use_llm: ask the models of `pokejax.prompts.llm.read_settings` through BAML.
+      use_llm: ask the models of `pokejax.prompts.llm.read_endpoint` through BAML.
       timeout_s: for the model with all its retries, seconds above 0.
 
     Returns:
@@ -62,30 +62,30 @@ def parse_prompt(
 
 
 def _ask(prompt: str, timeout_s: float) -> Attributes:
-    settings = read_settings()
+    endpoint = read_endpoint()
     client = load_baml_client()
     # Half a surrogate pair can't be sent.
     text = prompt.encode("utf-8", "replace").decode()
 
     def body_for(model: str) -> dict[str, Any]:
-        env = settings.for_model(model).environment()
+        env = endpoint.for_model(model).environment()
         asked = client.b.with_options(client="Primary", env=env)
         return asked.request.ParsePrompt(text).body.json()
 
-    bodies = [body_for(model) for model in settings.models]
+    bodies = [body_for(model) for model in endpoint.models]
     # A thread of its own: the caller may have an event loop that runs.
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(asyncio.run, _send(settings, bodies, timeout_s)).result()
+        answer = pool.submit(asyncio.run, _send(endpoint, bodies, timeout_s)).result()
     try:
         check_answer(answer)
         read = client.b.parse.ParsePrompt(answer)
     except Exception as error:  # ValueError of ours, BamlError of a package loaded late
-        raise LlmUnavailable(f"{settings.model} gave no readable answer") from error
+        raise LlmUnavailable(f"{endpoint.model} gave no readable answer") from error
     return attributes_of(read)
 
 
 async def _send(
-    settings: LlmSettings, bodies: Sequence[dict[str, Any]], timeout_s: float
+    endpoint: LlmEndpoint, bodies: Sequence[dict[str, Any]], timeout_s: float
 ) -> str:
     """The answer to the first of `bodies` that gets one, within `timeout_s` in all."""
     import openai
@@ -95,7 +95,7 @@ async def _send(
         async with (
             asyncio.timeout(timeout_s),
             openai.AsyncOpenAI(
-                api_key=settings.api_key, base_url=settings.base_url, timeout=timeout_s
+                api_key=endpoint.api_key, base_url=endpoint.base_url, timeout=timeout_s
             ) as connection,
         ):
             for body in bodies:
@@ -112,7 +112,7 @@ async def _send(
                     reason = "gave no readable answer"
     except TimeoutError:
         reason = f"took over {timeout_s:g} s"
-    raise LlmUnavailable(f"{settings.base_url} {reason}")
+    raise LlmUnavailable(f"{endpoint.base_url} {reason}")
 
 
 def attributes_of(answer: Any) -> Attributes:

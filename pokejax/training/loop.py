@@ -107,7 +107,7 @@ class Loop:
         params, prior = trainer.whole_params()
         if is_first():
             bundle_lib.write(model_path, header, params, prior)
-            outcome = report_page.Outcome(
+            summary = report_page.RunSummary(
                 config=trainer.config,
                 best_epoch=header.epoch,
                 best_val_loss=header.val_loss,
@@ -121,7 +121,7 @@ class Loop:
                 memory=memory_kind(),
                 debug_samples=debug_samples,
             )
-            report_page.write(workdir, outcome)
+            report_page.write(workdir, summary)
         say(f"\nbest model: {model_path}\nreport: {workdir / 'report.md'}")
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ Row = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunSummary:
     """What is known of a run at its end.
 
     Attributes:
@@ -55,33 +55,33 @@ class Outcome:
     debug_samples: int
 
 
-def write(workdir: Path, outcome: Outcome) -> None:
+def write(workdir: Path, summary: RunSummary) -> None:
     """Write `report.md` and `latent_kl.png` into a run's directory."""
-    if outcome.latents:
-        plots.plot_latent_kl(outcome.latents.kl, workdir / "latent_kl.png")
+    if summary.latents:
+        plots.plot_latent_kl(summary.latents.kl, workdir / "latent_kl.png")
     sections = {
-        f"Run {workdir.name}": _opening(outcome),
-        "Losses": _losses(outcome),
-        "Pictures": _pictures(workdir, len(outcome.rows)),
+        f"Run {workdir.name}": _opening(summary),
+        "Losses": _losses(summary),
+        "Pictures": _pictures(workdir, len(summary.rows)),
         **(
-            {"Latent code": _latents(outcome, outcome.latents)}
-            if outcome.latents
+            {"Latent code": _latents(summary, summary.latents)}
+            if summary.latents
             else {}
         ),
-        "Speed": _speed(outcome),
+        "Speed": _speed(summary),
         "Model": _table(
             ("part", "parameters"),
             [
-                *((name, f"{n:,}") for name, n in outcome.parameters.items()),
-                ("total", f"{sum(outcome.parameters.values()):,}"),
+                *((name, f"{n:,}") for name, n in summary.parameters.items()),
+                ("total", f"{sum(summary.parameters.values()):,}"),
             ],
         ),
         "Data": _table(
             ("split", "pictures"),
-            [(name, f"{n:,}") for name, n in outcome.pictures.items()],
+            [(name, f"{n:,}") for name, n in summary.pictures.items()],
         ),
-        "Settings": _settings(outcome.config),
-        "Again": _again(outcome),
+        "Settings": _settings(summary.config),
+        "Again": _again(summary),
     }
     parts = [
         f"{'##' if i else '#'} {title}\n\n{text}"
@@ -113,31 +113,31 @@ def epoch_ranges(epochs: Sequence[int]) -> str:
     )
 
 
-def _opening(outcome: Outcome) -> str:
-    done, planned = len(outcome.rows), outcome.config.train.epochs
+def _opening(summary: RunSummary) -> str:
+    done, planned = len(summary.rows), summary.config.train.epochs
     text = (
         f"{done} of {planned} epochs; the best, with a validation loss of"
-        f" {outcome.best_val_loss:.4f}, was epoch {outcome.best_epoch}."
+        f" {summary.best_val_loss:.4f}, was epoch {summary.best_epoch}."
     )
     if done < planned:
         text += " Stopped early: the validation loss had stopped falling."
-    if outcome.skipped:
-        text += f" {outcome.skipped} steps were not finite and were skipped."
+    if summary.skipped:
+        text += f" {summary.skipped} steps were not finite and were skipped."
     return text
 
 
-def _losses(outcome: Outcome) -> str:
-    best = outcome.rows[outcome.best_epoch - 1]
+def _losses(summary: RunSummary) -> str:
+    best = summary.rows[summary.best_epoch - 1]
     names = [key.removeprefix("Val_") for key in best if key.startswith("Val_")]
     rows = [
         (
-            f"{split}, epoch {outcome.best_epoch}",
+            f"{split}, epoch {summary.best_epoch}",
             *(best[f"{split}_{part}"] for part in names),
         )
         for split in ("Train", "Val")
     ]
-    if outcome.test is not None:
-        rows.append(("Test, best model", *(outcome.test[part] for part in names)))
+    if summary.test is not None:
+        rows.append(("Test, best model", *(summary.test[part] for part in names)))
     note = (
         "Means over pictures; KL in nats. Validation and test are at beta = 1, without"
         " dropout or augmentation."
@@ -163,8 +163,8 @@ def _pictures(workdir: Path, last: int) -> str:
     )
 
 
-def _latents(outcome: Outcome, latents: Latents) -> str:
-    warned = [int(row["Epoch"]) for row in outcome.rows if row.get("Collapsed")]
+def _latents(summary: RunSummary, latents: Latents) -> str:
+    warned = [int(row["Epoch"]) for row in summary.rows if row.get("Collapsed")]
     collapse = (
         f"**The posterior had collapsed in epochs {epoch_ranges(warned)}**: the decoder"
         " then hardly sees the picture it is to rebuild. Lower `loss.kl_weight`."
@@ -178,24 +178,24 @@ def _latents(outcome: Outcome, latents: Latents) -> str:
     )
 
 
-def _speed(outcome: Outcome) -> str:
+def _speed(summary: RunSummary) -> str:
     def median(name: str) -> float:
         # Rows of a checkpoint of before these columns don't have them.
-        known = [row[name] for row in outcome.rows if name in row]
+        known = [row[name] for row in summary.rows if name in row]
         return statistics.median(known or [float("nan")])
 
     def total(name: str) -> timedelta:
-        seconds = sum(row.get(name, 0.0) for row in outcome.rows)
+        seconds = sum(row.get(name, 0.0) for row in summary.rows)
         return timedelta(seconds=round(seconds))
 
-    peak = max(row.get("Peak_MB", 0.0) for row in outcome.rows)
+    peak = max(row.get("Peak_MB", 0.0) for row in summary.rows)
     cells = [
-        ("device", outcome.device),
+        ("device", summary.device),
         ("images/s, median of epochs", f"{median('Images_per_s'):,.1f}"),
         ("ms a step, median of epochs", f"{median('Step_ms'):,.1f}"),
         ("compiling the train step, h:mm:ss", total("Compile_s")),
         ("training and validation, h:mm:ss", total("Seconds")),
-        (f"peak memory, {outcome.memory}", f"{peak:,.0f} MB"),
+        (f"peak memory, {summary.memory}", f"{peak:,.0f} MB"),
     ]
     return _table(("", ""), cells)
 
@@ -209,11 +209,11 @@ def _settings(config: Config) -> str:
     return f"{table}\n\nAll others are as by default."
 
 
-def _again(outcome: Outcome) -> str:
+def _again(summary: RunSummary) -> str:
     packages = ("pokejax", "jax", "flax", "optax", "numpy")
     cells = [("python", platform.python_version())]
     cells += [(name, metadata.version(name)) for name in packages]
-    command = command_line(outcome.config, outcome.debug_samples)
+    command = command_line(summary.config, summary.debug_samples)
     return f"```sh\n{command}\n```\n\n{_table(('package', 'version'), cells)}"
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from data_tools.cifar import SPLIT_FILES, Picture
 from data_tools.create_dataset import main
-from data_tools.framing import preprocess
+from data_tools.framing import load_framed
 from data_tools.splits import split_pictures
 from pokejax import safe_pickle
 from pokejax.attributes import TYPES, Attributes, attributes_from_metadata
@@ -94,7 +94,7 @@ def test_rows_hold_the_picture_and_its_metadata(drawn, tmp_path):
         for i, name in enumerate(batch["filenames"]):
             path = drawn / name
             pixels = batch["data"][i].reshape(3, 32, 32).transpose(1, 2, 0)
-            np.testing.assert_array_equal(pixels, preprocess(path, 32))
+            np.testing.assert_array_equal(pixels, load_framed(path, 32))
             slug = path.stem.split("_")[0]
             beside = path.with_name(f"{slug}_{path.stem}.json")
             metadata = json.loads(beside.read_text())

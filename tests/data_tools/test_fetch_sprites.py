@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from data_tools.fetch_sprites import main
-from data_tools.sprite_images import Tally, convert_species
+from data_tools.sprite_images import Converted, convert_species
 from data_tools.sprite_sources import (
     FetchError,
     folder_name,
@@ -62,9 +62,9 @@ def integrity(path: Path) -> str:
     return "sha512-" + base64.b64encode(digest).decode()
 
 
-def convert(archive: Path, out: Path, frames: int = 1) -> Tally:
+def convert(archive: Path, out: Path, frames: int = 1) -> Converted:
     out.mkdir(exist_ok=True)
-    total = Tally()
+    total = Converted()
     for species in read_package(archive):
         total.add(convert_species(species, out, frames))
     return total
@@ -102,7 +102,7 @@ def archive(tmp_path: Path) -> Path:
 
 
 def test_every_view_and_form_gets_its_name(archive: Path, tmp_path: Path) -> None:
-    tally = convert(archive, tmp_path / "out")
+    counts = convert(archive, tmp_path / "out")
     views = "artwork front back shiny shiny_back female female_back female_shiny"
     views += " female_shiny_back"
     assert files(tmp_path / "out") == {
@@ -115,7 +115,7 @@ def test_every_view_and_form_gets_its_name(archive: Path, tmp_path: Path) -> Non
         "Farfetch'd/farfetchd_front.png",
     }
     # The female artwork and 386-normal show what is there already.
-    assert (tally.written, tally.duplicates, tally.problems) == (15, 2, [])
+    assert (counts.written, counts.duplicates, counts.problems) == (15, 2, [])
 
 
 def test_pictures_are_transparent_rgba_with_the_right_pixels(
@@ -162,13 +162,13 @@ def test_a_corrupt_gif_is_reported_and_the_rest_goes_on(tmp_path: Path) -> None:
         ANIMATED + "shiny/7.gif": gif(3),
     }
     out = tmp_path / "out"
-    tally = convert(tgz(tmp_path / "p.tgz", members), out)
+    counts = convert(tgz(tmp_path / "p.tgz", members), out)
     assert files(out) == {
         "Bulbasaur/bulbasaur_front.png",
         "Squirtle/squirtle_shiny.png",
     }
-    assert len(tally.problems) == 4
-    assert all("\n" not in p and re.search(r"/(4|7)\.", p) for p in tally.problems)
+    assert len(counts.problems) == 4
+    assert all("\n" not in p and re.search(r"/(4|7)\.", p) for p in counts.problems)
 
 
 def test_a_killed_run_is_taken_up_again(tmp_path: Path, capsys) -> None:

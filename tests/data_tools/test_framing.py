@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_tools.framing import MAX_SIDE, frame, preprocess
+from data_tools.framing import MAX_SIDE, frame, load_framed
 from tests.helpers.drawn import PALETTE, draw_creature
 
 WHITE = [255, 255, 255]
@@ -63,7 +63,7 @@ def test_a_picture_without_transparency_is_cropped_to_what_is_not_white():
 def test_the_colours_of_a_drawn_creature_survive(tmp_path):
     path = tmp_path / "a.png"
     draw_creature(np.random.default_rng(0), "Blue", "Amorphous", 96).save(path)
-    pixels = preprocess(path, 64)
+    pixels = load_framed(path, 64)
     blue = np.abs(pixels.astype(int) - PALETTE["Blue"]).sum(-1) < 12
     assert blue.mean() > 0.3
     assert pixels[0, 0].tolist() == WHITE
@@ -74,13 +74,13 @@ def test_other_modes_are_read(tmp_path, mode):
     image = Image.new("L", (40, 40), 255)
     image.paste(0, (10, 10, 30, 30))
     image.convert(mode).save(tmp_path / "a.png")
-    assert preprocess(tmp_path / "a.png", 32)[16, 16].max() == 0
+    assert load_framed(tmp_path / "a.png", 32)[16, 16].max() == 0
 
 
 def test_an_animation_gives_its_first_frame(tmp_path):
     frames = [Image.new("RGB", (20, 20), c) for c in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert preprocess(tmp_path / "a.gif", 32)[16, 16].tolist() == [255, 0, 0]
+    assert load_framed(tmp_path / "a.gif", 32)[16, 16].tolist() == [255, 0, 0]
 
 
 def png_header(side):
@@ -115,11 +115,11 @@ def test_a_bad_file_is_a_value_error_that_names_it(tmp_path, content, reason):
     path = tmp_path / "bad.png"
     path.write_bytes(content(tmp_path))
     with pytest.raises(ValueError, match=rf"bad\.png: .*{reason}"):
-        preprocess(path, 64)
+        load_framed(path, 64)
 
 
 def test_nothing_to_see_is_an_error(tmp_path):
     for image in (Image.new("RGBA", (9, 9)), Image.new("RGB", (9, 9), "white")):
         image.save(tmp_path / "blank.png")
         with pytest.raises(ValueError, match=r"blank\.png: nothing to see"):
-            preprocess(tmp_path / "blank.png", 64)
+            load_framed(tmp_path / "blank.png", 64)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from pokejax.images.cleanup import enhance_contrast, preprocess_all, remove_background
+from pokejax.images.cleanup import clean_up, enhance_contrast, remove_background
 
 
 def drawn(background: tuple[int, int, int]) -> np.ndarray:
@@ -40,7 +40,7 @@ def test_contrast_fills_the_range_and_keeps_hue():
 
 def test_flat_and_blank_pictures_pass_through():
     flat = np.full((1, 16, 16, 3), 77, np.uint8)
-    assert (preprocess_all(flat) == 255).all()  # nothing but background
+    assert (clean_up(flat) == 255).all()  # nothing but background
     square = np.full((16, 16, 3), 255, np.uint8)
     square[4:12, 4:12] = 40
-    np.testing.assert_array_equal(preprocess_all(square[None])[0], square)
+    np.testing.assert_array_equal(clean_up(square[None])[0], square)

@@ -10,7 +10,7 @@ import pytest
 
 from pokejax.attributes import VOCABULARIES, Attributes
 from pokejax.prompts import llm
-from pokejax.prompts.llm import LlmUnavailable, read_settings
+from pokejax.prompts.llm import LlmUnavailable, read_endpoint
 from pokejax.prompts.parse import ParsedPrompt, parse_prompt
 from pokejax.prompts.rules import parse_by_rules
 from tests.helpers.llm_server import LlmServer, Request
@@ -172,14 +172,14 @@ def test_odd_prompts(use):
 )
 def test_bad_settings(environ: dict[str, str], reason: str):
     with pytest.raises(LlmUnavailable, match=reason):
-        read_settings(environ)
+        read_endpoint(environ)
 
 
 def test_settings_hide_the_key():
-    settings = read_settings({"OPENAI_API_KEY": " sk-hidden\n"})
-    assert settings.api_key == "sk-hidden" and "hidden" not in repr(settings)
-    assert settings.redact("bad key:\n sk-hidden!") == "bad key: [key]!"
-    assert settings.models == ("gpt-4.1-mini",)
+    endpoint = read_endpoint({"OPENAI_API_KEY": " sk-hidden\n"})
+    assert endpoint.api_key == "sk-hidden" and "hidden" not in repr(endpoint)
+    assert endpoint.redact("bad key:\n sk-hidden!") == "bad key: [key]!"
+    assert endpoint.models == ("gpt-4.1-mini",)
 
 
 def test_missing_client_says_what_to_run(monkeypatch: pytest.MonkeyPatch):
@@ -196,5 +196,5 @@ def test_env_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OPENAI_MODEL", "from-environment")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     Path(".env").write_text('OPENAI_API_KEY="k=1"\nOPENAI_MODEL=from-file\n# x\n')
-    settings = llm.read_settings()
-    assert (settings.api_key, settings.model) == ("k=1", "from-environment")
+    endpoint = llm.read_endpoint()
+    assert (endpoint.api_key, endpoint.model) == ("k=1", "from-environment")

@@ -19,7 +19,7 @@ def row(epoch: int, **more: float) -> dict[str, float]:
     return {"Epoch": float(epoch), **losses, **more}
 
 
-def outcome(rows: list[dict[str, float]], **more) -> report_page.Outcome:
+def outcome(rows: list[dict[str, float]], **more) -> report_page.RunSummary:
     values = {
         "config": Config(),
         "best_epoch": 1,
@@ -34,7 +34,7 @@ def outcome(rows: list[dict[str, float]], **more) -> report_page.Outcome:
         "memory": "host",
         "debug_samples": 0,
     }
-    return report_page.Outcome(**(values | more))
+    return report_page.RunSummary(**(values | more))
 
 
 def images(seed: int) -> np.ndarray:
