@@ -114,7 +114,6 @@ class Attributes:
     mythical: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a value outside its vocabulary."""
         for name, vocabulary in VOCABULARIES.items():
             value = getattr(self, name)
             if value is not None and value not in vocabulary:

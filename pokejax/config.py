@@ -52,7 +52,6 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuse a size that three halvings don't divide, and wild augmentation."""
         for name in ("max_shift", "max_scale", "color_jitter"):
             _check_fraction(f"data.{name}", getattr(self, name))
         _check_not_negative("data.resident_mb", self.resident_mb)
@@ -101,7 +100,6 @@ class ModelConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no model can have."""
         _check(
             len(self.channels) == 3 and min(self.channels) > 0,
             "model.channels",
@@ -137,7 +135,6 @@ class PriorConfig:
     guidance: float = setting(2.0, "default guidance of sampling; 1: none")
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no prior can have."""
         for name in ("width", "depth", "heads", "patch", "steps"):
             _check_positive(f"prior.{name}", getattr(self, name))
         _check(
@@ -168,7 +165,6 @@ class LossConfig:
     kl_warmup_epochs: int = setting(20, "monotonic: epochs until beta is 1")
 
     def __post_init__(self) -> None:
-        """Refuse negative weights and empty cycles."""
         _check_not_negative("loss.perceptual_weight", self.perceptual_weight)
         _check_not_negative("loss.kl_weight", self.kl_weight)
         _check_positive("loss.kl_cycle_epochs", self.kl_cycle_epochs)
@@ -216,7 +212,6 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        """Refuse lengths, rates and probabilities out of range."""
         for name in (
             "epochs",
             "batch_size",
@@ -254,7 +249,6 @@ class MeshConfig:
     process_id: int = setting(0, "which of them this is, from 0")
 
     def __post_init__(self) -> None:
-        """Refuse counts that can't be."""
         _check_not_negative("mesh.devices", self.devices)
         _check_positive("mesh.processes", self.processes)
         _check(
@@ -278,7 +272,6 @@ class Config:
     mesh: MeshConfig = field(default_factory=MeshConfig)
 
     def __post_init__(self) -> None:
-        """Refuse a spatial latent that the picture's size doesn't divide."""
         if self.model.latent != "spatial":
             return
         side = self.data.image_size // 8

@@ -61,7 +61,6 @@ class Batcher:
         max_queue: int,
         max_wait_s: float,
     ):
-        """Make it; nothing runs before `start`."""
         self.sampler = sampler
         self.metrics = metrics
         self.max_rows = min(max_batch, sampler.tile_rows)

@@ -61,7 +61,6 @@ class ApiError(Exception):
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
     ):
-        """See the class."""
         super().__init__(message)
         self.status = status
         self.code = code

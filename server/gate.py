@@ -45,7 +45,6 @@ class Exchange:
     """One request and what is known of its answer so far."""
 
     def __init__(self, scope: Scope):
-        """Read what the gate needs of the request."""
         self.start = time.perf_counter()
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self.path: str = scope["path"]
@@ -62,7 +61,6 @@ class Gate:
     """The application that a server runs."""
 
     def __init__(self, app: Any, service: Service):
-        """Stand before `app`."""
         self.app = app
         self.service = service
         settings = service.settings

@@ -32,7 +32,6 @@ class Job:
     """The events of one streamed request, and the work that adds to them."""
 
     def __init__(self, service: Service, jobs: "Jobs", body: GenerateBody):
-        """Make it; it works once it is watched."""
         self.id = secrets.token_hex(8)
         self.finished = False
         self.events: list[bytes] = []
@@ -186,7 +185,6 @@ class Jobs:
     """The jobs that can be watched."""
 
     def __init__(self, service: Service):
-        """Make it, without any."""
         self._service = service
         self._jobs: dict[str, Job] = {}
 

@@ -31,7 +31,6 @@ class Lifecycle:
     """
 
     def __init__(self, app: Any, service: Service):
-        """Live with `service`, which `app` answers for."""
         self._app, self._service = app, service
         self.under_way: set[asyncio.Task[Any]] = set()
         service.rehearse = self._rehearse

@@ -14,7 +14,6 @@ class ApiKeys:
     """Keys of which a request must show one; without any the door is open."""
 
     def __init__(self, keys: Sequence[str]):
-        """Keep the keys."""
         self._keys = [key.encode() for key in keys]
 
     def check(self, headers: Mapping[bytes, bytes]) -> None:

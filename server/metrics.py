@@ -42,7 +42,6 @@ class Metrics:
     """The service's counters, in a registry of its own."""
 
     def __init__(self):
-        """Make them, all at 0."""
         self.registry = CollectorRegistry()
         self._at_ready: int | None = None
 

@@ -38,7 +38,6 @@ class Service:
     """One process's model, queue and counters."""
 
     def __init__(self, settings: Settings):
-        """Make it; the model is loaded by `start`."""
         self.settings = settings
         self.metrics = Metrics()
         self.state: State = "starting"

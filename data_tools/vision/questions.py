@@ -74,7 +74,6 @@ class Questions:
     """What is asked: requests as BAML renders them, and the parsing of answers."""
 
     def __init__(self, client: ModuleType, endpoint: LlmEndpoint) -> None:
-        """Questions through the generated `client` to the models of `endpoint`."""
         self._client = client
         self._endpoint = endpoint
         self._prompt = functools.cache(self._render_prompt)

@@ -72,7 +72,6 @@ class Rows:
     filenames: list[str]
 
     def __len__(self) -> int:
-        """Number of pictures."""
         return len(self.images)
 
     def sha256(self) -> str:

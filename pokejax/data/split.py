@@ -23,9 +23,7 @@ class Pictures(Protocol):
         """As an array's, if all were read."""
         ...
 
-    def __len__(self) -> int:
-        """Number of pictures."""
-        ...
+    def __len__(self) -> int: ...
 
     def __getitem__(self, rows: np.ndarray | slice, /) -> UInt8[np.ndarray, "m h w 3"]:
         """Read some pictures."""
@@ -50,7 +48,6 @@ class Split:
     prompt_counts: Int[np.ndarray, " n"]
 
     def __len__(self) -> int:
-        """Number of pictures."""
         return len(self.images)
 
     def take(self, rows: np.ndarray) -> "Split":

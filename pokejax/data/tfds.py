@@ -30,7 +30,6 @@ class LazyPictures:
     """Pictures of a TFDS split that are decoded when they are asked for."""
 
     def __init__(self, source: Any, side: int):
-        """Read through a random-access TFDS data source of undecoded pictures."""
         self._source, self._side = source, side
 
     @property
@@ -44,7 +43,6 @@ class LazyPictures:
         return math.prod(self.shape)
 
     def __len__(self) -> int:
-        """Number of pictures."""
         return len(self._source)
 
     def __getitem__(self, rows: np.ndarray | slice) -> UInt8[np.ndarray, "m h w 3"]:

@@ -35,7 +35,6 @@ class CategoryEmbedder(nnx.Module):
     """Ten attribute ids -> 64 numbers; an unknown attribute contributes zeros."""
 
     def __init__(self, *, rngs: nnx.Rngs):
-        """Make one unit-normal table per attribute."""
         self.tables = nnx.Dict(
             {
                 name: nnx.Embed(
@@ -62,7 +61,6 @@ class ConditionGate(nnx.Module):
     """Scales each number of the condition by a learned factor in (0, 1)."""
 
     def __init__(self, condition_dim: int, *, rngs: nnx.Rngs):
-        """Make the linear map in front of the sigmoid."""
         self.linear = nnx.Linear(condition_dim, condition_dim, rngs=rngs)
 
     def __call__(self, cond: Float[Array, "b c"]) -> Float[Array, "b c"]:
@@ -76,7 +74,6 @@ class Encoder(nnx.Module):
     def __init__(
         self, config: ModelConfig, image_size: int, condition_dim: int, *, rngs
     ):
-        """Make three halving convolutions and two linear layers; no batch norm."""
         c1, c2, c3 = config.channels
         flat = (image_size // 8) ** 2 * c3
         self.conv1 = half_conv(3, c1, rngs)
@@ -111,7 +108,6 @@ class Decoder(nnx.Module):
     def __init__(
         self, config: ModelConfig, image_size: int, condition_dim: int, *, rngs
     ):
-        """Make two linear layers and three doubling transposed convolutions."""
         c1, c2, c3 = config.channels
         self.side = image_size // 8
         flat = self.side**2 * c3

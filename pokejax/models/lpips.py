@@ -39,7 +39,6 @@ class AlexNet(nnx.Module):
     """AlexNet's five rectified convolutions, as LPIPS taps them."""
 
     def __init__(self, *, rngs: nnx.Rngs):
-        """Make the convolutions; pooling stands in front of the second and third."""
         self.convs = nnx.List(
             nnx.Conv(i, o, (k, k), strides=s, padding=((p, p), (p, p)), rngs=rngs)
             for i, o, k, s, p in _ALEXNET + _ALEXNET_TAIL
@@ -60,7 +59,6 @@ class VGG16(nnx.Module):
     """VGG16's thirteen rectified convolutions, tapped before each pooling."""
 
     def __init__(self, *, rngs: nnx.Rngs):
-        """Make the convolutions, grouped by resolution."""
         blocks: list[nnx.List] = []
         features = 3
         for widths in _VGG16:
@@ -88,7 +86,6 @@ class LPIPS(nnx.Module):
     """Backbone and linear heads; see `lpips` for the distance as a pure function."""
 
     def __init__(self, net: Net, *, rngs: nnx.Rngs):
-        """Make the named backbone with one non-negative weight per feature channel."""
         if net == "alexnet":
             self.backbone = AlexNet(rngs=rngs)
             widths = [o for _, o, *_ in _ALEXNET + _ALEXNET_TAIL]

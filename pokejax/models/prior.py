@@ -25,7 +25,6 @@ class Block(nnx.Module):
     """Attention and MLP over the tokens, shifted, scaled and gated by the condition."""
 
     def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
-        """Make a block that starts as the identity, by its gates."""
         self.heads = heads
         self.norm1 = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
         self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)

@@ -20,7 +20,6 @@ class ResBlock(nnx.Module):
     """`x + conv(act(norm(conv(act(norm(x))))))`; starts as the identity."""
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
-        """Make two 3x3 convolutions; the second starts at zero."""
         self.norm1 = nnx.GroupNorm(features, num_groups=GROUPS, rngs=rngs)
         self.conv1 = nnx.Conv(features, features, (3, 3), rngs=rngs)
         self.norm2 = nnx.GroupNorm(features, num_groups=GROUPS, rngs=rngs)
@@ -44,7 +43,6 @@ class SpatialEncoder(nnx.Module):
     def __init__(
         self, config: ModelConfig, image_size: int, condition_dim: int, *, rngs
     ):
-        """Make three halving convolutions, residual blocks, and a 1x1 head."""
         c1, c2, c3 = config.channels
         self.conv1 = half_conv(3, c1, rngs)
         self.conv2 = half_conv(c1, c2, rngs)
@@ -78,7 +76,6 @@ class SpatialDecoder(nnx.Module):
     def __init__(
         self, config: ModelConfig, image_size: int, condition_dim: int, *, rngs
     ):
-        """Make residual blocks and three doubling transposed convolutions."""
         c1, c2, c3 = config.channels
         self.side = image_size // 8
         channels = config.latent_dim // self.side**2

@@ -42,7 +42,6 @@ class ClipTextConfig:
     eos_token_id: int = 49407
 
     def __post_init__(self) -> None:
-        """Refuse values that no tower can have."""
         for field in fields(self):
             value = getattr(self, field.name)
             kinds = {int: (int,), float: (int, float), str: (str,)}[field.type]
@@ -104,7 +103,6 @@ class Attention(nnx.Module):
     """Causal multi-head self-attention."""
 
     def __init__(self, config: ClipTextConfig, dtype: Any, rngs: nnx.Rngs):
-        """Make the four projections."""
         width = config.hidden_size
         linear = partial(
             nnx.Linear, width, width, dtype=dtype, param_dtype=dtype, rngs=rngs
@@ -134,7 +132,6 @@ class Mlp(nnx.Module):
     """Two linear layers with the configured activation between them."""
 
     def __init__(self, config: ClipTextConfig, dtype: Any, rngs: nnx.Rngs):
-        """Make both layers."""
         linear = partial(nnx.Linear, dtype=dtype, param_dtype=dtype, rngs=rngs)
         self.fc1 = linear(config.hidden_size, config.intermediate_size)
         self.fc2 = linear(config.intermediate_size, config.hidden_size)
@@ -149,7 +146,6 @@ class Layer(nnx.Module):
     """Pre-norm transformer layer."""
 
     def __init__(self, config: ClipTextConfig, dtype: Any, rngs: nnx.Rngs):
-        """Make attention, MLP and the norm before each."""
         self.layer_norm1 = _layer_norm(config, dtype, rngs)
         self.self_attn = Attention(config, dtype, rngs)
         self.layer_norm2 = _layer_norm(config, dtype, rngs)
@@ -165,7 +161,6 @@ class Embeddings(nnx.Module):
     """Token vectors plus learned position vectors."""
 
     def __init__(self, config: ClipTextConfig, dtype: Any, rngs: nnx.Rngs):
-        """Make both tables."""
         embed = partial(
             nnx.Embed,
             features=config.hidden_size,
@@ -186,7 +181,6 @@ class Encoder(nnx.Module):
     """The stack of layers."""
 
     def __init__(self, config: ClipTextConfig, dtype: Any, rngs: nnx.Rngs):
-        """Make the layers."""
         layers = [Layer(config, dtype, rngs) for _ in range(config.num_hidden_layers)]
         self.layers = nnx.List(layers)
 

@@ -12,12 +12,10 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        """Make a request that nobody has made yet."""
         self.signal: int | None = None
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
-        """Take over both signals."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._note)
         return self
@@ -28,7 +26,6 @@ class StopRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give both signals back."""
         self._restore()
 
     def __call__(self) -> bool:
