@@ -1,4 +1,4 @@
-"""A page to check labels by eye, and how far they agree with what is known offline.
+"""A page for checking labels by eye, and how far they agree with offline facts.
 
 Owns one self-contained HTML file: for each attribute the share of pictures on which
 the metadata says the same as the pixels (colors) and the Pokédex (the rest), and a
@@ -79,7 +79,7 @@ def compare(path: Path) -> Comparison:
 
 
 def agreement(comparisons: Sequence[Comparison]) -> dict[str, tuple[int, int]]:
-    """For each attribute, on how many pictures both agree, of how many both know."""
+    """For each attribute: on how many pictures both agree, out of those both know."""
     counts = {}
     for name in VOCABULARIES:
         both = [c for c in comparisons if name in c.said and name in c.expected]
@@ -106,7 +106,7 @@ def write_audit(target: Path, paths: Iterable[Path]) -> dict[str, tuple[int, int
         try:
             comparisons.append(compare(path))
         except (ValueError, OSError):
-            continue  # the command that made the metadata has told of it
+            continue  # the command that made the metadata has reported it
     counts = agreement(comparisons)
     with whole_file(target) as partial:
         partial.write_text(_page(comparisons, counts), "utf-8")
@@ -114,7 +114,7 @@ def write_audit(target: Path, paths: Iterable[Path]) -> dict[str, tuple[int, int
 
 
 def _page(comparisons: Sequence[Comparison], counts: dict[str, tuple[int, int]]) -> str:
-    # Half are the most doubtful, half are drawn by lot: the same ones each time.
+    # Half are the most doubtful, half are a random choice that is always the same.
     by_doubt = sorted(comparisons, key=lambda c: -len(c.differing()))
     doubtful, others = by_doubt[: _SHOWN // 2], by_doubt[_SHOWN // 2 :]
     drawn = random.Random(0).sample(others, min(len(others), _SHOWN - len(doubtful)))

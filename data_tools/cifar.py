@@ -54,7 +54,7 @@ def write_dataset(
 
     Args:
       splits: pictures of `"train"`, `"val"` and `"test"`, in the order to be written;
-        train is cut into five batches of the same size, the last one or so smaller.
+        train is cut into five batches of equal size, the last possibly smaller.
       image_size: side of the pictures, pixels.
       split_by: `"species"` or `"image"`.
       seed: what the split and the order were drawn with.

@@ -83,7 +83,7 @@ def report(
     dropped: int,
     args: argparse.Namespace,
 ) -> list[str]:
-    """The statistics as lines of text, the same for the terminal and README.txt."""
+    """The statistics as lines of text, for both the terminal and README.txt."""
     after = dataset_statistics(splits)
     before = dataset_statistics({"train": unbalanced})["train"]
     table = ["split          rows  pictures  species  groups  median group  largest"]
@@ -150,9 +150,9 @@ the order of batches.meta's vocabularies), prompts, species, views, filenames.
 
 @contextlib.contextmanager
 def _replacing(output: Path) -> Iterator[Path]:
-    """A new directory to fill; in the end it takes the place of `output`, or vanishes.
+    """A new directory to fill, which finally replaces `output`, or is removed.
 
-    The directory it replaces goes with the working directory, so there is one thing to
+    The replaced directory goes with the working directory, so there is one thing to
     clean up however this ends.
     """
     work = output.parent / f".{output.name}.{os.getpid()}.tmp"
@@ -198,10 +198,10 @@ def _check(args: argparse.Namespace, output: Path) -> None:
 def _run(args: argparse.Namespace) -> None:
     start = time.monotonic()
     say: Callable[..., None] = (lambda *_: None) if args.quiet else print
-    output = args.output_dir.resolve()  # a link stays, and what it points to changes
+    output = args.output_dir.resolve()  # a link stays; its target is replaced
     _check(args, output)
     paths = find_pictures(args.images_dir)
-    with _replacing(output) as directory:  # first: fails at once if it can't
+    with _replacing(output) as directory:  # first, to fail at once if it can't
         pictures, skipped = _load_all(args, paths)
         for line in skipped_lines(skipped):
             print(f"skipped: {line}", file=sys.stderr)

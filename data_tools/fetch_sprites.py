@@ -60,8 +60,8 @@ def _prepare_out(out: Path) -> None:
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    # A worker whose parent was killed outright would wait for work for ever.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    # A worker whose parent was killed outright would wait for work forever.
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""One sprite file to the square of pixels that a model sees.
+"""From a sprite file to the square of pixels that a model sees.
 
 Owns how a picture is framed: cropped to what is drawn, centred on white, resized. The
 choices are the same for every picture, so a creature fills its square whatever canvas

@@ -1,7 +1,7 @@
-"""The command that writes what is known of each picture beside it, as JSON.
+"""The command that writes what is known about each picture into a JSON beside it.
 
-Owns the options, the report, and the way through all pictures of the offline provider:
-`data_tools.metadata` says what is written. The provider that asks a vision model is
+Owns the options, the report, and the offline provider's loop over all pictures;
+`data_tools.metadata` decides what is written. The provider that asks a vision model is
 `data_tools.vision.labels`, loaded only when it's wanted.
 """
 
@@ -38,7 +38,7 @@ def process(path: Path, skip_existing: bool = True) -> Outcome:
     """Write the metadata of the picture at `path`, unless it's there already.
 
     Returns:
-      What is known of it now; a picture that can't be read is a problem, no error.
+      What is known of it now; a picture that can't be read is reported, not raised.
 
     Raises:
       OSError: the file can't be written.
@@ -52,7 +52,7 @@ def process(path: Path, skip_existing: bool = True) -> Outcome:
 
 
 def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
 
 
 def _bar(args: argparse.Namespace, count: int) -> tqdm:
@@ -102,7 +102,7 @@ def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
 
 
 def _label(args: argparse.Namespace, paths: list[Path]) -> int:
-    """The provider `baml`: as `_run`, whose part this is."""
+    """`_run`, for the provider `baml`."""
     from data_tools.vision import labels as vision_labels
 
     if args.dry_run:
@@ -289,7 +289,7 @@ def _run(args: argparse.Namespace) -> int:
         raise MetadataError(str(error)) from error
     if args.dry_run and args.provider != "baml":
         raise MetadataError("--dry-run needs --provider baml; pokedex costs nothing")
-    load_facts()  # a missing package is better said before the work starts
+    load_facts()  # a missing package is better reported before the work starts
     code = _label(args, paths) if args.provider == "baml" else _look_up(args, paths)
     if args.audit and not args.dry_run:
         _audit(args, paths)
@@ -297,7 +297,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _look_up(args: argparse.Namespace, paths: list[Path]) -> int:
-    """The provider `pokedex`: as `_run`, whose part this is."""
+    """`_run`, for the provider `pokedex`."""
     try:
         outcomes = _process_all(args, paths)
     except OSError as error:

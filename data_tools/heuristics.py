@@ -1,4 +1,4 @@
-"""Body shape, habitat and size, which the Pokédex doesn't state, by documented rules.
+"""Rules for what the Pokédex doesn't state: body shape, habitat and size class.
 
 Shapes of 649 species are curated in `body_shapes.json` beside this file; other species
 get one from their egg groups, which are a rough guide to build. Habitats are all
@@ -14,7 +14,7 @@ from data_tools.pokedex import Facts, slug
 
 # Upper bounds in metres; taller than the last is Huge.
 _SIZES = ((0.4, "Tiny"), (0.8, "Small"), (1.3, "Medium"), (2.0, "Large"))
-# Desert dwellers whose types say forest, cave or mountain.
+# Desert dwellers whose types suggest forest, cave or mountain.
 _DESERT = frozenset(
     {"cacnea", "cacturne", "maractus", "darumaka", "darmanitan", "yamask"}
     | {"cofagrigus", "sigilyph", "scraggy", "scrafty", "dwebble", "crustle"}
@@ -57,10 +57,10 @@ def body_shape(facts: Facts) -> tuple[str, str]:
 
 
 def habitat(facts: Facts) -> str:
-    """Where it would live, a word of `pokejax.attributes.HABITATS`.
+    """Where it would live, as a word of `pokejax.attributes.HABITATS`.
 
-    The first rule that fits decides: ice, water and flight shape a life more than the
-    other types do, then come the types of barren ground, then woods, then towns.
+    The first rule that fits decides: ice, water and flight matter more than the
+    other types; then come types of barren ground, of woods, and of towns.
     """
     types, eggs = set(facts.types), set(facts.egg_groups)
     if slug(facts.species) in _DESERT:

@@ -1,8 +1,8 @@
-"""The metadata of one picture, and its file beside it.
+"""The metadata of one picture, and its file.
 
 Owns the layout of that file (the original's, with `species`, `view`, `image` and
-`sources` added), what is said of a picture offline, and the writing. A key that is left
-out is unknown; `null` says there is none.
+`sources` added), what is known about a picture offline, and the writing. A missing key
+means unknown; `null` means there is none.
 """
 
 import json
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def blank_metadata(path: Path) -> dict[str, Any]:
-    """What the path alone says of a picture, in the layout of a metadata file.
+    """What the path alone says about a picture, in the layout of a metadata file.
 
     Args:
       path: `<Species>/<species>_[<form>_]<view>[_frameN].png`.
@@ -85,7 +85,7 @@ def describe(path: Path) -> dict[str, Any]:
     _add_colors(metadata, read_picture(path))
     if facts:
         _add_facts(metadata, facts)
-    # Frames and own pictures differ by their stem where they don't by their view.
+    # Frames, and pictures of one's own, may share a view, but never a stem.
     metadata["prompts"] = write_prompts(
         attributes_from_metadata(metadata), f"{slug(metadata['species'])}/{path.stem}"
     )
@@ -104,7 +104,7 @@ def read_picture(path: Path) -> Image.Image:
       ValueError: unreadable or too big.
     """
     with warnings.catch_warnings():
-        # Pillow warns of odd chunks, and of sizes that are checked here.
+        # Pillow warns about odd chunks, and about sizes that are checked here.
         warnings.simplefilter("ignore")
         try:
             with Image.open(path) as image:

@@ -42,7 +42,7 @@ def find_pictures(images_dir: Path) -> list[Path]:
     paths = [
         p
         for p in images_dir.glob("*/*")
-        # A hidden one is what a killed writer left.
+        # Hidden files are left-overs of a killed writer.
         if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
     ]
     if not paths:
@@ -101,7 +101,7 @@ def load_picture(
 
 
 def base_view(view: str) -> str:
-    """The view without a form before or a frame after: `attack_shiny` -> `shiny`."""
+    """The view without its form or frame number: `attack_shiny` -> `shiny`."""
     view = re.sub(r"_frame\d+$", "", view)
     ends = [v for v in VIEWS if f"_{view}".endswith(f"_{v}")]
     return max(ends, key=len, default=view)

@@ -113,13 +113,13 @@ def _stage(entry: Mapping, table: Mapping) -> str:
         if _is_baby(entry):
             return "Baby"
         return "Basic" if entry.get("evos") else "Single"
-    # Pikachu is Basic though Pichu stands before it.
+    # Pikachu is Basic even though Pichu precedes it.
     babies = sum(_is_baby(ancestor) for ancestor in before)
     return ("Basic", "Stage 1", "Stage 2")[min(len(before) - babies, 2)]
 
 
 def _is_baby(entry: Mapping) -> bool:
-    # First of its line, yet unable to breed: Showdown marks exactly the babies so.
+    # First of its line, yet unable to breed: exactly the babies are marked like this.
     return (
         "prevo" not in entry
         and bool(entry.get("evos"))

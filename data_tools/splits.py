@@ -28,7 +28,7 @@ def split_pictures(
     """Stratified split into `SPLITS`.
 
     A species' key is the type, colour and shape that most of its pictures have. Species
-    stand in line by type, then by key, shuffled within a key; keys too rare to reach
+    are lined up by type, then by key, shuffled within a key; keys too rare to reach
     every split form one pool for each type. Each in turn goes whole to the split that
     lacks most pictures so far, so any stretch of the line, a type above all, is divided
     in nearly the wanted proportions.
@@ -79,13 +79,13 @@ def split_pictures(
 def drop_duplicates(
     splits: Mapping[str, Sequence[Picture]],
 ) -> tuple[dict[str, list[Picture]], int]:
-    """Drop from val and test what an earlier split shows, pixel for pixel.
+    """Drop pictures from val and test that an earlier split has, pixel for pixel.
 
     Returns:
       The splits, train untouched, and how many pictures were dropped.
 
     Raises:
-      ValueError: a split has nothing else.
+      ValueError: nothing would be left of a split.
     """
     seen: set[bytes] = set()
     kept: dict[str, list[Picture]] = {}
@@ -123,7 +123,7 @@ def balance(
 
     A group above `target` is thinned to it, one of `minimum` to `target` is repeated up
     to it, every picture equally often within one. A smaller group stays as it is: to
-    repeat three pictures fifty times teaches those three by heart, and to remove them
+    repeat three pictures fifty times would have them memorised, and to remove them
     would lose whole kinds of creature.
 
     Args:
@@ -176,5 +176,5 @@ def _in_several(sets: Sequence[set]) -> int:
 
 def _commonest_key(pictures: Sequence[Picture]) -> tuple[str, str]:
     counts = Counter((p.attributes.type1 or "", p.group) for p in pictures)
-    # The name decides between equals, not the order of the pictures.
+    # Ties are broken by name, not by the order of the pictures.
     return min(counts, key=lambda key: (-counts[key], key))

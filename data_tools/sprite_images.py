@@ -44,7 +44,7 @@ class Converted:
     problems: list[str] = field(default_factory=list)
 
     def add(self, other: "Converted") -> None:
-        """Count `other` in."""
+        """Add the counts of `other`."""
         self.written += other.written
         self.present += other.present
         self.duplicates += other.duplicates
@@ -80,7 +80,7 @@ def convert_species(species: Species, out: Path, frames: int = 1) -> Converted:
             targets = plan[picture.view]
             if all(map(is_whole_png, targets)):
                 for target in targets:
-                    # One that no longer decodes is merely nothing to compare with.
+                    # One that no longer decodes is simply not compared with.
                     with contextlib.suppress(Exception), Image.open(target) as image:
                         seen.add(_pixel_digest(image))
                 continue

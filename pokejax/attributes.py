@@ -1,10 +1,10 @@
-"""The ten closed vocabularies, and the record of them that everything shares.
+"""The ten closed vocabularies, and the record of their values that everything shares.
 
 Owns the names and their order (an id is a position in its vocabulary, so the order
 is part of every trained model's contract) and the `Attributes` record that data,
 training, sampling and serving pass around. Imports nothing of ours.
 
-Unknown is a value of its own: `None` in a record, `UNKNOWN_ID` in an id vector. It
+"Unknown" is a value of its own: `None` in a record, `UNKNOWN_ID` in an id vector. It
 isn't the same as "no second type", which is the word `"None"`.
 """
 
@@ -149,7 +149,7 @@ class Attributes:
 
     @classmethod
     def from_names(cls, names: Mapping[str, str | None]) -> "Attributes":
-        """A record from a mapping that a person wrote, any letter case.
+        """A record from a mapping that a person wrote, in any letter case.
 
         Raises:
           ValueError: an unknown field or value, with the nearest valid one.
@@ -173,7 +173,7 @@ class Attributes:
         }
 
     def override(self, other: "Attributes") -> "Attributes":
-        """This record with every value that `other` knows put in its place."""
+        """This record, with every value that `other` knows taking precedence."""
         return replace(self, **other.known())
 
 
@@ -188,7 +188,7 @@ def attributes_from_metadata(metadata: Mapping) -> Attributes:
     """The record in a metadata JSON (the original's layout).
 
     There a missing second type or colour is `null`, which here is `"None"`: the file
-    describes a picture that somebody looked at, so an absence is knowledge. A key that
+    describes a picture that somebody looked at, so "none" is information. A key that
     isn't in the file at all is unknown.
 
     Raises:

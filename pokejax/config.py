@@ -173,7 +173,7 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Length, optimiser, regularisation by forgetting, and what is written when."""
+    """Length of the run, optimiser, what is hidden at random, what is written when."""
 
     epochs: int = setting(300, "passes over the training set")
     batch_size: int = setting(128, "pictures a step")
@@ -236,7 +236,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """On how many devices, in how many processes, a run is spread."""
+    """How many devices and processes a run is spread over."""
 
     devices: int = setting(0, "devices that share each batch; 0: all there are")
     shard_params: bool = setting(

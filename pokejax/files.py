@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all."""
+"""Writing files so that they are either complete or not there at all."""
 
 import os
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A name to write to beside `path`, which becomes `path` when all is written.
+    """A temporary name beside `path` to write to, renamed to `path` once complete.
 
-    It ends as `path` does, since writers of pictures and arrays go by that. Until the
-    block ends, and for good if it raises, `path` is what it was.
+    It has the same suffix as `path`, which writers of pictures and arrays go by. Until
+    the block ends, and for good if it raises, `path` stays as it was.
     """
     partial = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:

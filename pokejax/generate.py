@@ -107,7 +107,7 @@ def parse_overrides(words: Sequence[str]) -> Attributes:
     """The record of `NAME=VALUE` words.
 
     Raises:
-      ValueError: a word of another form, an unknown name or value.
+      ValueError: a word that isn't `NAME=VALUE`, or an unknown name or value.
     """
     names: dict[str, str | None] = {}
     for word in words:

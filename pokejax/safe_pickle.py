@@ -2,7 +2,7 @@
 
 A pickle is a program: `pickle.load` runs what its author wrote. Two kinds of file that
 this project reads are pickles all the same, the CIFAR layout and the LPIPS weights, and
-both come from somebody else. Here no global of a file is ever looked up: each of the
+both come from other people. Here no global of a file is ever looked up: each of the
 handful of names that plain arrays need is answered by a stand-in of ours, which checks
 its arguments, and any other name is refused before anything is called.
 """

@@ -31,7 +31,7 @@ from pokejax.training.signals import StopRequest
 from pokejax.training.tensorboard import check_installed
 from pokejax.training.trainer import Trainer, TrainingError
 
-# Settings that a resumed run may change: they don't touch what is computed.
+# Settings that a resumed run may change: they don't affect what is computed.
 _FREE_TO_CHANGE = {
     "data.dir",
     "data.resident_mb",
@@ -57,8 +57,8 @@ def train(
 
     Args:
       config: all settings.
-      resume: a run's (or its checkpoint) directory to go on from.
-      debug_samples: train on so few pictures of each split; 0 uses all.
+      resume: the directory of a run, or of its checkpoints, to resume from.
+      debug_samples: train on only this many pictures of each split; 0 uses all.
       debug_images_dir: write what the model is fed into this directory first.
 
     Returns:
@@ -81,7 +81,7 @@ def train(
         history = _resume(trainer, resume) if resume else []
         workdir.mkdir(parents=True, exist_ok=True)
         if not resume and is_first():
-            # Of a run that was lost; the animation would begin with its pictures.
+            # Left by a run that was lost; the animation would start with its pictures.
             for path in grids.picture_paths(workdir, "prompts", config.train.epochs):
                 path.unlink()
         loop = Loop(trainer, history, stop)
@@ -103,7 +103,7 @@ def train(
 
 
 def _prepare(config: Config, debug_samples: int) -> Trainer:
-    """Load the data and build everything, with the original's announcements."""
+    """Load the data and build everything, announcing it as the original does."""
     values = {
         "Dataset": config.data.dir,
         "Work dir": config.train.workdir,
@@ -145,7 +145,7 @@ def _resume(trainer: Trainer, path: Path) -> list[dict[str, float]]:
 
 
 def _check_same_run(saved: Header, wanted: Header, path: Path) -> None:
-    """Refuse to go on with another computation than the checkpoint's."""
+    """Refuse to resume with settings that would compute something else."""
     free = set(_FREE_TO_CHANGE)
     if saved.config.train.schedule == "cosine":
         free -= {"train.epochs"}  # the schedule ends with the last epoch
@@ -177,7 +177,7 @@ def _save_debug_images(trainer: Trainer, directory: Path) -> None:
 
 
 def use_compilation_cache() -> None:
-    """Keep compiled programs on disk: a step that took a minute then loads at once."""
+    """Cache compiled programs on disk, so that compiling happens only once."""
     root = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
     jax.config.update("jax_compilation_cache_dir", str(root / "pokejax" / "xla"))
     # By default only what took over a second to compile is kept.

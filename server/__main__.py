@@ -1,4 +1,4 @@
-"""The command: serve the API and its pages."""
+"""The command that serves the API and its pages."""
 
 import argparse
 import os
@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["POKEJAX_MODEL"] = str(args.model)
     try:
         settings = read_settings()
-        # Found out before any port is opened or worker started.
+        # Checked before any port is opened or worker started.
         if not settings.model.is_dir():
             read_bundle(settings.model)
     except (SettingsError, BundleError) as error:

@@ -1,4 +1,4 @@
-"""From one picture to another: recipes in between, and frames as one GIF."""
+"""From one picture to another: the recipes in between, and frames as a GIF."""
 
 import io
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def between(start: Recipe, end: Recipe, mix: float) -> Recipe:
 
 
 def gif(files: Sequence[bytes]) -> bytes:
-    """Pictures as an animation that runs for ever, each with a palette of its own."""
+    """Pictures as a looping animation, each frame with its own palette."""
     frames = [
         Image.open(io.BytesIO(file)).convert("RGB").quantize(256) for file in files
     ]

@@ -1,9 +1,9 @@
-"""Requests of many clients meet here: one queue, one thread that draws.
+"""Where requests of many clients meet: one queue, one thread that draws.
 
 The thread takes as many waiting pictures as a tile of the sampler holds, whoever asked
-for them. While it draws, others come; so a busy server fills its tiles by itself. An
-idle one waits a moment before it draws a part-filled tile, but only if pictures have
-lately come fast enough for company to be likely.
+for them. While it draws, others arrive, so a busy server fills its tiles by itself. An
+idle one waits a moment before drawing a part-filled tile, but only if pictures have
+lately arrived fast enough for another one to be likely.
 
 A second thread turns pixels into files, so that the device needn't wait for that.
 """
@@ -25,12 +25,12 @@ from server.errors import ApiError, busy
 from server.metrics import Metrics
 
 LOG = logging.getLogger("pokejax.server")
-_MAX_BACKLOG = 4  # batches that are drawn and not yet encoded
+_MAX_BACKLOG = 4  # batches drawn but not yet encoded
 
 
 @dataclass(eq=False)
 class Ticket:
-    """One picture that somebody waits for.
+    """One picture that a client is waiting for.
 
     Attributes:
       recipe: of the picture.
@@ -38,7 +38,7 @@ class Ticket:
       deadline: by `time.monotonic`, seconds.
       done: gets the file, or an `ApiError`.
       preview: called on the event loop with the file of each round before the last.
-      dropped: nobody waits any more.
+      dropped: nobody is waiting any more.
     """
 
     recipe: Recipe
@@ -50,7 +50,7 @@ class Ticket:
 
 
 class Batcher:
-    """Draws tickets in batches; all methods are for the event loop's thread."""
+    """Draws tickets in batches; all methods are called on the event loop."""
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class Batcher:
         self._picture_s = 0.01  # of drawing, running mean
 
     def start(self, on_compiled: Callable[[Exception | None], None]) -> None:
-        """Start the thread, which first compiles all it will need.
+        """Start the thread, which first compiles everything it will need.
 
         Args:
-          on_compiled: called on the event loop after that, with what went wrong if
-            anything did.
+          on_compiled: called on the event loop afterwards, with the exception if
+            there was one.
         """
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(
@@ -91,14 +91,14 @@ class Batcher:
 
     @property
     def depth(self) -> int:
-        """Pictures that wait."""
+        """How many pictures are waiting."""
         return len(self._waiting)
 
     def check_room(self, pictures: int) -> None:
-        """Refuse what wouldn't fit.
+        """Refuse more pictures than the queue has room for.
 
         Raises:
-          ApiError: 429, with the time after which there should be room.
+          ApiError: 429, saying when there should be room.
         """
         if self.depth + pictures > self.max_queue:
             raise busy(
@@ -127,7 +127,7 @@ class Batcher:
         self.metrics.queued.set(self.depth)
 
     def drop(self, tickets: Sequence[Ticket]) -> None:
-        """Withdraw tickets whose client has left; what isn't drawn yet never is."""
+        """Withdraw tickets whose client has left, so that they are never drawn."""
         tickets = [ticket for ticket in tickets if not ticket.done.done()]
         if not tickets:
             return
@@ -151,7 +151,7 @@ class Batcher:
                 return 0
 
     def close(self) -> None:
-        """Fail what still waits, let the picture in hand finish, end the threads."""
+        """Fail what is waiting, finish what is being drawn, and end the threads."""
         with self._wake:
             self._closed = True
             left, self._waiting = list(self._waiting), deque()
@@ -167,7 +167,7 @@ class Batcher:
         failure = None
         try:
             self.sampler.warm_up()
-        except Exception as error:  # whatever it is, the event loop must hear of it
+        except Exception as error:  # whatever it is, the event loop must be told
             failure = error
         self._tell(on_compiled, failure)
         while tickets := self._take():
@@ -179,7 +179,7 @@ class Batcher:
                 self._tell(_settle_all, [(ticket, failed) for ticket in tickets])
 
     def _take(self) -> list[Ticket]:
-        """The next tickets to draw, waiting for them; none if all is over."""
+        """Wait for the next tickets to draw; none if the batcher is closed."""
         with self._wake:
             while True:
                 while not self._waiting and not self._closed:
@@ -204,7 +204,7 @@ class Batcher:
                     return taken
 
     def _await_company(self) -> None:
-        """Wait for a full tile if the next picture is expected within the limit."""
+        """Wait for a full tile, if the next picture is expected within the limit."""
         end = time.monotonic() + self.max_wait_s
         while (
             len(self._waiting) < self.max_rows
@@ -213,14 +213,14 @@ class Batcher:
             and (left := end - time.monotonic()) > 0
         ):
             if not self._wake.wait(min(left, 2 * self._gap_s)):
-                return  # nobody came in twice the usual time
+                return  # nothing arrived in twice the usual time
 
     def _draw(self, tickets: list[Ticket]) -> None:
         previews = any(ticket.preview for ticket in tickets)
         start = time.perf_counter()
         recipes = [ticket.recipe for ticket in tickets]
         for images, final in self.sampler.rounds(recipes, previews=previews):
-            # Not too far ahead of the encoder: big pictures take it longer.
+            # Don't run too far ahead of the encoder, which big pictures slow down.
             self._backlog.acquire()
             encode = self._encode if final else self._encode_previews
             self._encoder.submit(encode, tickets, images)
@@ -260,7 +260,7 @@ class Batcher:
         return Sample(image, ticket.recipe, self.sampler.model_id)
 
     def _tell(self, function: Callable[..., None], *args: object) -> None:
-        """Call `function` on the event loop, if that is still there."""
+        """Call `function` on the event loop, unless that has been closed."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *args)
 
@@ -275,6 +275,6 @@ def _settle(ticket: Ticket, result: bytes | ApiError) -> None:
         return
     if isinstance(result, ApiError):
         ticket.done.set_exception(result)
-        ticket.done.exception()  # seen: a request waits for the first of its failures
+        ticket.done.exception()  # mark as retrieved: only the first failure is awaited
     else:
         ticket.done.set_result(result)

@@ -1,7 +1,7 @@
 """Bodies and query strings -> structs, or a 400 that names the field at fault.
 
 Litestar's own decoding is lenient ("3" passes for 3), so bodies are decoded strictly
-here; a query string has only strings, so there leniency is right.
+here; a query string has nothing but strings, so there leniency is right.
 """
 
 import json
@@ -30,7 +30,7 @@ async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
     """The JSON body as `kind`.
 
     Raises:
-      ApiError: 415 for another content type, 400 for what doesn't fit.
+      ApiError: 415 for another content type, 400 for a body that doesn't fit.
     """
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
@@ -50,7 +50,7 @@ async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
 
 
 def _read_again(error: msgspec.ValidationError, kind: type[T], body: bytes) -> T:
-    """Take 3.0 for 3, which JSON doesn't tell apart; or else explain `error`."""
+    """Accept 3.0 as 3, which are the same in JSON; otherwise explain `error`."""
     try:
         value = _whole(json.loads(body))
         msgspec.json.encode(value)  # which refuses half a surrogate pair
@@ -58,7 +58,7 @@ def _read_again(error: msgspec.ValidationError, kind: type[T], body: bytes) -> T
     except UnicodeEncodeError as again:
         raise _explain_syntax(str(again), body) from None
     except msgspec.ValidationError as again:
-        # The first one says more of its field, unless a 3.0 was all it minded there.
+        # The first error is more specific, unless it was only about a 3.0.
         same = str(again).rpartition(" - at ")[2] == str(error).rpartition(" - at ")[2]
         raise _explain(error if same else again, kind, _loads(body)) from None
     except (ValueError, RecursionError):
@@ -77,7 +77,7 @@ def read_query(request: Request[Any, Any, Any], kind: type[T]) -> T:
     """The query string as `kind`; attributes are given by their own names.
 
     Raises:
-      ApiError: 400 for what doesn't fit.
+      ApiError: 400 for a query that doesn't fit.
     """
     try:
         pairs = urllib.parse.parse_qsl(
@@ -110,7 +110,7 @@ def _bad(message: str, param: str | None = "body") -> ApiError:
 
 
 def _loads(body: bytes) -> Any:
-    """`body` by a decoder that takes more than JSON, to find out what is wrong."""
+    """Decode `body` with a decoder that accepts more than JSON, to explain errors."""
     try:
         return json.loads(body, strict=False)
     except (ValueError, RecursionError):
@@ -143,7 +143,7 @@ def _explain(
     *,
     flat: bool = False,
 ) -> ApiError:
-    """msgspec's message with its place and value, and what would have been right."""
+    """msgspec's message with the field, its value, and what was expected."""
     message = str(error)
     place = _PLACE.search(message)
     path = place["path"].split(".") if place and place["path"] else []

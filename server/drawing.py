@@ -1,4 +1,4 @@
-"""What every handler that draws is given: the request, decoded and its prompt parsed.
+"""What every drawing handler is given: the request, decoded, and its prompt, parsed.
 
 `Drawing[Body]` in a handler's signature is all it takes: `read_drawing` looks there for
 the struct that the request must fit, and so does `server.openapi`.
@@ -34,7 +34,7 @@ Provided = Annotated[T, Dependency(kind="named"), SkipValidationMarker()]
 
 
 class ClientLeft(ApiError):
-    """Nobody is there to read the answer; the status is for the log."""
+    """The client is gone; the status is for the log only."""
 
     def __init__(self):
         super().__init__(499, "client_left", "the client closed the connection")
@@ -103,7 +103,7 @@ class Drawing(Generic[Body]):
                 return files.result()
             raise ClientLeft
         finally:
-            # Before the cancelling, which would make unfinished tickets look finished.
+            # Before cancelling, which would make unfinished tickets look finished.
             self.service.drop(tickets)
             files.cancel()
             gone.cancel()
@@ -137,7 +137,7 @@ def body_of(handler: BaseRouteHandler) -> type[msgspec.Struct] | None:
 
 
 async def _gone(request: AnyRequest) -> None:
-    """Return once the connection is closed; what comes before that is the body."""
+    """Return once the connection is closed, passing over what is left of the body."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 

@@ -1,4 +1,4 @@
-"""One shape for every error, which OpenAI's clients understand, too.
+"""One shape for every error, which OpenAI's clients understand as well.
 
     {"error": {"message": …, "type": …, "param": …, "code": …, "request_id": …}}
 
@@ -49,7 +49,7 @@ class ApiError(Exception):
       code: a stable word for programs.
       message: a sentence for people.
       param: the field at fault, dotted, if one is.
-      headers: more headers of the answer.
+      headers: extra headers of the answer.
     """
 
     def __init__(
@@ -79,14 +79,14 @@ class ApiError(Exception):
 
 
 def busy(message: str, code: str, seconds: float, status: int = 503) -> ApiError:
-    """An error that says when to come again."""
+    """An error that says when to try again."""
     return ApiError(
         status, code, message, headers={"Retry-After": str(max(1, round(seconds)))}
     )
 
 
 def as_api_error(exc: Exception) -> ApiError:
-    """Any exception as an answer; what isn't foreseen says nothing of its inside."""
+    """Any exception as an answer; unexpected ones reveal nothing internal."""
     if isinstance(exc, ApiError):
         return exc
     if isinstance(exc, HTTPException) and exc.status_code < 500:

@@ -1,4 +1,4 @@
-"""What every request passes before Litestar sees it, and every answer on its way out.
+"""What every request passes on its way in, before Litestar, and every answer going out.
 
 Owns request ids, keys, rate and size limits, slow bodies, CORS, security headers and
 the access log. A plain ASGI application around another one.
@@ -21,10 +21,10 @@ from server.service import Service
 
 LOG = logging.getLogger("pokejax.server")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-# Looked at by probes and people; the rest asks for a key.
+# Open to probes and people; everything else asks for a key.
 _OPEN_PATHS = {"/", "/docs", "/openapi.json", "/api/v1/health", "/api/v1/ready"}
 _PROBES = {"/api/v1/health", "/api/v1/ready", "/metrics"}
-# Read and thrown away, so that a client that sends first and reads later is told.
+# Read and discarded, so that a client that sends before it reads gets its answer.
 _MOST_DISCARDED = 64 * 2**20
 _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
@@ -42,7 +42,7 @@ Scope = dict[str, Any]
 
 
 class Exchange:
-    """One request and what is known of its answer so far."""
+    """One request, and what is known of its answer so far."""
 
     def __init__(self, scope: Scope):
         self.start = time.perf_counter()
@@ -107,8 +107,8 @@ class Gate:
                 return
             await self.app(scope, replay, send_marked)
         except asyncio.CancelledError:
-            # The drain time is over; a server that cancels for a reason of its own
-            # must hear of it.
+            # The drain time is over. If the server cancelled for another reason,
+            # it must be told.
             if self.service.state != "draining":
                 raise
             if not exchange.status:
@@ -121,7 +121,7 @@ class Gate:
             self._log(exchange, scope)
 
     async def _admit(self, exchange: Exchange, scope: Scope, receive: Any) -> Any:
-        """Check all that can be checked here; returns a `receive` with the body read.
+        """Check what can be checked here; returns a `receive` that replays the body.
 
         Raises:
           ApiError: the request isn't let in.
@@ -212,7 +212,7 @@ class Gate:
 
     def _log(self, exchange: Exchange, scope: Scope) -> None:
         seconds = time.perf_counter() - exchange.start
-        # Only a route of ours: every path ever asked for would be a series of its own.
+        # Only known routes, or every path ever requested would be its own series.
         handler = scope.get("route_handler")
         paths = getattr(handler, "paths", None)
         route = min(paths) if paths else "none"

@@ -1,8 +1,8 @@
-"""Streams that outlive their connection: events kept for a while, resumed by id.
+"""Streams that outlive their connection: events are kept a while, and resumed by id.
 
-A job works only while somebody watches. When the last watcher leaves, what isn't drawn
-yet leaves the queue at once; whoever comes back in time gets the events missed, and the
-rest is queued anew. Seeds are fixed, so the pictures are the same ones.
+A job works only while somebody watches. When the last watcher leaves, undrawn pictures
+leave the queue at once; a client that comes back in time gets the events it missed, and
+the rest is queued again. Seeds are fixed, so the pictures are the same.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _LAST_EVENT_ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,6})")
 
 
 class Job:
-    """The events of one streamed request, and the work that adds to them."""
+    """The events of one streamed request, and the task that adds to them."""
 
     def __init__(self, service: Service, jobs: "Jobs", body: GenerateBody):
         self.id = secrets.token_hex(8)
@@ -50,12 +50,12 @@ class Job:
         self._expire_later()
 
     def status(self) -> JobStatus:
-        """How far it is."""
+        """How far the job is."""
         status = "finished" if self.finished else "unfinished"
         return JobStatus(job=self.id, status=status, events=len(self.events))
 
     async def watch(self, after: int) -> AsyncIterator[bytes]:
-        """Events from number `after` on, with comments while there are none."""
+        """Events from number `after` on, with keep-alive comments in between."""
         self._watchers += 1
         self._service.metrics.streams.inc()
         if self._expiry:
@@ -71,7 +71,7 @@ class Job:
                 if self.finished:
                     return
                 if news is not self._news:
-                    continue  # something came while the last event was being sent
+                    continue  # something arrived while the last event was being sent
                 try:
                     async with asyncio.timeout(self._service.settings.keep_alive_s):
                         await news.wait()
@@ -137,7 +137,7 @@ class Job:
         )
 
     async def _order(self, recipes: dict[int, Recipe]) -> None:
-        """Order pictures and tell of each as it comes."""
+        """Order pictures and emit each as it arrives."""
         body = self._body
         previews = [functools.partial(self._show_preview, i) for i in recipes]
         tickets = self._service.order(
@@ -205,7 +205,7 @@ class Jobs:
         """A job by its id.
 
         Raises:
-          ApiError: 404, there never was such a job, or it's forgotten by now.
+          ApiError: 404, there never was such a job, or it has been forgotten.
         """
         if job_id not in self._jobs:
             raise ApiError(
@@ -218,10 +218,10 @@ class Jobs:
         return self._jobs[job_id]
 
     def resume(self, last_event_id: str) -> tuple[Job, int]:
-        """The job that a `Last-Event-ID` speaks of, and the number of events seen.
+        """The job that a `Last-Event-ID` refers to, and the number of events seen.
 
         Raises:
-          ApiError: 400, it's no id of ours; 404, its job is unknown.
+          ApiError: 400, it isn't one of our ids; 404, its job is unknown.
         """
         match = _LAST_EVENT_ID.fullmatch(last_event_id)
         job = self.get(match[1]) if match else None
@@ -235,5 +235,5 @@ class Jobs:
         return job, int(match[2])
 
     def forget(self, job_id: str) -> None:
-        """Let go of a job."""
+        """Forget a job."""
         self._jobs.pop(job_id, None)

@@ -107,7 +107,7 @@ class Lifecycle:
         self._drain = asyncio.create_task(self._finish(then))
 
     async def _finish(self, then: Callable[[], None]) -> None:
-        """Let what is under way finish, within the drain time; then go on."""
+        """Let what is under way finish, within the drain time, then continue."""
         end = time.monotonic() + self._service.settings.drain_s
         while self.under_way and time.monotonic() < end:
             with contextlib.suppress(TimeoutError):

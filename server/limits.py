@@ -11,7 +11,7 @@ _MAX_CLIENTS = 10_000
 
 
 class ApiKeys:
-    """Keys of which a request must show one; without any the door is open."""
+    """Keys, one of which a request must show; without any, all are let in."""
 
     def __init__(self, keys: Sequence[str]):
         self._keys = [key.encode() for key in keys]
@@ -20,7 +20,7 @@ class ApiKeys:
         """Look for a key in `Authorization: Bearer …` or `X-API-Key: …`.
 
         Raises:
-          ApiError: 401, there is none, or it's none of ours.
+          ApiError: 401, the key is missing or unknown.
         """
         if not self._keys:
             return
@@ -42,16 +42,16 @@ class ApiKeys:
 
 
 class RateLimit:
-    """A bucket of tokens per client, filled evenly; its size is a minute's worth."""
+    """A token bucket per client, refilled evenly, that holds a minute's worth."""
 
     def __init__(self, per_minute: int):
-        """Allow `per_minute` requests a minute and client; 0 allows all."""
+        """Allow `per_minute` requests per minute and client; 0 allows all."""
         self._per_minute = per_minute
-        # client -> (tokens, when); the longest silent client is forgotten first.
+        # client -> (tokens, when); the client silent for longest is forgotten first.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def check(self, client: str) -> None:
-        """Take a token of the client's.
+        """Take one of the client's tokens.
 
         Raises:
           ApiError: 429, there is none; `Retry-After` says when there is one.

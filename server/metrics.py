@@ -1,7 +1,7 @@
-"""What is counted, for Prometheus; also how often XLA has compiled.
+"""Metrics for Prometheus, including how often XLA has compiled.
 
 With several workers each writes its numbers to files in `PROMETHEUS_MULTIPROC_DIR`
-(`python -m server` sees to that), and any of them answers for all.
+(which `python -m server` sets up), and any of them answers for all.
 """
 
 import os
@@ -29,7 +29,7 @@ def _count_compilation(event: str, duration_secs: float, **_: str | int) -> None
         _compilations += 1
 
 
-# JAX can't unregister listeners: one per process, whatever the number of apps.
+# JAX can't unregister listeners, so there is one per process, not per app.
 jax.monitoring.register_event_duration_secs_listener(_count_compilation)
 
 
@@ -88,7 +88,7 @@ class Metrics:
         )
 
     def mark_ready(self) -> None:
-        """From here on a compilation is one too many."""
+        """From here on, every compilation counts as a recompilation."""
         self._at_ready = compilations()
         self.ready.set(1)
 

@@ -1,4 +1,4 @@
-"""The API's description, made of the routes themselves and the structs they check by.
+"""The API's description, generated from the routes and the structs they decode to.
 
 Litestar's own generator would document its own, lenient reading of a request; ours is
 strict (`server.decoding`). So the document is built here, from what the handlers

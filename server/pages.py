@@ -17,19 +17,19 @@ _PAGES = {
 
 @get("/docs")
 async def docs_page() -> Response[bytes]:
-    """The API's description for people; nothing of it comes from another host."""
+    """The API's documentation; everything on it comes from this server."""
     return Response(_PAGES["docs.html"], media_type=MediaType.HTML)
 
 
 @get("/")
 async def index_page() -> Response[bytes]:
-    """The page that people arrive at."""
+    """The start page."""
     return Response(_PAGES["index.html"], media_type=MediaType.HTML)
 
 
 @get("/web/{name:str}")
 async def page_file(name: FromPath[str]) -> Response[bytes]:
-    """A script or style of the pages."""
+    """A script or stylesheet of the pages."""
     if name not in _PAGES:
         raise NotFoundException
     return Response(_PAGES[name], media_type=mimetypes.guess_type(name)[0])

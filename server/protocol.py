@@ -1,6 +1,6 @@
-"""HTTP for clients that dawdle: headers must arrive in time.
+"""HTTP with a time limit on headers.
 
-uvicorn waits for ever for the rest of a request's headers, so a few thousand idle
+uvicorn waits forever for the rest of a request's headers, so a few thousand idle
 connections could use up all of a process's sockets.
 """
 
@@ -16,33 +16,33 @@ from server.settings import read_settings
 
 @functools.cache
 def _seconds() -> float:
-    # From the environment, which a worker process inherits; an argument it wouldn't.
+    # From the environment, which worker processes inherit, unlike arguments.
     return read_settings().read_timeout_s
 
 
 class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, but 408 and a closed connection if headers take too long."""
+    """uvicorn's protocol, but headers that take too long get 408 and a hang-up."""
 
     _headers_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Wait for the first request, too."""
+        """Limit the time to the first request, too."""
         super().connection_made(transport)
         self._wait_for_headers()
 
     def on_message_begin(self) -> None:
-        """Wait for a request's headers from its first byte on."""
+        """Limit the time from a request's first byte to the end of its headers."""
         super().on_message_begin()
         if self._headers_due is None:
             self._wait_for_headers()
 
     def on_headers_complete(self) -> None:
-        """The rest has its own limit, in the gate."""
+        """The body has its own limit, in the gate."""
         self._stop_waiting()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing to wait for any more."""
+        """Stop the clock."""
         self._stop_waiting()
         super().connection_lost(exc)
 

@@ -18,9 +18,9 @@ from server.schemas import Format, ImagesAnswer, ImagesBody, OpenAIImage
 from server.service import Service
 from server.wire import EVENT_STREAM, SSE_HEADERS, data_url, sse_event
 
-# Their clients like to ask for 1024 pixels: sixteen times 64.
+# OpenAI's clients often ask for 1024 pixels, which is sixteen times 64.
 _MAX_SCALE = 16
-# Tokens mean nothing here, but typed clients read their counts.
+# There are no tokens here, but typed clients read their counts.
 _USAGE = {
     "input_tokens": 0,
     "output_tokens": 0,
@@ -41,7 +41,7 @@ _USAGE = {
 async def images_generations(
     drawing: Provided[Drawing[ImagesBody]],
 ) -> Response[ImagesAnswer] | Stream:
-    """Draw pictures, the OpenAI way."""
+    """Draw pictures, in the shape of OpenAI's API."""
     body, service = drawing.body, drawing.service
     scale = _scale(body.size, service)
     seeds = count_up(body.seed, body.n or 1)
@@ -152,7 +152,7 @@ async def _until(
                     continue
                 file = item.result()
             finally:
-                item.cancel()  # nothing happens to one that is done
+                item.cancel()  # does nothing if it is done
         else:
             file = shown.get_nowait()
         yield number, file

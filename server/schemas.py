@@ -1,4 +1,4 @@
-"""What goes in and out, as msgspec structs: checked on the way in, documented as is."""
+"""Requests and answers as msgspec structs, which also document the API."""
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -88,7 +88,7 @@ else:
 
 
 class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
-    """What every request for pictures may say."""
+    """Fields that every request for pictures may have."""
 
     prompt: Prompt
     seed: Seed | None = None
@@ -114,7 +114,7 @@ class DownloadQuery(PictureFields, kw_only=True, forbid_unknown_fields=True):
 
 
 class InterpolateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
-    """A request for the way from one picture to another.
+    """A request for the frames between one picture and another.
 
     Noise is blended along the arc between two seeds, conditions along the line between
     two prompts. If neither another prompt nor other attributes are given, a missing
@@ -131,7 +131,7 @@ class InterpolateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
 
 
 class VariationsBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
-    """A request for pictures near one that is known by its seed."""
+    """A request for pictures close to one that is known by its seed."""
 
     seed: Seed  # type: ignore[assignment]
     num_samples: NumSamples = 4
@@ -144,8 +144,8 @@ class VariationsBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
 class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
     """A request in the shape of OpenAI's image generation.
 
-    `model`, `quality`, `style`, `moderation`, `user` and the like are taken and change
-    nothing.
+    `model`, `quality`, `style`, `moderation`, `user` and the like are accepted and
+    ignored.
     """
 
     prompt: Prompt
@@ -254,7 +254,7 @@ class ImagesAnswer(Struct, kw_only=True):
 
 
 class Health(Struct, kw_only=True):
-    """That the process lives, and what it is doing."""
+    """Whether the process is alive, and what it is doing."""
 
     status: Literal["starting", "ready", "draining"]
     model_version: str | None

@@ -1,4 +1,4 @@
-"""What stands between the routes and the batcher: prompts read, pictures ordered.
+"""Between the routes and the batcher: parsing prompts, ordering pictures.
 
 Owns the state of the process (starting, ready, draining) and knows no HTTP but the
 errors it raises.
@@ -28,7 +28,7 @@ from server.settings import Settings
 
 LOG = logging.getLogger("pokejax.server")
 _CACHED_PROMPTS = 4096
-# Questions to a language model at a time; each holds a thread while it waits.
+# Concurrent questions to a language model; each holds a thread while it waits.
 _LLM_THREADS = 8
 
 State = Literal["starting", "ready", "draining"]
@@ -44,7 +44,7 @@ class Service:
         self.born = time.monotonic()
         self.failure: Exception | None = None
         self.batcher: Batcher | None = None
-        # Done once all is compiled and before the service calls itself ready.
+        # Run once everything is compiled, before the service calls itself ready.
         self.rehearse: Callable[[], Awaitable[None]] | None = None
         self._compiled = False
         self._parsed: OrderedDict[str, ParsedPrompt] = OrderedDict()
@@ -52,7 +52,7 @@ class Service:
         self._llm_threads = ThreadPoolExecutor(_LLM_THREADS, thread_name_prefix="llm")
 
     async def start(self) -> None:
-        """Load the model, then compile behind the event loop's back.
+        """Load the model, then compile it in the background.
 
         Raises:
           BundleError: the model can't be used.
@@ -87,7 +87,7 @@ class Service:
             self.state = "ready"
 
     async def stop(self) -> None:
-        """End all threads; what still waits fails with 503."""
+        """End all threads; requests still waiting fail with 503."""
         self.state = "draining"
         self.metrics.ready.set(0)
         if self.batcher:
@@ -106,7 +106,7 @@ class Service:
         Raises:
           ApiError: 503, not yet.
         """
-        # While draining, too: the gate lets nothing new in, what is in may finish.
+        # Also while draining: the gate lets nothing new in; what is in may finish.
         if not self._compiled or self.batcher is None:
             if self.failure is not None:
                 raise ApiError(503, "broken", "the model can't draw; the log says why")
@@ -155,7 +155,7 @@ class Service:
         scale: int,
         previews: Sequence[Callable[[bytes], None] | None] | None = None,
     ) -> list[Ticket]:
-        """Queue a picture of each recipe; its ticket's future gets the file.
+        """Queue a picture of each recipe; the ticket's future gets the file.
 
         Raises:
           ApiError: 429, the queue is full; 503, not ready.
@@ -173,7 +173,7 @@ class Service:
         return tickets
 
     def drop(self, tickets: Sequence[Ticket]) -> None:
-        """Withdraw tickets that nobody waits for."""
+        """Withdraw tickets that nobody is waiting for."""
         if self.batcher:
             self.batcher.drop(tickets)
 

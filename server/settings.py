@@ -1,4 +1,4 @@
-"""What the service can be told, and its defaults: variables named `POKEJAX_…`."""
+"""The service's settings and their defaults: variables named `POKEJAX_…`."""
 
 import os
 import typing
@@ -73,7 +73,7 @@ class Settings:
     )
 
     def __repr__(self) -> str:
-        """Without the keys, since reprs end in logs."""
+        """Without the keys, since reprs end up in logs."""
         return f"Settings(model={str(self.model)!r}, …)"
 
 

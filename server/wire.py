@@ -1,4 +1,4 @@
-"""How files and events are written into answers: data URLs and server-sent events."""
+"""Files and events as answers carry them: data URLs and server-sent events."""
 
 import base64
 from typing import Any, Literal
@@ -8,7 +8,7 @@ import msgspec
 from server.schemas import Format
 
 EVENT_STREAM = "text/event-stream"
-# Proxies must neither keep an event stream nor wait for its end.
+# Proxies must neither cache an event stream nor buffer it.
 SSE_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 

@@ -1,7 +1,7 @@
 """Labels from a vision model for a directory of pictures: `--provider baml`.
 
-Owns the order of the work: what is there already, what the ledger has answered, then
-questions; and the report. A failing picture never ends the run.
+Owns the order of the work (what exists already, what the ledger has answered, then
+questions) and the report. A failing picture never ends the run.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Labelled:
       from_ledger: how many were answered by an earlier run.
       not_asked: how many were left when the run stopped.
       stop_reason: why it did, or empty.
-      is_fatal: whether the user must mend something first.
+      is_fatal: whether the user must fix something first.
     """
 
     outcomes: dict[Path, Outcome] = field(default_factory=dict)
@@ -179,7 +179,7 @@ def _unanswered(
     report: _Report,
     dry: bool = False,
 ) -> Iterator[tuple[Path, str]]:
-    """Settle the pictures that need no question; the others, with their hashes."""
+    """Settle pictures that need no question; yield the others with their hashes."""
 
     def settle(path: Path, outcome: Outcome) -> None:
         done.outcomes[path] = outcome

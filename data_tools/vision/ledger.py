@@ -1,4 +1,4 @@
-"""The ledger of questions: what was asked of a model, what came back, what it cost.
+"""The ledger of questions to a model: what was asked, what came back, what it cost.
 
 Owns `.pokejax_ledger.jsonl` in the images directory, to which lines are only ever
 added. A question has two lines: what it may cost at most, before it's sent, and what
@@ -19,7 +19,7 @@ NAME = ".pokejax_ledger.jsonl"
 
 
 class Key(NamedTuple):
-    """What an answer is an answer to.
+    """What identifies a question.
 
     Attributes:
       picture: SHA-256 of the picture file, hex.
@@ -34,10 +34,10 @@ class Key(NamedTuple):
 
 @dataclass
 class Entries:
-    """What a ledger says so far.
+    """What a ledger holds so far.
 
     Attributes:
-      answers: the text that the model sent, good answers only.
+      answers: the text that the model sent, usable answers only.
       spent_usd: all costs, at their upper bound where nothing came back.
     """
 
@@ -48,7 +48,7 @@ class Entries:
 def read_ledger(path: Path) -> Entries:
     """The entries of the ledger at `path`; none if there's no such file.
 
-    Lines that can't be read, like one that a crash tore, are passed over.
+    Lines that can't be read, such as one cut off by a crash, are skipped.
 
     Raises:
       OSError: the file can't be read.
@@ -82,7 +82,7 @@ class Ledger:
           BlockingIOError: another process has it open.
         """
         self.path = path
-        # Unbuffered: what could not be written isn't tried again on closing.
+        # Unbuffered, so that a failed write isn't retried on closing.
         self._file = path.open("ab", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -93,7 +93,7 @@ class Ledger:
             raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file and release its lock."""
         self._file.close()
 
     def ask(self, key: Key, name: str, most_usd: float) -> str:

@@ -1,4 +1,4 @@
-"""When the next question may be sent: pauses that a server asks for, and the end.
+"""When the next question may be sent: pauses that a server asks for, and stopping.
 
 Owns the reading of Retry-After. All who ask share one `Pace`, so that a server that is
 busy for one of them is left alone by all.
@@ -13,11 +13,11 @@ from collections.abc import Mapping
 
 
 class Stopped(Exception):
-    """Nothing more is to be sent."""
+    """Nothing more may be sent."""
 
 
 class Pace:
-    """The common clock of all who ask a server."""
+    """The clock shared by all who ask a server."""
 
     def __init__(self, per_minute: float | None = None) -> None:
         """A pace without pauses so far.
@@ -31,11 +31,11 @@ class Pace:
         self.stop_reason = ""
 
     def pause(self, seconds: float) -> None:
-        """Let nobody begin for `seconds` from now."""
+        """Send nothing for the next `seconds`."""
         self._next_at = max(self._next_at, time.monotonic() + seconds)
 
     def stop(self, reason: str) -> None:
-        """Let nobody begin any more; the first reason is kept."""
+        """Send nothing any more; the first reason is kept."""
         self.stop_reason = self.stop_reason or reason
         self._stop.set()
 
@@ -63,7 +63,7 @@ class Pace:
             if now >= self._next_at:
                 self._next_at = max(self._next_at, now) + self._interval_s
                 return
-            # Others may have lengthened the pause meanwhile.
+            # The pause may have been extended meanwhile.
             await self.sleep(self._next_at - now)
 
 

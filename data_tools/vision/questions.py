@@ -93,7 +93,7 @@ class Questions:
         """
         for model in self._endpoint.models:
             if answer := entries.answers.get(self.key(path, digest, model)):
-                # A stricter reader than the one of that day may refuse it.
+                # Stored answers may not pass a parser that has become stricter.
                 with contextlib.suppress(ValueError):
                     return self.metadata(path, answer)
         return None

@@ -1,7 +1,7 @@
 """Asking a vision model: sending, retrying, and keeping to pace, budget and ledger.
 
-Owns which failures are worth another try. BAML renders the request and parses the
-answer; it's sent from here, since BAML shows no Retry-After. Every step is in the
+Owns which failures are worth retrying. BAML renders the request and parses the
+answer; it's sent from here, since BAML hides Retry-After. Every step is in the
 ledger before the next is taken.
 """
 
@@ -41,12 +41,12 @@ class Usage:
 
 @dataclass(frozen=True)
 class _Reply:
-    """What came of one try.
+    """The result of one try.
 
     Attributes:
       metadata: of a good answer, else None.
-      problem: why it's none.
-      is_paid: whether it was an answer, if a bad one.
+      problem: why there is none.
+      is_paid: whether it was an answer, even an unusable one.
       is_final: whether another try would end the same.
       is_fatal: whether any question would.
       wait_s: how long to leave the server alone; None if it didn't ask for that.
@@ -67,7 +67,7 @@ class Asker:
 
     Attributes:
       prices: of each model of the endpoint; no entry counts as free.
-      is_fatal: whether the pace was stopped by something that the user must mend.
+      is_fatal: whether the run was stopped by something that the user must fix.
     """
 
     endpoint: LlmEndpoint
@@ -138,7 +138,7 @@ class Asker:
         self.pace.pause(seconds)
 
     def _end(self, reason: str) -> None:
-        """End the run for something that the user must mend first."""
+        """End the run because of something that the user must fix first."""
         self.is_fatal = True
         self.pace.stop(reason)
 
@@ -180,11 +180,11 @@ class Asker:
         try:
             self.ledger.settle(question, key, usd, **result)
         except OSError as error:
-            # The answer at hand may still get its own file.
+            # The answer just received may still be written to its own file.
             self._end_unwritten(error)
 
     def _end_unwritten(self, error: OSError) -> None:
-        # Asking without a record would be paying twice.
+        # Asking without a record would mean paying twice.
         self._end(f"cannot write {str(self.ledger.path)!r}: {error.strerror}")
 
     async def _send(

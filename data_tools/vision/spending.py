@@ -41,7 +41,7 @@ def find_prices(model: str) -> Prices | None:
 
 
 class OverBudget(Exception):
-    """The next question could pass the cap, whatever those under way cost."""
+    """The next question could exceed the cap, whatever those under way cost."""
 
 
 class Budget:

@@ -35,7 +35,7 @@ def load(config: DataConfig, text: TextConfig, *, debug_samples: int = 0) -> Dat
     Args:
       config: `dir` is a dataset directory or a packed `.npz`.
       text: which encoder the prompts go through.
-      debug_samples: keep only so many pictures of each split; 0 keeps all.
+      debug_samples: keep only this many pictures of each split; 0 keeps all.
 
     Raises:
       DataError: missing, truncated, hostile or inconsistent files.
@@ -68,9 +68,9 @@ def load(config: DataConfig, text: TextConfig, *, debug_samples: int = 0) -> Dat
 
 @functools.lru_cache(2)  # each batch of an epoch asks for it
 def epoch_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
-    """The order in which an epoch (counted from 0) visits `n` pictures."""
+    """The order in which an epoch, counted from 0, visits `n` pictures."""
     order = np.random.default_rng((seed, epoch)).permutation(n).astype(np.int32)
-    order.flags.writeable = False  # it is everybody's
+    order.flags.writeable = False  # shared by every caller
     return order
 
 

@@ -2,7 +2,7 @@
 
 The order is the same function of (seed, step) as for resident sets
 (`pokejax.data.dataset.batch_rows`), so both give the same batches. Grain reads ahead in
-threads; its iterator can be checkpointed, but need not be: the step says where to go
+threads; its iterator could be checkpointed, but needn't be: the step says where to go
 on. The only importer of Grain.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from pokejax.data.split import Split
 
-# Batches that wait ready; each costs as much memory as one batch of uint8 pictures.
+# Batches read ahead; each takes the memory of one batch of uint8 pictures.
 _READ_AHEAD = 4
 
 
@@ -32,8 +32,8 @@ def stream(
       rows_of_step: step -> rows of the global batch.
       first: step to begin with.
       last: step to stop before.
-      process_index: which contiguous share of each batch is read here.
-      process_count: in how many equal shares a batch is cut.
+      process_index: which contiguous share of each batch this process reads.
+      process_count: how many equal shares a batch is cut into.
 
     Raises:
       ModuleNotFoundError: Grain isn't installed.

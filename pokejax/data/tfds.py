@@ -39,7 +39,7 @@ class LazyPictures:
 
     @property
     def nbytes(self) -> int:
-        """What all of them would take in memory."""
+        """Bytes that all of them would take in memory."""
         return math.prod(self.shape)
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Do pictures show what was asked for? And does one change change one thing?
+"""Do pictures show what was asked for, and does one change change only one thing?
 
 Colour is measured on pixels by the rule that labels training pictures; type, shape and
 size are read by the judge. Each score stands beside that of real held-out pictures.
@@ -23,7 +23,7 @@ from pokejax.prompts.rules import parse_by_rules
 
 MEASURED = ("primary_color", *JUDGED)
 
-# The words beside the colour say nothing of colour themselves.
+# The other words say nothing about colour.
 _COLOR_PROMPTS = (
     "a {} creature",
     "a small {} monster on four legs",

@@ -1,6 +1,6 @@
-"""Mending other people's pictures before training: background out, contrast up.
+"""Cleaning up other people's pictures before training: background and contrast.
 
-The fetched sprites have neither problem; photographs and scans of one's own may. This
+The fetched sprites need neither; photographs and scans of your own may. This
 is the original's `--use-preprocessing`; it runs once, when the dataset is loaded.
 """
 
@@ -30,7 +30,7 @@ def clean_up(
 def remove_background(
     image: UInt8[np.ndarray, "h w 3"],
 ) -> tuple[UInt8[np.ndarray, "h w 3"], np.ndarray]:
-    """Paint the background white: what hangs together with the border, in its colour.
+    """Paint the background white: what is connected to the border and has its colour.
 
     Returns:
       The picture, and the `h w` bool mask of the creature.
@@ -47,7 +47,7 @@ def enhance_contrast(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Stretch the creature's values over the whole range, all channels alike.
 
-    One stretch for all three channels keeps hues: a label of colour stays true.
+    Stretching all three channels alike keeps hues, so colour labels stay true.
 
     Args:
       image: the picture.

@@ -60,7 +60,7 @@ def foreground_mask(image: Image.Image) -> np.ndarray:
     if not opaque.all():
         return opaque
     white = rgba[..., :3].min(-1) >= _NEAR_WHITE
-    # Flooding needs as many passes as the longest way in, so it's done on a small copy.
+    # Flooding takes as many passes as the longest path, so it runs on a small copy.
     step = -(-max(white.shape) // _MAX_SIDE)
     background = flood_from_border(white[::step, ::step])
     background = background.repeat(step, 0).repeat(step, 1)
@@ -113,7 +113,7 @@ def primary_and_secondary(image: Image.Image) -> tuple[str, str]:
 
 
 def flood_from_border(region: np.ndarray) -> np.ndarray:
-    """The part of a region (`h w` bool) that hangs together with the border."""
+    """The part of a region (`h w` bool) that is connected to the border."""
     reached = np.zeros_like(region)
     reached[0], reached[-1] = region[0], region[-1]
     reached[:, 0], reached[:, -1] = region[:, 0], region[:, -1]

@@ -1,4 +1,4 @@
-"""Pictures with captions, as one picture: contact sheets, galleries, animations."""
+"""Contact sheets, captioned galleries and animations of pictures."""
 
 import string
 import textwrap
@@ -25,7 +25,7 @@ def contact_sheet(
     """Draw rows of equally large pictures, each row under its caption.
 
     Args:
-      rows: pictures, as many a row as you like.
+      rows: pictures, any number a row.
       captions: one a row; cut where it is wider than the row.
       scale: whole-number enlargement, without smoothing.
     """
@@ -92,11 +92,11 @@ def gallery(
 def animate(frames: Sequence[Path], path: Path) -> None:
     """Write pictures, in their order, as one GIF that plays forever.
 
-    Frames of another size than the last one's are left out. The last one stays longer.
+    Frames that differ in size from the last one are left out. The last is held longer.
     """
     pictures = [Image.open(frame).convert("RGB") for frame in frames]
     pictures = [p for p in pictures if p.size == pictures[-1].size]
-    # A palette for each: colours that come late must not be missing from the first's.
+    # A palette for each frame, since later ones may have colours the first lacks.
     first, *rest = [p.quantize(method=Image.Quantize.FASTOCTREE) for p in pictures]
     durations = [300] * len(rest) + [3000]  # milliseconds
     first.save(path, save_all=True, append_images=rest, duration=durations, loop=0)

@@ -1,1 +1,1 @@
-"""From a trained model to pictures; needs no training library."""
+"""From a trained model to pictures, without any training library."""

@@ -37,13 +37,13 @@ class BundleError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """What must be known beside the weights to use, or go on training, a model.
+    """What must be known, beside the weights, to use a model or train it further.
 
     Attributes:
       config: of the run that made the weights.
       text_dim: length of a text embedding.
       encoder: identity of the text encoder that the model was trained with.
-      epoch: passes over the training set behind the weights.
+      epoch: how many passes over the training set the weights have seen.
       val_loss: on the validation split, at beta = 1.
     """
 
@@ -104,7 +104,7 @@ class Bundle:
       header: what the weights are.
       model: the CVAE with its weights.
       prior: the learned prior over its latents, or None: then z ~ N(0, 1).
-      model_id: `pokejax-` and 12 digits of the hash of all that decides its pictures:
+      model_id: `pokejax-` and 12 digits of a hash of all that decides its pictures:
         weights, and how the prior is sampled.
     """
 
@@ -143,7 +143,7 @@ def write(
     *,
     dtype: str = "float32",
 ) -> None:
-    """Write a bundle; the file appears whole or not at all.
+    """Write a bundle; the file appears complete or not at all.
 
     Args:
       path: of the file.
@@ -167,7 +167,7 @@ def read(path: Path) -> Bundle:
 
     Raises:
       BundleError: no such file, not a bundle, truncated, or weights that don't fit the
-        header's model; the weight is named. Or the shipped model, altered.
+        header's model (the weight is named), or a shipped model that was altered.
     """
     if not path.is_file():
         raise BundleError(
@@ -245,7 +245,7 @@ def from_arrays(
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(name.encode() + arrays[name].tobytes())
-    if prior:  # the same weights draw other pictures in other steps
+    if prior:  # the same weights draw different pictures with different steps
         sampling = header.config.prior
         digest.update(f"{sampling.steps} {sampling.guidance}".encode())
     return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}")

@@ -1,7 +1,7 @@
 """The compiled programs that draw a tile of pictures, and the order they run in.
 
-Every picture takes the same path through the same programs, whether or not what lies on
-the way is shown: that is what makes its bytes the same.
+Every picture takes the same path through the same programs, whether or not previews are
+shown along the way; that is why its bytes are always the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from pokejax.models.prior import Prior, advance
 
 
 class Programs:
-    """What a bundle's pictures are made by, for tiles of one size."""
+    """The programs that make a bundle's pictures, for tiles of one size."""
 
     def __init__(self, bundle: Bundle, *, use_prior: bool):
         """Jit all of them; nothing compiles before the first tile.
@@ -65,7 +65,7 @@ class Programs:
 
     @property
     def previews(self) -> int:
-        """How many rounds come before the last one, if they are wanted."""
+        """How many preview rounds come before the last one, if they are wanted."""
         return 1 if self._prior_params is None else self._steps - 1
 
     def rounds(
@@ -140,9 +140,9 @@ def _blend(
 def _blend_noise(
     seeds: UInt32[Array, "b 2"], mix: Float[Array, "b 1"], latent_dim: int
 ) -> Float[Array, "b z"]:
-    """Standard normal z of two seeds each, blended along the arc between them.
+    """Standard normal z of two seeds each, blended along the arc between the two.
 
-    The straight line between two draws runs through latents far shorter than any draw;
+    The straight line between two draws passes through latents far shorter than either;
     the arc keeps their length.
     """
     keys = jax.vmap(jax.vmap(jax.random.key))(seeds)
@@ -154,6 +154,6 @@ def _blend_noise(
     blended = (
         jnp.sin((1 - mix) * angle) * start + jnp.sin(mix * angle) * end
     ) / jnp.sin(angle)
-    # The same seed twice has no arc; and a row that isn't blended keeps its very bits.
+    # The same seed twice has no arc, and an unblended row must keep its exact bits.
     alone = (seeds[:, :1] == seeds[:, 1:]) | (mix == 0)
     return jnp.where(alone, start, blended)

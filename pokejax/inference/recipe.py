@@ -1,6 +1,6 @@
-"""What a picture is drawn from, and a drawn picture with it as a file.
+"""What a picture is drawn from, and a drawn picture as a file that holds its recipe.
 
-Owns `Recipe` (all that decides a picture, but the weights) with its limits, and
+Owns `Recipe` (all that decides a picture but the weights), its limits, and
 `Sample` with the PNG and WebP it becomes. Knows no model and loads no JAX.
 """
 
@@ -31,7 +31,7 @@ class PromptError(ValueError):
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides one picture, but the weights.
+    """All that decides one picture but the weights.
 
     Attributes:
       prompt: as it was given.
@@ -53,7 +53,7 @@ class Recipe:
     mix: float = 0.0
 
     def texts(self) -> dict[str, str]:
-        """What a PNG of it says, all that is needed to draw it again."""
+        """The text chunks of its PNG: all that is needed to draw it again."""
         texts = {
             "prompt": self.prompt,
             "seed": str(self.seed),
@@ -112,10 +112,10 @@ class Sample:
         )
 
     def webp(self, *, scale: int = 1) -> bytes:
-        """The picture as lossless WebP, which has no place for texts."""
+        """The picture as lossless WebP, which can't hold text chunks."""
         buffer = io.BytesIO()
         image = Image.fromarray(enlarge(self.image, scale))
-        # Of all lossless settings the quickest, by a factor of ten.
+        # The quickest of all lossless settings, by a factor of ten.
         image.save(buffer, "WEBP", lossless=True, quality=0, method=0)
         return buffer.getvalue()
 
@@ -135,7 +135,7 @@ def recipes_for(
 
 
 def count_up(seed: int | None, num: int) -> list[int]:
-    """`num` seeds from `seed` on, which is drawn if it is None; 0 follows the last."""
+    """`num` seeds counting up from `seed`, wrapping to 0; None draws the first."""
     first = secrets.randbelow(SEED_LIMIT) if seed is None else seed
     return [(first + i) % SEED_LIMIT for i in range(num)]
 

@@ -1,9 +1,9 @@
-"""A prompt -> pictures: load a model once, then draw.
+"""Prompts to pictures: load a model once, then draw.
 
 The same weights, recipe and kind of device give the same bytes, whatever else is drawn
-beside it. A compiled program rounds floats its own way, and XLA compiles another one
-for every batch size; so there is one batch size only, the tile: what is drawn is cut
-into tiles, and the last one is padded. Within a tile no row sees another.
+beside it. Each compiled program rounds floats its own way, and XLA compiles another one
+for every batch size, so there is only one batch size, the tile: what is drawn is cut
+into tiles, the last one padded. Within a tile, no row affects another.
 """
 
 import functools
@@ -39,7 +39,7 @@ _CACHED_PROMPTS = 4096
 
 
 class Round(NamedTuple):
-    """Pictures of a tile, of which only those of the last round are final."""
+    """Pictures of a tile; only those of the last round are final."""
 
     images: UInt8[np.ndarray, "n h w 3"]
     final: bool
@@ -171,8 +171,8 @@ class Sampler:
         """Draw one tile, coarse pictures first; the last round is the final one.
 
         A learned prior takes several steps, and each has a picture that it is heading
-        for. Without one there is no half-drawn picture to show: what can be shown
-        before is the typical picture of the same prompt and attributes, at temperature
+        for. Without a prior there is no half-drawn picture; what can be shown
+        first is the typical picture of the same prompt and attributes, at temperature
         0, the middle of what the seed picks from.
 
         Args:

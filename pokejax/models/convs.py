@@ -1,4 +1,4 @@
-"""Convolutions that halve and double a picture; doubling as CPUs like it.
+"""Convolutions that halve and double a picture, doubling in a way that CPUs run fast.
 
 XLA's CPU backend has no fast path for the gradient of a transposed convolution with
 respect to its kernel: that is a convolution dilated on both sides, and runs as plain

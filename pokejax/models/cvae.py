@@ -1,7 +1,7 @@
 """The conditional VAE: embedder, gate, encoder, decoder. NHWC, float32.
 
 The layers are the original README's, in the same order and of the same sizes; at its
-832 condition numbers the parameter counts are those that its layer lists give. Only
+832 condition numbers its layer lists give the same parameter counts. Only
 nnx modules live here; losses and loops don't.
 """
 
@@ -15,7 +15,7 @@ from pokejax.config import ModelConfig
 from pokejax.models.convs import UpConv, half_conv
 from pokejax.models.spatial import SpatialDecoder, SpatialEncoder
 
-# Numbers that each attribute is embedded in; 64 together.
+# Size of each attribute's embedding; 64 together.
 EMBEDDING_DIMS = {
     "type1": 10,
     "type2": 10,
@@ -228,7 +228,7 @@ class CVAE(nnx.Module):
 
 
 def parameter_count(module: nnx.Module) -> int:
-    """Number of trained numbers in a module."""
+    """How many trained numbers a module has."""
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(module, nnx.Param)))
 
 

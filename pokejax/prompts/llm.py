@@ -1,4 +1,4 @@
-"""Which language model is asked, and the door to the client that BAML generates.
+"""Which language model is asked, and access to the client that BAML generates.
 
 Owns the reading of the `OPENAI_*` variables and the lazy import of `baml_client`, which
 `make setup` generates from `baml_src/`. Imports `baml_py` only when it's needed.
@@ -141,10 +141,10 @@ def load_baml_client() -> ModuleType:
 
 
 def check_answer(text: str) -> None:
-    """Refuse an answer that BAML's parser can't be given.
+    """Refuse an answer that would stall BAML's parser.
 
-    It reads what never closes in every possible way: 400 times "[" keep it busy for
-    seconds, 1600 take all memory, and whoever writes a prompt may ask for them.
+    It tries every way to read unclosed brackets: 400 times "[" keep it busy for
+    seconds, 1600 exhaust memory, and a prompt's author can ask for them.
 
     Raises:
       ValueError: it's longer or more nested than any answer we ask for.

@@ -1,4 +1,4 @@
-"""What an adjective in a prompt speaks of: the creature, a part of it, or a place.
+"""What an adjective in a prompt describes: the creature, a part of it, or a place.
 
 Owns the search for the noun that a color, a size or a type describes. What follows from
 that is `pokejax.prompts.rules`' business.
@@ -30,7 +30,7 @@ _PLACE_REACH = 5
 
 
 class Noun(Enum):
-    """What an adjective speaks of."""
+    """What an adjective describes."""
 
     UNSAID = auto()  # "it is huge": the creature, as far as one can tell
     CREATURE = auto()
@@ -43,7 +43,7 @@ class Noun(Enum):
 
 
 class NounFinder:
-    """Tells of the phrases of one prompt what each describes.
+    """Finds what each phrase of a prompt describes.
 
     Attributes:
       located: for each token, whether it tells where: "in the deep blue sea".

@@ -1,4 +1,4 @@
-"""What a prompt says of a creature, by rules or by a language model: `parse_prompt`.
+"""What a prompt says about a creature, read by rules or a language model.
 
 Owns the choice between the two, and that a failing or slow model never costs more than
 its time limit: the rules of `pokejax.prompts.rules` then answer, with a warning. BAML
@@ -31,9 +31,9 @@ _LONGEST = 2000  # characters that are sent; a model is paid by length
 def parse_prompt(
     prompt: str, *, use_llm: bool = False, timeout_s: float = 8.0
 ) -> ParsedPrompt:
-    """Read what `prompt` says of a creature.
+    """Read what `prompt` says about a creature.
 
-    The model's reading replaces that of the rules, since what it leaves open is open on
+    The model's reading replaces that of the rules: what it leaves open is left open on
     purpose. A blank prompt isn't sent.
 
     Args:
@@ -42,7 +42,7 @@ def parse_prompt(
       timeout_s: for the model with all its retries, seconds above 0.
 
     Returns:
-      The reading; never raises for what the model does or that there's none. Blocks for
+      What was read; never raises because of the model, or the lack of one. Blocks for
       `timeout_s` at most: an event loop calls it in a thread.
     """
     parsed = parse_by_rules(prompt)
@@ -73,7 +73,7 @@ def _ask(prompt: str, timeout_s: float) -> Attributes:
         return asked.request.ParsePrompt(text).body.json()
 
     bodies = [body_for(model) for model in endpoint.models]
-    # A thread of its own: the caller may have an event loop that runs.
+    # In its own thread, since the caller may have a running event loop.
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(asyncio.run, _send(endpoint, bodies, timeout_s)).result()
     try:

@@ -1,6 +1,6 @@
-"""Finds the lexicon's words and phrases in text: tokens, stems, the longest match.
+"""Finds the lexicon's words and phrases in a text: tokens, stems, longest match.
 
-Owns how two spellings count as the same word, slips of the pen included, and how far a
+Owns which spellings count as the same word, typing errors included, and how far a
 "not" reaches. What the found phrases mean together is for `pokejax.prompts.rules`.
 """
 
@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from pokejax.prompts import lexicon
 
-# How firmly a phrase means what it means, weakest first.
+# How strongly a phrase implies its meaning, weakest first.
 LAST_RESORT, PLACE, LIKENESS, EVOKED, NAMED, MARKED = range(6)
 
-# Names of types that are everyday words or animals too: on their own they only evoke.
+# Names of types that are also everyday words or animals: alone they only evoke.
 _WEAK_NAMES = frozenset({"normal", "dark", "dragon", "ground", "flying"})
 _WORD = re.compile(r"[wW]/(?:[oO](?![^\W_]))?|[^\W_](?:[^\W_]|[\u0300-\u036f'’])*")
 _SOFT_GAP = re.compile(r"[\s'’\"“”&/+_-]*")

@@ -12,7 +12,7 @@ network, well under a millisecond a prompt. The rules, in the order they are app
    let in by a side door either ("viper"). A denied legendary or mythical is "No".
 3. A place after "in", "from" and the like takes its adjectives with it: neither the
    colors, sizes nor types in "from the deep blue sea" are the creature's.
-4. A color or size speaks of its next noun. That of a part ("red shell", "big ears") or
+4. A color or size describes the next noun. That of a part ("red shell", "big ears") or
    of a thing ("with a red umbrella") can only be the secondary color and is no size.
    "On a black body" is the primary color whatever was said before, and so is that of
    a shell, armor or plates if there's no other.
@@ -65,7 +65,7 @@ _Chosen = dict[str, tuple[str, Phrase]]
 
 
 def parse_by_rules(prompt: str) -> ParsedPrompt:
-    """Read what `prompt` says of a creature, by the rules of this module's docstring.
+    """Read what `prompt` says about a creature, by this module's rules.
 
     Never raises on any text, and takes time linear in its length.
 

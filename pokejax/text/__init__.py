@@ -1,4 +1,4 @@
-"""Text encoders: prompt -> one vector. Two of them behind one small interface."""
+"""Text encoders, prompt to vector: two of them behind one small interface."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -40,7 +40,7 @@ def load_text_encoder(config: TextConfig) -> TextEncoder:
       FileNotFoundError: its weights aren't here; the message says what to do.
     """
     if config.encoder == "clip":
-        # Pulls in the transformer; prompts through the static encoder don't need it.
+        # Imports the transformer, which the static encoder doesn't need.
         from pokejax.text.clip import ClipTextEncoder
 
         return ClipTextEncoder.load(config.weights)

@@ -16,7 +16,7 @@ def augment(
 ) -> Float[Array, "b h w 3"]:
     """Mirror, shift, scale and recolour pictures at random, as far as the config says.
 
-    What comes in from outside the picture is white, the sprites' background.
+    Whatever enters from outside the picture is white, the sprites' background.
 
     Args:
       image: `b h w 3` float32 in [-1, 1].
@@ -47,7 +47,7 @@ def resample(
     scale_x: Float[Array, " b"],
     shift: Float[Array, "2 b"],
 ) -> Float[Array, "b h w 3"]:
-    """Scale each picture about its centre, then shift it; white comes in.
+    """Scale each picture about its centre, then shift it; what enters is white.
 
     Args:
       image: `b h w 3` float32 in [-1, 1], square.

@@ -28,7 +28,7 @@ from pokejax.inference.bundle import (
 )
 
 KEEP_LATEST = 3
-# If one process can't write its share, the others wait for it so long.
+# How long processes wait for one that can't write its share.
 _SAVE_SECONDS = 300
 
 
@@ -41,8 +41,8 @@ class Checkpoints:
 
     def __init__(self, directory: Path):
         """Open, and if need be create, the checkpoint directory of a run."""
-        # Orbax announces every decision at INFO, each restart's mesh at WARNING, and at
-        # ERROR, in a thousand lines, what it raises, too.
+        # Orbax logs every decision at INFO, each restart's mesh at WARNING and, at
+        # ERROR, a thousand lines of what it raises anyway.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         context = ocp.Context()
         context.async_options.timeout_secs = _SAVE_SECONDS
@@ -56,7 +56,7 @@ class Checkpoints:
             preservation_policy=keep.AnyPreservationPolicy(  # pyright: ignore[reportArgumentType]
                 [
                     keep.LatestN(KEEP_LATEST),
-                    # Sorted worst first, of which the last is kept.
+                    # Sorted worst first; the last is kept.
                     keep.BestN(
                         get_metric_fn=lambda metrics: metrics["val_loss"],
                         reverse=True,
@@ -81,7 +81,7 @@ class Checkpoints:
         """Begin to save the state; training may go on while it is written.
 
         Args:
-          step: that the state has reached; saved already, nothing happens.
+          step: that the state has reached; nothing happens if it is saved already.
           state: the whole training state.
           header: of the run, as of the last whole epoch.
           history: the log's rows so far.
@@ -99,7 +99,7 @@ class Checkpoints:
                 metrics=None if val_loss is None else {"val_loss": val_loss},
                 custom_metadata=cast(
                     Any,
-                    # A copy: the log grows on while this is written.
+                    # A copy, since the log grows while this is written.
                     {"header": header.to_dict(), "history": list(history)},
                 ),
             )
@@ -179,7 +179,7 @@ class Checkpoints:
             ) from None
 
     def load_params(self, step: int) -> dict[str, Any]:
-        """The weights to use of a step's, as numpy arrays by dotted name."""
+        """The weights to use from a step's state, as numpy arrays by dotted name."""
         saved = self._checkpointer.metadata(step).metadata
         kept = "params" if saved["ema_params"] is None else "ema_params"
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -212,7 +212,7 @@ class Checkpoints:
 
 
 def find(path: Path) -> Path:
-    """The checkpoint directory that a person means by a run's or its own path.
+    """The checkpoint directory meant by a path, which may be a run's directory.
 
     Raises:
       CheckpointError: there is no checkpoint.
@@ -224,9 +224,9 @@ def find(path: Path) -> Path:
 
 
 def has_complete(directory: Path) -> bool:
-    """Whether a checkpoint directory holds one that was not cut off while written."""
+    """Whether a checkpoint directory holds at least one complete checkpoint."""
     return any(
-        # A save under way has a longer name, which ends in Orbax's mark.
+        # A save in progress has a longer name, with Orbax's mark at its end.
         found.parent.name.isdigit()
         for found in directory.glob("[0-9]*/_CHECKPOINT_METADATA")
     )

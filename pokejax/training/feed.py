@@ -1,6 +1,6 @@
 """What the compiled functions of training are fed: splits on the device, and rows.
 
-Small sets live on the device, pictures still uint8, and a batch is an array of row
+Small sets live on the device, as uint8, and a batch is an array of row
 numbers; larger ones are streamed from the host, a batch at a time. Both give the same
 batches: their order is a function of (seed, step).
 """
@@ -27,13 +27,13 @@ class Feed:
 
     Attributes:
       dataset: that they come from.
-      batch_size: pictures a step; no more than there are.
+      batch_size: pictures per step, no more than there are.
       steps_per_epoch: whole batches of the training split.
       resident: splits that live on the device, by name.
     """
 
     def __init__(self, config: Config, dataset: Dataset, mesh: Mesh):
-        """Put what fits on the devices.
+        """Put the splits that fit on the devices.
 
         Raises:
           ConfigError: the batch can't be shared by the devices.
@@ -98,7 +98,7 @@ class Feed:
     def chosen(
         self, name: str, rows: Int[np.ndarray, " b"]
     ) -> tuple[DeviceSplit, Int[Array, " b"]]:
-        """A split on the device that holds these rows, and where in it they are.
+        """A split on the device that holds these rows, and their places in it.
 
         Args:
           name: of the split.

@@ -1,4 +1,4 @@
-"""A run's pictures: sample grids, and the same prompts over the epochs, animated."""
+"""A run's pictures: sample grids, and the same prompts over time, animated."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from pokejax.files import whole_file
 from pokejax.images.pixels import to_uint8
 from pokejax.images.sheets import animate, contact_sheet, gallery
 
-# An animation is written again at each of its frames: the work must have a bound.
+# The animation is rewritten with each new frame, so its length is bounded.
 _MAX_FRAMES = 100
 
 
@@ -21,7 +21,7 @@ def picture_paths(workdir: Path, kind: str, last: int) -> list[Path]:
     Args:
       workdir: of the run.
       kind: `samples` or `prompts`.
-      last: epoch; later pictures are of a future that was lost with a killed run.
+      last: epoch; later pictures belong to epochs that a killed run lost.
     """
     found: dict[int, Path] = {}
     for path in workdir.glob(f"{kind}_epoch_*.png"):
@@ -37,7 +37,7 @@ def save_prompts(
     images: Float[np.ndarray, "n h w 3"],
     prompts: Sequence[str],
 ) -> Path:
-    """Draw what became of the same prompts and latents, and animate it so far.
+    """Draw what the same prompts and latents give now, and animate it so far.
 
     Returns:
       The path of this epoch's picture.
@@ -46,7 +46,7 @@ def save_prompts(
     path = workdir / f"prompts_epoch_{epoch}.png"
     with whole_file(path) as partial:
         sheet.save(partial)
-    # From the files, so that a resumed run's animation has its beginning, too.
+    # From the files, so that a resumed run's animation starts at its beginning.
     frames = picture_paths(workdir, "prompts", epoch)
     stride = -(-len(frames) // _MAX_FRAMES)
     with whole_file(workdir / "training_progression.gif") as partial:

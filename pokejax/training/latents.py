@@ -1,4 +1,4 @@
-"""The health of a latent code; imports no JAX."""
+"""The health of a latent code. Imports no JAX."""
 
 from dataclasses import dataclass
 

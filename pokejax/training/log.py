@@ -15,7 +15,7 @@ from pokejax.models.cvae import CATEGORY_DIM
 from pokejax.training.latents import Latents
 
 _RULE = "=" * 80
-# How long things took, and how much memory: these differ from run to run.
+# Time and memory, which differ between otherwise equal runs.
 COST_COLUMNS = (
     "Seconds",
     "Images_per_s",
@@ -27,7 +27,7 @@ COST_COLUMNS = (
 
 
 def columns(parts: Sequence[str]) -> tuple[str, ...]:
-    """The log's columns, of a loss with these parts; a KL has three of its own."""
+    """The log's columns for a loss with these parts; a KL adds three."""
     return (
         "Epoch",
         *(f"Train_{part}" for part in parts),
@@ -60,7 +60,7 @@ def architecture(counts: Mapping[str, int], header: Header) -> str:
 
 
 def banner(values: Mapping[str, object]) -> str:
-    """The block that opens a run: names and values between two rules."""
+    """The block printed at the start: names and values between two rules."""
     lines = [_RULE, "POKEMON CVAE TRAINING", _RULE]
     lines += [f"{name + ':':<17}{value}" for name, value in values.items()]
     return "\n".join([*lines, _RULE])
@@ -80,7 +80,7 @@ def epoch_message(
     is_best: bool,
     memory: str,
 ) -> str:
-    """What an epoch says on the console: losses, costs, a record, a warning."""
+    """What the console shows after an epoch: losses, costs, records, warnings."""
     lines = [f"epoch {row['Epoch']:.0f}"]
     for name in ("Train", "Val"):
         lines.append(summary(name, {part: row[f"{name}_{part}"] for part in parts}))
@@ -112,13 +112,13 @@ def costs(row: Mapping[str, float], memory: str) -> str:
 
 
 class LossLog:
-    """`training_losses.csv`: a row an epoch, in the original's columns, and more."""
+    """`training_losses.csv`: one row per epoch, the original's columns and more."""
 
     def __init__(self, path: Path, parts: Sequence[str], rows: list[dict[str, float]]):
-        """Begin with the rows of the epochs behind a run, whose loss has these parts.
+        """Start a log whose loss has these parts, with the rows of earlier epochs.
 
-        They come from its checkpoint: what the file says may be of epochs that were
-        lost with a killed run, and those will be trained, and logged, again.
+        Those come from the checkpoint. The file may hold rows of later epochs that were
+        lost with a killed run; they will be trained, and logged, again.
         """
         self.path = path
         self.parts = parts
@@ -131,7 +131,7 @@ class LossLog:
             whole_file(self.path) as partial,
             partial.open("w", newline="") as file,
         ):
-            # A column that the run's checkpoint is too old for stays empty.
+            # A column that an old checkpoint doesn't have stays empty.
             writer = csv.DictWriter(file, columns(self.parts))
             writer.writeheader()
             for values in self.rows:

@@ -1,7 +1,7 @@
 """The train loop: the epochs of a run, and what each leaves behind.
 
 Order of side effects, each epoch: steps, validation, CSV row, curves, pictures,
-TensorBoard, checkpoint. A checkpoint is saved last, so whatever it resumes has its
+TensorBoard, checkpoint. The checkpoint comes last, so whatever it resumes has its
 logs complete.
 """
 
@@ -78,7 +78,7 @@ class Loop:
                 if self._out_of_patience():
                     say(f"No better validation loss in {self.config.patience} epochs.")
                     break
-                # A wish that came while this epoch was evaluated or saved.
+                # Asked to stop while this epoch was being evaluated or saved.
                 if epoch < self.config.epochs and any_process(
                     self.stop(), self.trainer.mesh
                 ):
@@ -131,7 +131,7 @@ class Loop:
         self.checkpoints.close()
 
     def _epoch(self, epoch: int) -> bool:
-        """One epoch with all that follows it; False if stopped before its end."""
+        """One epoch and everything after it; False if stopped before its end."""
         trainer, started = self.trainer, time.monotonic()
         first_step, compiled = trainer.step, trainer.compile_seconds
         with tqdm(
@@ -185,10 +185,10 @@ class Loop:
     def _costs(
         self, epoch: int, steps: int, started: float, compiled_before: float
     ) -> dict[str, float]:
-        """What an epoch's steps cost, in the log's columns; compiling is kept apart."""
+        """What an epoch's steps cost, in the log's columns, without compiling."""
         now, compiled = time.monotonic(), self.trainer.compile_seconds
         ran = now - started - (compiled - compiled_before)
-        # Of whole epochs, with their pictures and saves; of the first, what was yet.
+        # Mean over the epochs so far, with their pictures and saves.
         mean = (now - self.started - compiled) / (epoch - self.first + 1)
         return {
             "Images_per_s": steps * self.config.batch_size / ran,
@@ -232,7 +232,7 @@ class Loop:
         captions = [""] * count
         if dataset.prompts and self.trainer.config.model.conditional:
             captions = [dataset.prompts[i] for i in split.prompt_ids[rows, 0]]
-        # To each prompt a latent of its own, and always the same.
+        # Each prompt has a latent of its own, always the same.
         which = np.arange(count)
         drawn = samples[which, which % SAMPLES_A_ROW]
         return [grid, grids.save_prompts(self.workdir, epoch, drawn, captions)]

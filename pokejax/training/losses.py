@@ -37,7 +37,7 @@ def kl(mean: Float[Array, "b z"], logvar: Float[Array, "b z"]) -> Float[Array, "
 
 
 def beta(epoch: int, config: LossConfig) -> float:
-    """The KL's share at an epoch, in [0, 1].
+    """The weight of the KL at an epoch, in [0, 1].
 
     Args:
       epoch: counted from 1.

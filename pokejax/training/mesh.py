@@ -1,4 +1,4 @@
-"""Devices and processes: how they meet, what they hold, and which of them speaks.
+"""Devices and processes: how they meet, what they hold, which one reports.
 
 One axis, `data`, over all devices. Every process runs the same program on the same
 values; only the first one writes files.
@@ -23,9 +23,9 @@ from jaxtyping import Array
 
 from pokejax.config import Config, ConfigError
 
-# After so long without a sign of life a process counts as lost, and the others end.
+# After this long without a heartbeat a process counts as lost, and the others end.
 _HEARTBEAT_SECONDS = 30
-# How long the processes may take to start, one after the other.
+# How long the processes may take to find each other.
 _MEETING_SECONDS = 300
 
 
@@ -33,7 +33,7 @@ def join_processes(config: Config) -> None:
     """Meet the run's other processes, if there are any, before JAX starts.
 
     Raises:
-      ConfigError: they can't be found; the setting to look at is named.
+      ConfigError: they can't be found; names the setting to check.
     """
     mesh = config.mesh
     if not mesh.coordinator:
@@ -43,7 +43,7 @@ def join_processes(config: Config) -> None:
                 " expected the address:port of process 0, or 'auto'"
             )
         return
-    # JAX would catch SIGTERM for itself, before the run's own handler is in place.
+    # JAX would otherwise catch SIGTERM before the run's own handler is in place.
     jax.config.update("jax_enable_preemption_service", False)
     places: tuple[Any, ...] = (mesh.coordinator, mesh.processes, mesh.process_id)
     if mesh.coordinator == "auto":
@@ -62,13 +62,13 @@ def join_processes(config: Config) -> None:
             f"mesh.coordinator is {mesh.coordinator!r}, and the processes didn't meet:"
             f" {first_line}"
         ) from None
-    # CPUs wait only 30 s for each other when they first talk: do so before one of them
-    # has compiled much more than another.
+    # On CPU, the first collective times out after 30 s: do one before any process
+    # has fallen behind by compiling.
     multihost_utils.sync_global_devices("joined")
 
 
 def _wait_for(coordinator: str, process_id: int) -> None:
-    """Return when process 0 listens: JAX would abort, without a word that helps."""
+    """Wait until process 0 listens; JAX would abort without a helpful message."""
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdigit():
         raise ConfigError(
@@ -91,8 +91,8 @@ def _wait_for(coordinator: str, process_id: int) -> None:
 def keep_freed_memory() -> None:
     """On a CPU under glibc, keep the memory that a step gives back for the next one.
 
-    XLA asks for its working memory at every call. glibc would get it from the system
-    each time, and return it: tens of thousands of page faults a step.
+    XLA allocates its working memory anew at every call. glibc would get it from the
+    system and return it each time: tens of thousands of page faults per step.
     """
     if jax.default_backend() != "cpu" or sys.platform != "linux":
         return
@@ -107,8 +107,8 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
     """Run a command; after an error, exit without waiting for processes or threads.
 
     Other processes may be waiting for this one, in the middle of a step, and would for
-    minutes; they end when they notice that it is gone. Threads of a failed save would
-    complain that Python shuts down, below the line that says what is wrong.
+    minutes; they end once they notice that it is gone. Threads of a failed save would
+    complain about the shutdown, below the line that says what is wrong.
     """
     try:
         code = main()
@@ -176,7 +176,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def whole(tree: Any, mesh: Mesh) -> Any:
-    """A tree whose arrays each process can read; all processes must ask."""
+    """A tree whose arrays each process can read; all processes must call this."""
     if jax.process_count() == 1:
         return tree  # each of its arrays can be read as it is
     return _whole(tree, NamedSharding(mesh, PartitionSpec()))
@@ -188,9 +188,9 @@ def _whole(tree: Any, everywhere: NamedSharding) -> Any:
 
 
 def any_process(wish: bool, mesh: Mesh) -> bool | Array:
-    """Whether any process wishes something; all must ask at the same moment.
+    """Whether any process votes yes; all must call this at the same point.
 
-    The answer is on its way when this returns: its truth waits for the devices.
+    The result may still be on its way: reading its truth waits for the devices.
     """
     if jax.process_count() == 1:
         return wish
@@ -207,20 +207,20 @@ def _any(ballots: Array) -> Array:
 
 
 def device_names() -> str:
-    """How many devices of which kind there are, e.g. `1 x cpu (cpu)`."""
+    """The devices' number and kind, e.g. `1 x cpu (cpu)`."""
     device = jax.devices()[0]
     return f"{jax.device_count()} x {device.device_kind} ({device.platform})"
 
 
 def memory_kind() -> str:
-    """Whose memory `peak_memory_mb` is: the `device`'s, or this process's `host`."""
+    """What `peak_memory_mb` measures: `"device"` or, on CPU, `"host"` memory."""
     return "device" if jax.local_devices()[0].memory_stats() else "host"
 
 
 def peak_memory_mb() -> float:
     """The most memory in use so far on any device, in units of 2**20 bytes.
 
-    JAX doesn't count on CPU: then it is what the whole process had resident at once.
+    JAX doesn't count on CPU, where it is the process's peak resident memory.
     """
     if memory_kind() == "device":
         stats = [device.memory_stats() for device in jax.local_devices()]

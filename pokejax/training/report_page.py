@@ -1,6 +1,6 @@
-"""`report.md`: a whole run on one page, with its pictures beside it.
+"""`report.md`: a whole run on one page, with its pictures.
 
-Owns the page's sections. What they say is measured elsewhere and handed in.
+Owns the page's sections; the numbers are measured elsewhere and handed in.
 """
 
 import platform
@@ -92,7 +92,7 @@ def write(workdir: Path, summary: RunSummary) -> None:
 
 
 def command_line(config: Config, debug_samples: int = 0) -> str:
-    """The command that trains by this config, whatever file it came from."""
+    """The command that trains with this config, whatever file it came from."""
     words = ["python", "-m", "pokejax.train"]
     for name, _, now in _changes(config):
         if isinstance(now, bool):
@@ -105,7 +105,7 @@ def command_line(config: Config, debug_samples: int = 0) -> str:
 
 
 def epoch_ranges(epochs: Sequence[int]) -> str:
-    """Rising epochs in few words, e.g. `1-3, 7`."""
+    """Ascending epochs as ranges, e.g. `1-3, 7`."""
     starts = [b for a, b in pairwise([-1, *epochs]) if b != a + 1]
     ends = [a for a, b in pairwise([*epochs, -1]) if b != a + 1]
     return ", ".join(
@@ -180,7 +180,7 @@ def _latents(summary: RunSummary, latents: Latents) -> str:
 
 def _speed(summary: RunSummary) -> str:
     def median(name: str) -> float:
-        # Rows of a checkpoint of before these columns don't have them.
+        # Rows from an old checkpoint lack these columns.
         known = [row[name] for row in summary.rows if name in row]
         return statistics.median(known or [float("nan")])
 

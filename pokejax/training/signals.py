@@ -1,4 +1,4 @@
-"""A wish to stop, from the keyboard or the scheduler, that a loop asks about."""
+"""Stop requests, from the keyboard or a scheduler, that a loop polls."""
 
 import signal
 import sys
@@ -6,9 +6,9 @@ from types import FrameType, TracebackType
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM only leaves a note.
+    """While entered, the first SIGINT or SIGTERM is only noted.
 
-    A second one does what it would have done, for those who can't wait.
+    A second one has its usual effect.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class StopRequest:
         self._restore()
 
     def __call__(self) -> bool:
-        """Whether somebody wants an end."""
+        """Whether a signal has come."""
         return self.signal is not None
 
     def _note(self, number: int, frame: FrameType | None) -> None:

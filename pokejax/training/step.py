@@ -24,7 +24,7 @@ from pokejax.training.augment import augment
 from pokejax.training.tasks.task import Batch, Task
 
 Parts = dict[str, Float[Array, "*k"]]
-AnyArray = Array | np.ndarray  # on its way to the device, or there
+AnyArray = Array | np.ndarray  # before or after its transfer to the device
 
 
 class TrainState(NamedTuple):
@@ -36,8 +36,8 @@ class TrainState(NamedTuple):
       opt_state: of the optimiser.
       step: steps done, of all epochs.
       skipped: steps among them that changed nothing, because they weren't finite.
-      epoch_sums: sums of the loss parts over this epoch's steps so far; with them an
-        epoch that is interrupted and resumed logs what an unbroken one does.
+      epoch_sums: sums of the loss parts over this epoch's steps so far, so that an
+        interrupted and resumed epoch logs the same means as an unbroken one.
     """
 
     params: Any
@@ -107,8 +107,8 @@ def initial_state(
 def ema_rate(step: Int[Array, ""], decay: float) -> Float[Array, ""]:
     """The share of the old average that a step keeps.
 
-    It rises to `decay`: an average that remembers its random start for thousands of
-    steps is worse than none on a small set.
+    It rises to `decay`, because an average that remembers its random start for
+    thousands of steps is worse than none on a small set.
     """
     return jnp.minimum(decay, (1 + step) / (10 + step))
 
@@ -218,7 +218,7 @@ def make_train_steps(
 
         if rows.shape[0] > 1:
             return jax.lax.scan(body, state, rows)
-        # XLA's CPU backend runs what is inside a loop several times slower.
+        # XLA's CPU backend runs the body of a loop several times slower.
         state, parts = body(state, rows[0])
         return state, jax.tree.map(lambda x: x[None], parts)
 
@@ -275,7 +275,7 @@ def make_evaluate(task: Task) -> Callable[..., dict[str, Array]]:
     def evaluate(params, frozen, split, rows, weights, key):
         batch = gather(split, rows, jnp.zeros_like(rows))
         random = task.random(key, rows.shape[0])
-        # Losses of different epochs compare only at one beta.
+        # Losses of different epochs are comparable only at the same beta.
         terms, stats = task.terms(
             params, frozen, batch, random, beta=1.0, dropout_key=None
         )

@@ -29,7 +29,7 @@ class TensorBoard:
     """An event file; a run that is resumed adds another beside it."""
 
     def __init__(self, directory: Path, first_epoch: int):
-        """Open a log, and make void what an earlier file says of epochs to come."""
+        """Open a log; it voids what an earlier file says of epochs still to come."""
         from tensorboardX import SummaryWriter
 
         self._writer = SummaryWriter(str(directory), purge_step=first_epoch)

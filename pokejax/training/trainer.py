@@ -53,7 +53,7 @@ class Trainer:
       task: what is trained.
       state: all that a step changes.
       train_steps: the compiled call, from `step.make_train_steps`.
-      compile_seconds: that compiling it took, so far.
+      compile_seconds: spent compiling it so far.
     """
 
     def __init__(self, config: Config, dataset: Dataset):
@@ -79,7 +79,7 @@ class Trainer:
             params = self.task.init()
             return initial_state(params, tx, self.config, self.task.parts)
 
-        # Shapes first: weights come into being where they belong, on every device.
+        # Shapes first, so that weights are created where they belong, on every device.
         shardings = jax.tree.map(self._sharding, jax.eval_shape(init))
         self.state: TrainState = jax.jit(init, out_shardings=shardings)()
         self.frozen = replicate(self.task.frozen, self.mesh)
@@ -123,7 +123,7 @@ class Trainer:
 
         Returns:
           The mean of each loss part over the whole epoch; None if stopped before its
-          end, and then the state can be saved and gone on from.
+          end, in which case the state can be saved and resumed from.
 
         Raises:
           TrainingError: a part of the loss is not finite, unless those are skipped.
@@ -140,7 +140,7 @@ class Trainer:
             if vote is True:  # alone; the answer of several is still on its way
                 self._check(waiting, epoch)
                 return None
-            # Nothing goes to the device unnoticed: what a step needs is there.
+            # Everything a step needs is on the device already; say so if not.
             with jax.transfer_guard("disallow"):
                 parts = self.call(split, rows, beta)
             # Looked at one call late: reading a value waits for the device.
@@ -157,15 +157,15 @@ class Trainer:
     def call(
         self, split: DeviceSplit, rows: Int[Array, "k b"], beta: Float[Array, ""]
     ) -> Parts:
-        """One compiled call, of `k` steps. The first of a shape compiles, timed."""
+        """One compiled call of `k` steps; the first of a shape compiles, timed."""
         fresh = rows.shape not in self._shapes_seen
-        if fresh:  # or the time would hold steps that the device is still busy with
+        if fresh:  # or the time would include steps still running on the device
             jax.block_until_ready(self.state)
         started = time.monotonic()
         self.state, parts = self.train_steps(
             self.state, self.frozen, split, rows, beta, self.key
         )
-        if fresh:  # a call returns when it is compiled; its steps go on behind it
+        if fresh:  # a call returns once compiled, while its steps still run
             self.compile_seconds += time.monotonic() - started
             self._shapes_seen.add(rows.shape)
         return parts
@@ -179,7 +179,7 @@ class Trainer:
         sums: dict[str, Any] = {}
         for start in range(0, n, batch_size):
             wanted = np.arange(start, start + batch_size)
-            # Padded to one compiled shape by starting over; padding weighs nothing.
+            # Padded to one compiled shape with rows from the start, at weight zero.
             split, rows = self.feed.chosen(name, wanted % n)
             new = self._evaluate(
                 self.state.eval_params,
@@ -231,7 +231,7 @@ class Trainer:
         first, parts = waiting
         values = {name: np.asarray(jax.device_get(parts[name])) for name in self.parts}
         if self.config.train.on_nonfinite == "stop":
-            # The total comes last: it is the symptom, a part of it the cause.
+            # The total is checked last: it is the symptom, one of its parts the cause.
             for name in (*self.parts[1:], self.parts[0]):
                 bad = np.flatnonzero(~np.isfinite(values[name]))
                 if len(bad):
