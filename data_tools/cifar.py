@@ -82,7 +82,7 @@ def write_dataset(
 
 
 def is_dataset(directory: Path) -> bool:
-    """Whether `directory` holds a data set that `write_dataset` wrote."""
+    """Whether `directory` holds a dataset that `write_dataset` wrote."""
     try:
         meta = safe_pickle.load(directory / META_FILE)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The command that makes a data set in the CIFAR-10 layout of pictures and metadata.
+"""The command that makes a dataset in the CIFAR-10 layout of pictures and metadata.
 
 Owns the options, the report and the all-or-nothing writing. `pictures` reads the images
 directory, `framing` frames a picture, `splits` decides where it goes, `cifar` lays
@@ -128,7 +128,7 @@ def report(
     ]
 
 
-_README = """A pokejax data set: {size}x{size} RGB pictures in CIFAR-10's layout.
+_README = """A pokejax dataset: {size}x{size} RGB pictures in CIFAR-10's layout.
 
 data_batch_1 to 5   training pictures, balanced and shuffled
 val_batch           validation pictures (CIFAR-10 itself has none)
@@ -190,8 +190,8 @@ def _check(args: argparse.Namespace, output: Path) -> None:
         raise ValueError(f"--output-dir {str(output)!r} is a file")
     if output.is_dir() and any(output.iterdir()) and not is_dataset(output):
         raise ValueError(
-            f"--output-dir {str(output)!r} holds something that is no pokejax data "
-            "set; nothing was touched: choose another directory"
+            f"--output-dir {str(output)!r} holds something that is not a pokejax "
+            "dataset; nothing was touched: choose another directory"
         )
 
 
@@ -255,7 +255,7 @@ def _whole(low: int, high: int, multiple: int = 1) -> Callable[[str], int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m data_tools.create_dataset",
-        description="Make a data set in the CIFAR-10 layout of images/<Species>/* and\n"
+        description="Make a dataset in the CIFAR-10 layout of images/<Species>/* and\n"
         "the metadata beside them: frame and resize, split, balance train.",
         epilog="example:\n  python -m data_tools.create_dataset --images-dir images "
         "--output-dir pokemon-cifar-64 --image-size 64\n\nthe same pictures, options "
@@ -268,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
         "--output-dir",
         type=Path,
         default=Path("pokemon-cifar-64"),
-        help="replaced if it is a pokejax data set (pokemon-cifar-64)",
+        help="replaced if it is a pokejax dataset (pokemon-cifar-64)",
     )
     add(
         "--image-size",
@@ -295,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
         "--min-per-group",
         type=_whole(1, 10**6),
         default=10,
-        help="groups of fewer pictures are kept, but not repeated (10)",
+        help="groups with fewer pictures are kept, but not repeated (10)",
     )
     add(
         "--views",
@@ -314,9 +314,9 @@ def _parser() -> argparse.ArgumentParser:
         "--workers",
         type=_whole(1, 256),
         default=os.cpu_count() or 1,
-        help="threads; changes nothing but the time (one for each CPU)",
+        help="threads; affects only the time it takes (one per CPU)",
     )
-    add("--quiet", action="store_true", help="say nothing but what went wrong")
+    add("--quiet", action="store_true", help="print only what went wrong")
     return parser
 
 

@@ -234,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="processes (one for each CPU)",
+        help="processes (one per CPU)",
     )
     return parser
 

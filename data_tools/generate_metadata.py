@@ -219,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         "--skip-existing",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="keep metadata that is there, of whichever provider (on)",
+        help="keep existing metadata, whichever provider wrote it (on)",
     )
     add("--audit", type=Path, metavar="FILE", help="write an HTML page to check labels")
     output = parser.add_mutually_exclusive_group()
@@ -234,7 +234,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         default=os.cpu_count() or 1,
         metavar="N",
-        help="pokedex: processes (one for each CPU)",
+        help="pokedex: processes (one per CPU)",
     )
     _add_model_options(parser.add_argument_group("with --provider baml"))
     return parser
@@ -245,20 +245,20 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add(
         "--dry-run",
         action="store_true",
-        help="say what would be asked and what it would cost; needs no key",
+        help="print what would be asked and what it would cost; needs no key",
     )
     add(
         "--max-cost-usd",
         type=_above_zero,
         metavar="X",
-        help="never spend more, all runs on this folder together",
+        help="never spend more than this, counting all runs on this folder",
     )
     add(
         "--price",
         type=_above_zero,
         nargs=2,
         metavar=("IN", "OUT"),
-        help="US dollars per million tokens (those in data_tools/llm_prices.json)",
+        help="US dollars per million tokens (data_tools/vision/llm_prices.json)",
     )
     add(
         "--concurrency",
@@ -271,14 +271,14 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
         "--requests-per-minute",
         type=_above_zero,
         metavar="N",
-        help="the most to send; Retry-After is heeded anyway (no limit)",
+        help="send no more than this; Retry-After is respected anyway (no limit)",
     )
     add(
         "--timeout-s",
         type=_above_zero,
         default=60.0,
         metavar="S",
-        help="for one answer, seconds (60)",
+        help="seconds to wait for one answer (60)",
     )
 
 

@@ -24,7 +24,7 @@ _LARGEST_JSON = 1 << 20  # bytes; real ones have two thousand
 
 @dataclass(frozen=True)
 class Skipped:
-    """A picture that isn't in the data set; `kind` is what the report counts by."""
+    """A picture that isn't in the dataset; `kind` is what the report counts by."""
 
     kind: str
     filename: str

@@ -72,7 +72,7 @@ def write_prompts(attributes: Attributes, seed: str) -> list[str]:
         if (name, value) not in (("legendary", "No"), ("mythical", "No"))
     }
     if not known:
-        raise ValueError("nothing is known of the creature, so nothing can be written")
+        raise ValueError("nothing is known about the creature: nothing can be written")
     styles = list(_STYLES)
     rng.shuffle(styles)
     plan = _plan(rng, known, rng.randint(5, 7))

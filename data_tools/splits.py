@@ -70,8 +70,8 @@ def split_pictures(
         if not splits[split]:
             what = "species" if split_by == "species" else "pictures"
             raise ValueError(
-                f"{len(units)} {what} are too few: none is left for {split} at ratio "
-                f"{ratio:g}; some {reach} or more are needed"
+                f"not enough {what} to split: of {len(units)} none is left for {split} "
+                f"at ratio {ratio:g}; at least {reach} are needed"
             )
     return splits
 

@@ -42,13 +42,13 @@ class DataConfig:
     )
     flip: bool = setting(True, "mirror half of the training pictures")
     max_shift: float = setting(
-        0.0, "shift training pictures by up to this share of their side"
+        0.0, "shift training pictures by up to this fraction of their side"
     )
     max_scale: float = setting(
         0.0, "enlarge or shrink training pictures by up to this factor more, or less"
     )
     color_jitter: float = setting(
-        0.0, "vary saturation and brightness by up to this share; colour is a label"
+        0.0, "vary saturation and brightness by up to this fraction (colour is a label)"
     )
 
     def __post_init__(self) -> None:
@@ -119,10 +119,10 @@ class PriorConfig:
     base: str = setting(
         "", "bundle whose latents to learn a prior for; empty: train a CVAE instead"
     )
-    width: int = setting(256, "numbers a token")
+    width: int = setting(256, "width of a token")
     depth: int = setting(6, "transformer blocks")
     heads: int = setting(4, "attention heads")
-    patch: int = setting(2, "side of a token's square of the spatial latent")
+    patch: int = setting(2, "side of the square of the latent that makes one token")
     condition_drop_prob: float = setting(
         0.1, "chance that prompt and attributes are hidden; guidance needs that"
     )
@@ -183,13 +183,13 @@ class TrainConfig:
         "constant", "after warm-up: stays, or falls to 0 at the last step"
     )
     accumulate: int = setting(
-        1, "cut each batch into so many parts, to need less memory; slow on CPU"
+        1, "split each batch into this many parts to save memory; slow on CPU"
     )
     on_nonfinite: Literal["stop", "skip"] = setting(
         "stop", "a loss or gradient that isn't finite: stop, or skip the step"
     )
     patience: int = setting(
-        0, "stop after so many epochs without a better validation loss; 0: never"
+        0, "stop after this many epochs without a better validation loss; 0: never"
     )
     steps_per_call: int = setting(
         0, "steps in one compiled call; 0: one on CPU, where loops are slow, else 32"
@@ -208,7 +208,7 @@ class TrainConfig:
     checkpoint_every: int = setting(5, "epochs between checkpoints")
     sample_every: int = setting(5, "epochs between sample grids")
     tensorboard: bool = setting(
-        False, "log scalars and pictures for TensorBoard, too; needs tensorboardX"
+        False, "also log scalars and pictures for TensorBoard; needs tensorboardX"
     )
 
     def __post_init__(self) -> None:
@@ -238,15 +238,15 @@ class TrainConfig:
 class MeshConfig:
     """How many devices and processes a run is spread over."""
 
-    devices: int = setting(0, "devices that share each batch; 0: all there are")
+    devices: int = setting(0, "devices that share each batch; 0: all")
     shard_params: bool = setting(
-        False, "spread weights and optimiser state over the devices, too"
+        False, "also shard weights and optimiser state over the devices"
     )
     coordinator: str = setting(
         "", "address:port of process 0; 'auto': ask the cluster; empty: one process"
     )
-    processes: int = setting(1, "how many processes there are, with an address given")
-    process_id: int = setting(0, "which of them this is, from 0")
+    processes: int = setting(1, "number of processes, with a coordinator")
+    process_id: int = setting(0, "which of them this is, counted from 0")
 
     def __post_init__(self) -> None:
         _check_not_negative("mesh.devices", self.devices)

@@ -52,13 +52,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seed",
         type=int,
-        help="seed of the first picture, the next ones count up (default: drawn)",
+        help="seed of the first picture; the others count up from it (default: random)",
     )
     parser.add_argument(
         "--temperature",
         type=float,
         default=1.0,
-        help="how far pictures stray from the typical one; 0 is the typical one itself",
+        help="how far pictures stray from the typical one; 0 gives that one",
     )
     parser.add_argument(
         "--guidance",

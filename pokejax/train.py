@@ -206,7 +206,7 @@ def parse_arguments(
     parser.add_argument(
         "--resume",
         metavar="DIR",
-        help="go on from the newest checkpoint of a run; 'auto': of train.workdir",
+        help="resume from the newest checkpoint of a run; 'auto': of train.workdir",
     )
     parser.add_argument(
         "--debug-samples",

@@ -39,7 +39,7 @@ Seed = Annotated[
     Meta(
         ge=0,
         le=SEED_LIMIT - 1,
-        description="Of the first picture; the next ones count up. None draws one.",
+        description="Of the first picture; the others count up. None: random.",
         examples=[42],
     ),
 ]
@@ -51,7 +51,7 @@ Guidance = Annotated[
     Meta(
         ge=0,
         le=MAX_GUIDANCE,
-        description="How strongly the prompt steers, times what the model is tuned to.",
+        description="How strongly the prompt steers, times the model's default.",
     ),
 ]
 Temperature = Annotated[
@@ -94,7 +94,7 @@ class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
     seed: Seed | None = None
     use_llm_parsing: Annotated[
         bool,
-        Meta(description="Let a language model read the prompt; rules, if it fails."),
+        Meta(description="Let a language model read the prompt; rules if it fails."),
     ] = False
     attributes: Overrides = None
     guidance: Guidance = 1.0
@@ -258,7 +258,7 @@ class Health(Struct, kw_only=True):
 
     status: Literal["starting", "ready", "draining"]
     model_version: str | None
-    queued: Annotated[int, Meta(description="Pictures that wait.")]
+    queued: Annotated[int, Meta(description="How many pictures are waiting.")]
     uptime_s: float
 
 

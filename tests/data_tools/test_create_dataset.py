@@ -276,10 +276,10 @@ def test_views_choose_pictures_of_any_form(images, tmp_path):
         (["--train-ratio=1", "--val-ratio=0", "--test-ratio=0"], "must be positive"),
         (["--train-ratio=nan"], "must be positive"),
         (["--views=fronta"], "did you mean 'front'"),
-        (["--images-dir=three"], "3 species are too few"),
+        (["--images-dir=three"], "not enough species to split: of 3"),
         (["--output-dir=file.txt"], "is a file"),
         (["--output-dir=file.txt/out"], "can't write there"),
-        (["--output-dir=precious"], "no pokejax data set"),
+        (["--output-dir=precious"], "not a pokejax "),
         (["--output-dir=."], "would replace the images"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The project's own tiny data set: made-up creatures, drawn, with their metadata.
+"""The project's own tiny dataset: made-up creatures, drawn, with their metadata.
 
 Nothing here comes from a game, so the repository may hold it. The metadata is in the
 layout that `data_tools.generate_metadata` writes, and its colours are the drawn ones.
