@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pokejax.evaluation import quality
+from pokejax.evaluation import features, quality
 from pokejax.evaluation.nearest import nearest_pictures
 from pokejax.evaluation.reference import Reference
 from pokejax.evaluation.subject import Rebuilt
@@ -79,7 +79,7 @@ def test_statistics_are_cached_and_belong_to_their_pictures(
     again = Reference(reference.dataset, "test", folder)
     assert again.hash == reference.hash
     with monkeypatch.context() as patch:
-        patch.setattr("pokejax.evaluation.features.extract", None)  # must not be asked
+        patch.setattr(features, "extract", None)  # must not be asked
         np.testing.assert_array_equal(again.heldout_pooled, first)
     part = Reference(reference.dataset, "test", folder, num=12)
     assert part.hash != reference.hash and len(part.heldout_pooled) == 12

@@ -9,7 +9,8 @@ from PIL import Image
 
 from pokejax import evaluate, pack
 from pokejax.attributes import Attributes
-from pokejax.evaluation import subject
+from pokejax.data import dataset as dataset_module
+from pokejax.evaluation import protocol, subject
 from pokejax.evaluation.reference import Reference
 from pokejax.inference.recipe import Recipe
 from pokejax.inference.sampler import Sampler
@@ -21,9 +22,9 @@ pytestmark = pytest.mark.weights
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many pictures as a test needs, not a table."""
-    monkeypatch.setattr(evaluate, "_SWAPS", 6)
-    monkeypatch.setattr(evaluate, "_COLOR_PROMPTS", 11)
-    monkeypatch.setattr(evaluate, "SHEET_PROMPTS", ("a red fire lizard", "a blue fish"))
+    monkeypatch.setattr(protocol, "_SWAPS", 6)
+    monkeypatch.setattr(protocol, "_COLOR_PROMPTS", 11)
+    monkeypatch.setattr(protocol, "SHEET_PROMPTS", ("a red fire lizard", "a blue fish"))
 
 
 def test_command_measures_everything(
@@ -76,7 +77,7 @@ def test_quick_on_a_packed_dataset_needs_no_text_encoder(
         raise FileNotFoundError("the offline text encoder needs the package wordllama")
 
     monkeypatch.setattr(subject, "load_text_encoder", missing)
-    monkeypatch.setattr("pokejax.data.dataset.load_text_encoder", missing)
+    monkeypatch.setattr(dataset_module, "load_text_encoder", missing)
     sampler = subject.sampler_for(bundle, Reference(dataset, "test", packed))
     (sample,) = sampler.sample([Recipe(prompt, Attributes(), 5)])
     np.testing.assert_array_equal(sample.image, expected.image)
