@@ -19,9 +19,9 @@ from pokejax.data import dataset as data_lib
 from pokejax.data.split import Dataset
 from pokejax.evaluation.reference import KnownPrompts, Reference
 from pokejax.images.pixels import to_float
-from pokejax.inference.bundle import Bundle, open_model
+from pokejax.inference.bundle import Bundle
 from pokejax.inference.recipe import Recipe
-from pokejax.inference.sampler import PriorName, Sampler
+from pokejax.inference.sampler import PriorName, Sampler, open_model
 from pokejax.text import load_text_encoder
 
 _BATCH = 64

@@ -192,23 +192,6 @@ def read(path: Path) -> Bundle:
     return from_arrays(header, arrays, origin=path)
 
 
-def open_model(path: Path) -> Bundle:
-    """The model in a bundle file, or of the best checkpoint in a run's directory.
-
-    Raises:
-      BundleError: missing or broken.
-    """
-    if not path.is_dir():
-        return read(path)
-    # Only a training installation has Orbax.
-    from pokejax.training.checkpoint import CheckpointError, load_bundle
-
-    try:
-        return load_bundle(path)
-    except CheckpointError as error:
-        raise BundleError(str(error)) from None
-
-
 def _check_shipped(path: Path) -> None:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()

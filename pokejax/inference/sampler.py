@@ -18,7 +18,8 @@ from jaxtyping import Float, UInt8
 
 from pokejax.attributes import UNKNOWN_ID, VOCABULARIES, Attributes
 from pokejax.inference import shipped
-from pokejax.inference.bundle import Bundle, BundleError, open_model
+from pokejax.inference.bundle import Bundle, BundleError
+from pokejax.inference.bundle import read as read_bundle
 from pokejax.inference.programs import Programs
 from pokejax.inference.recipe import (
     Recipe,
@@ -206,3 +207,20 @@ class Sampler:
                 seeds[i, j] = end.seed
             knobs[i] = recipe.mix, recipe.temperature, recipe.guidance
         return text_emb, attributes, seeds, knobs
+
+
+def open_model(path: Path) -> Bundle:
+    """The model in a bundle file, or of the best checkpoint in a run's directory.
+
+    Raises:
+      BundleError: missing or broken.
+    """
+    if not path.is_dir():
+        return read_bundle(path)
+    # Only a training installation has Orbax.
+    from pokejax.training.checkpoint import CheckpointError, load_bundle
+
+    try:
+        return load_bundle(path)
+    except CheckpointError as error:
+        raise BundleError(str(error)) from None
