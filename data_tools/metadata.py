@@ -14,13 +14,23 @@ from typing import Any
 from PIL import Image
 
 from data_tools import heuristics
+from data_tools.captions import write_captions
 from data_tools.pictures import base_view, metadata_path
 from data_tools.pokedex import Facts, load_facts, slug
 from data_tools.prompt_writer import write_prompts
+from data_tools.species import Entry, find
 from pokejax.attributes import NONE, attributes_from_metadata
 from pokejax.files import whole_file
 from pokejax.images.colors import SECONDARY_SHARE, name_colors, primary_and_secondary
 
+# What 64x64 sprites call some forms, and what the Pokédex does.
+_FORMS = {
+    "alolan": "alola",
+    "galarian": "galar",
+    "hisuian": "hisui",
+    "paldean": "paldea",
+    "gigantamax": "gmax",
+}
 _LARGEST_PICTURE = 32 << 20  # pixels; a sprite has ten thousand
 
 
@@ -81,19 +91,31 @@ def describe(path: Path) -> dict[str, Any]:
     metadata = blank_metadata(path)
     view = metadata["view"]
     form = view[: view.rindex(base_view(view))] if base_view(view) in view else ""
-    facts = _facts_of(metadata["species"], form)
+    facts = facts_of(metadata["species"], form)
+    entry = find(metadata["species"], form)
     _add_colors(metadata, read_picture(path))
     if facts:
         _add_facts(metadata, facts)
+    if entry:
+        _add_entry(metadata, entry)
+    attributes = attributes_from_metadata(metadata)
     # Frames, and pictures of one's own, may share a view, but never a stem.
-    metadata["prompts"] = write_prompts(
-        attributes_from_metadata(metadata), f"{slug(metadata['species'])}/{path.stem}"
-    )
+    seed = f"{slug(metadata['species'])}/{path.stem}"
+    if entry:
+        kind = base_view(view)
+        metadata["prompts"] = write_captions(
+            entry, attributes, seed, behind="back" in kind, turned="shiny" in kind
+        )
+    else:
+        metadata["prompts"] = write_prompts(attributes, seed)
     return metadata
 
 
-def _facts_of(species: str, form: str) -> Facts | None:
+def facts_of(species: str, form: str) -> Facts | None:
+    """Of a form, by names in any spelling, or else of its species."""
     facts = load_facts()
+    for name, other in _FORMS.items():
+        form = form.replace(name, other)
     return facts.get(slug(species + form)) or facts.get(slug(species))
 
 
@@ -152,6 +174,13 @@ def _add_facts(metadata: dict[str, Any], facts: Facts) -> None:
     stated = ("type1", "type2", "size", "evolution_stage", "generation")
     metadata["sources"] |= dict.fromkeys((*stated, "legendary", "mythical"), "pokedex")
     metadata["sources"] |= {"shape": shape_source, "habitat": "heuristic"}
+
+
+def _add_entry(metadata: dict[str, Any], entry: Entry) -> None:
+    """What was judged by eye; it takes precedence over rules."""
+    metadata["visual_attributes"]["body_shape"] = entry.shape
+    metadata["semantic_attributes"]["habitat"] = entry.habitat
+    metadata["sources"] |= {"shape": "curated", "habitat": "curated"}
 
 
 def write_metadata(path: Path, metadata: dict[str, Any]) -> Outcome:

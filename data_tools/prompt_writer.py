@@ -18,7 +18,6 @@ from pokejax.prompts.phrases import LAST_RESORT, Meaning, find_phrases, tokenize
 _OFTEN = {"shape": 3, "size": 3, "secondary_color": 2, "type2": 2}
 # A fact's plainest word is also the likeliest in a person's prompt.
 _PLAIN_CHANCE = 0.3
-_ANIMAL_CHANCE = 0.35
 _ACCENTS = (
     "markings", "accents", "patches", "highlights", "details", "touches", "areas",
 )  # fmt: skip
@@ -133,10 +132,8 @@ def _write(rng: random.Random, known: _Known, facts: set[str], style: str) -> st
     phrase = _join(rng, parts)
     if style == "terse":
         return phrase
-    article = _article(phrase)
-    return rng.choice(_LEADS).format(
-        a=f"{article} {phrase}", A=f"{article.capitalize()} {phrase}"
-    )
+    one = f"{article(phrase)} {phrase}"
+    return rng.choice(_LEADS).format(a=one, A=one[0].upper() + one[1:])
 
 
 def _tell(rng: random.Random, parts: list[_Part]) -> str:
@@ -145,11 +142,13 @@ def _tell(rng: random.Random, parts: list[_Part]) -> str:
     adjectives = [p for p in parts if p.place in (_SIZE, _COLOR, _SHAPE)]
     first = _join(rng, [p for p in parts if p not in told and p not in adjectives])
     intro = rng.choice(("This is", "It is", "Here is", "I imagine"))
-    text = f"{intro} {_article(first)} {first}."
+    text = f"{intro} {article(first)} {first}."
     if adjectives:
         text += " It is " + " and ".join(p.text for p in adjectives) + "."
     if told:
-        text += " Think of one " + ", ".join(p.text for p in told) + "."
+        noun = rng.choice(_CREATURES)
+        text += f" {article(noun).capitalize()} {noun} "
+        text += ", ".join(p.text for p in told) + "."
     return text
 
 
@@ -161,7 +160,8 @@ def _join(rng: random.Random, parts: list[_Part]) -> str:
     return " ".join([*(p.text for p in before), heads[0], ", ".join(after)]).strip()
 
 
-def _article(phrase: str) -> str:
+def article(phrase: str) -> str:
+    """`"an"` or `"a"`, as the phrase is spoken."""
     first = phrase.lower()
     said_with_vowel = first[0] in "aeiou" and not first.startswith(
         ("uni", "one", "once", "eu", "use")
@@ -183,7 +183,7 @@ def _describe(rng: random.Random, known: _Known, facts: set[str]) -> list[_Part]
             as_phrase = rng.random() < (0.15 if kind == "size" else 0.5)
             words = (phrases if as_phrase else adjectives)[known[kind]]
             place = _AFTER if as_phrase else place
-            parts.append(_Part(place, _word(rng, known, kind, words)))
+            parts.append(_Part(place, word_for(rng, known, kind, words)))
     if "habitat" in facts:
         parts.append(_habitat_part(rng, known))
     return parts
@@ -194,45 +194,43 @@ def _color_parts(rng: random.Random, known: _Known, facts: set[str]) -> list[_Pa
     secondary = known["secondary_color"] if "secondary_color" in facts else None
     if "primary_color" in facts:
         name = known["primary_color"]
-        color = _word(rng, known, "primary_color", lexicon.COLOR_WORDS[name])
+        color = word_for(rng, known, "primary_color", lexicon.COLOR_WORDS[name])
         if secondary == NONE:
             return [_Part(_COLOR, f"{rng.choice(_SOLID)} {color}")]
         if secondary and rng.random() < 0.3:
-            other = _word(rng, known, "secondary_color", lexicon.COLOR_WORDS[secondary])
+            other = word_for(
+                rng, known, "secondary_color", lexicon.COLOR_WORDS[secondary]
+            )
             return [_Part(_COLOR, f"{color} and {other}")]
         form = rng.random()
         if form < 0.15:
             phrases = lexicon.COLOR_PHRASES[name]
-            parts.append(_Part(_AFTER, _word(rng, known, "primary_color", phrases)))
+            parts.append(_Part(_AFTER, word_for(rng, known, "primary_color", phrases)))
         elif form < 0.25:
-            parts.append(_Part(_AFTER, f"with {_article(color)} {color} body"))
+            parts.append(_Part(_AFTER, f"with {article(color)} {color} body"))
         else:
             parts.append(_Part(_COLOR, color))
     if secondary and secondary != NONE:
-        color = _word(rng, known, "secondary_color", lexicon.COLOR_WORDS[secondary])
+        color = word_for(rng, known, "secondary_color", lexicon.COLOR_WORDS[secondary])
         parts.append(_Part(_AFTER, f"with {color} {rng.choice(_ACCENTS)}"))
     return parts
 
 
 def _shape_part(rng: random.Random, known: _Known) -> _Part:
     shape, form = known["shape"], rng.random()
-    if form < _ANIMAL_CHANCE:
-        nouns = _fitting(known, "shape", lexicon.SHAPE_NOUNS[shape])
-        if nouns:
-            return _Part(_HEAD, rng.choice(nouns))
     if form < 0.7:
         return _Part(
-            _SHAPE, _word(rng, known, "shape", lexicon.SHAPE_ADJECTIVES[shape])
+            _SHAPE, word_for(rng, known, "shape", lexicon.SHAPE_ADJECTIVES[shape])
         )
-    return _Part(_AFTER, _word(rng, known, "shape", lexicon.SHAPE_PHRASES[shape]))
+    return _Part(_AFTER, word_for(rng, known, "shape", lexicon.SHAPE_PHRASES[shape]))
 
 
 def _habitat_part(rng: random.Random, known: _Known) -> _Part:
     name = known["habitat"]
     if rng.random() < 0.3:
         adjectives = lexicon.HABITAT_ADJECTIVES[name]
-        return _Part(_HABITAT, _word(rng, known, "habitat", adjectives))
-    place = _word(rng, known, "habitat", lexicon.HABITAT_PLACES[name])
+        return _Part(_HABITAT, word_for(rng, known, "habitat", adjectives))
+    place = word_for(rng, known, "habitat", lexicon.HABITAT_PLACES[name])
     # "in in", "living in high in the sky": these name their own preposition.
     own = place.startswith(("high ", "above "))
     link = rng.choice(("living", "found") if own else ("from", "that lives near"))
@@ -257,10 +255,10 @@ def _type_parts(rng: random.Random, known: _Known, facts: set[str]) -> list[_Par
     # Said with "type", the first stays the first whatever the second is called.
     if rng.random() < 0.5:
         phrases = lexicon.TYPE_PHRASES[second]
-        extra = _Part(_AFTER, _word(rng, known, "type2", phrases))
+        extra = _Part(_AFTER, word_for(rng, known, "type2", phrases))
     else:
         words = lexicon.TYPE_ADJECTIVES[second]
-        extra = _Part(_TYPE2, _word(rng, known, "type2", words))
+        extra = _Part(_TYPE2, word_for(rng, known, "type2", words))
     return [_Part(_TYPE, f"{plain}-type"), extra]
 
 
@@ -277,11 +275,13 @@ def _one_type(rng: random.Random, known: _Known, name: str) -> _Part:
         return _Part(_AFTER, f"with {thing} powers")
     if form < 0.5:
         phrases = lexicon.TYPE_PHRASES[name]
-        return _Part(_AFTER, _word(rng, known, "type1", phrases))
-    return _Part(_TYPE, _word(rng, known, "type1", lexicon.TYPE_ADJECTIVES[name]))
+        return _Part(_AFTER, word_for(rng, known, "type1", phrases))
+    return _Part(_TYPE, word_for(rng, known, "type1", lexicon.TYPE_ADJECTIVES[name]))
 
 
-def _word(rng: random.Random, known: _Known, name: str, words: tuple[str, ...]) -> str:
+def word_for(
+    rng: random.Random, known: _Known, name: str, words: tuple[str, ...]
+) -> str:
     """A word for attribute `name` that implies nothing untrue; the first is plain."""
     fitting = _fitting(known, name, words) or [words[0]]
     return fitting[0] if rng.random() < _PLAIN_CHANCE else rng.choice(fitting)

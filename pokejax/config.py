@@ -84,7 +84,8 @@ class ModelConfig:
         True, "condition on prompts and attributes; off: a plain VAE that ignores both"
     )
     channels: tuple[int, ...] = setting(
-        (32, 64, 128), "encoder channels, one per halving; the decoder mirrors them"
+        (32, 64, 128),
+        "encoder channels, one per halving (vector: three); the decoder mirrors them",
     )
     latent: Literal["vector", "spatial"] = setting(
         "vector", "vector: z through linear layers; spatial: z is a small feature map"
@@ -92,7 +93,7 @@ class ModelConfig:
     blocks: int = setting(2, "spatial: residual blocks at the smallest size")
     hidden_dim: int = setting(512, "vector: width of the fully connected layers")
     latent_dim: int = setting(
-        256, "length of z; spatial: (image_size / 8)^2 * channels"
+        256, "length of z; spatial: channels of z times the square of its side"
     )
     dropout: float = setting(0.2, "dropout rate of the fully connected layers")
     compute_dtype: Literal["float32", "bfloat16"] = setting(
@@ -100,16 +101,21 @@ class ModelConfig:
     )
 
     def __post_init__(self) -> None:
+        counts = (3,) if self.latent == "vector" else (2, 3, 4)
         _check(
-            len(self.channels) == 3 and min(self.channels) > 0,
+            len(self.channels) in counts and min(self.channels) > 0,
             "model.channels",
             self.channels,
-            "three positive numbers",
+            "three positive numbers" + (", or two, or four" if counts[1:] else ""),
         )
         _check_positive("model.hidden_dim", self.hidden_dim)
         _check_not_negative("model.blocks", self.blocks)
         _check_positive("model.latent_dim", self.latent_dim)
         _check_fraction("model.dropout", self.dropout)
+
+    def latent_side(self, image_size: int) -> int:
+        """Side of a spatial z: the picture's, halved once a channel count."""
+        return image_size // 2 ** len(self.channels)
 
 
 @dataclass(frozen=True)
@@ -274,7 +280,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.model.latent != "spatial":
             return
-        side = self.data.image_size // 8
+        side = self.model.latent_side(self.data.image_size)
         _check(
             self.model.latent_dim % side**2 == 0,
             "model.latent_dim",

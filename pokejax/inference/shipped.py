@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "pokemon64.safetensors"
-SHA256 = "e299a90b2a0845ef0b4b7014a3df840d789b091ec47651f1c6a8466fc41a3890"
+SHA256 = "7d12a80ea814912e83efb5b98060fbfbcf0bd48d872e6e8c7d0e3f03202c4f30"

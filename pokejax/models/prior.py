@@ -78,7 +78,7 @@ class Prior(nnx.Module):
         width = config.width
         self.side, self.patch = 1, 1
         if model.latent == "spatial":
-            self.side, self.patch = image_size // 8, config.patch
+            self.side, self.patch = model.latent_side(image_size), config.patch
         tokens = (self.side // self.patch) ** 2
         features = model.latent_dim // tokens
         channels = model.latent_dim // self.side**2

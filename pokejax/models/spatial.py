@@ -1,9 +1,9 @@
 """An encoder and a decoder whose latent keeps its place: z is a small feature map.
 
 The flat z of `models.cvae` has to say *where* through two wide linear layers, which
-learn the training pictures' layouts by heart. Here z is `side x side x channels`, an
-eighth of the picture's side, handed around flat so that losses, statistics and samplers
-don't know the difference.
+learn the training pictures' layouts by heart. Here z is `side x side x channels`; each
+entry of `model.channels` halves the picture's side once. It is handed around flat, so
+that losses, statistics and samplers don't know the difference.
 """
 
 import jax.numpy as jnp
@@ -43,15 +43,17 @@ class SpatialEncoder(nnx.Module):
     def __init__(
         self, config: ModelConfig, image_size: int, condition_dim: int, *, rngs
     ):
-        c1, c2, c3 = config.channels
-        self.conv1 = half_conv(3, c1, rngs)
-        self.conv2 = half_conv(c1, c2, rngs)
-        self.conv3 = half_conv(c2, c3, rngs)
-        self.condition = nnx.Linear(condition_dim, c3, rngs=rngs)
-        self.blocks = nnx.List(ResBlock(c3, rngs=rngs) for _ in range(config.blocks))
-        self.norm = nnx.GroupNorm(c3, num_groups=GROUPS, rngs=rngs)
-        channels = config.latent_dim // (image_size // 8) ** 2
-        self.head = nnx.Conv(c3, 2 * channels, (1, 1), rngs=rngs)
+        widths = config.channels
+        self.halvings = nnx.List(
+            half_conv(a, b, rngs)
+            for a, b in zip((3, *widths[:-1]), widths, strict=True)
+        )
+        width = widths[-1]
+        self.condition = nnx.Linear(condition_dim, width, rngs=rngs)
+        self.blocks = nnx.List(ResBlock(width, rngs=rngs) for _ in range(config.blocks))
+        self.norm = nnx.GroupNorm(width, num_groups=GROUPS, rngs=rngs)
+        channels = config.latent_dim // config.latent_side(image_size) ** 2
+        self.head = nnx.Conv(width, 2 * channels, (1, 1), rngs=rngs)
 
     def __call__(
         self,
@@ -61,9 +63,10 @@ class SpatialEncoder(nnx.Module):
         dropout_key: Array | None,
     ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
         """Mean and log-variance of the posterior; there is no dropout here."""
-        x = nnx.gelu(self.conv1(image))
-        x = nnx.gelu(self.conv2(x))
-        x = self.conv3(x) + self.condition(cond)[:, None, None]
+        x = self.halvings[0](image)
+        for halving in self.halvings[1:]:
+            x = halving(nnx.gelu(x))
+        x = x + self.condition(cond)[:, None, None]
         for block in self.blocks:
             x = block(x)
         mean, logvar = jnp.split(self.head(nnx.gelu(self.norm(x))), 2, axis=-1)
@@ -76,17 +79,20 @@ class SpatialDecoder(nnx.Module):
     def __init__(
         self, config: ModelConfig, image_size: int, condition_dim: int, *, rngs
     ):
-        c1, c2, c3 = config.channels
-        self.side = image_size // 8
+        widths = config.channels[::-1]
+        self.side = config.latent_side(image_size)
         channels = config.latent_dim // self.side**2
-        self.conv_in = nnx.Conv(channels, c3, (3, 3), rngs=rngs)
-        self.condition = nnx.Linear(condition_dim, c3, rngs=rngs)
-        self.blocks = nnx.List(ResBlock(c3, rngs=rngs) for _ in range(config.blocks))
-        self.up1 = UpConv(c3, c2, rngs=rngs)
-        self.block2 = ResBlock(c2, rngs=rngs)
-        self.up2 = UpConv(c2, c1, rngs=rngs)
-        self.up3 = UpConv(c1, c1, rngs=rngs)
-        self.conv_out = nnx.Conv(c1, 3, (3, 3), rngs=rngs)
+        self.conv_in = nnx.Conv(channels, widths[0], (3, 3), rngs=rngs)
+        self.condition = nnx.Linear(condition_dim, widths[0], rngs=rngs)
+        self.blocks = nnx.List(
+            ResBlock(widths[0], rngs=rngs) for _ in range(config.blocks)
+        )
+        self.doublings = nnx.List(
+            UpConv(a, b, rngs=rngs)
+            for a, b in zip(widths, (*widths[1:], widths[-1]), strict=True)
+        )
+        self.block = ResBlock(widths[1], rngs=rngs)
+        self.conv_out = nnx.Conv(widths[-1], 3, (3, 3), rngs=rngs)
 
     def __call__(
         self,
@@ -100,7 +106,7 @@ class SpatialDecoder(nnx.Module):
         x = x + self.condition(cond)[:, None, None]
         for block in self.blocks:
             x = block(x)
-        x = self.block2(nnx.gelu(self.up1(x)))
-        x = nnx.gelu(self.up2(x))
-        x = nnx.gelu(self.up3(x))
+        x = self.block(nnx.gelu(self.doublings[0](x)))
+        for doubling in self.doublings[1:]:
+            x = nnx.gelu(doubling(x))
         return jnp.tanh(self.conv_out(x))

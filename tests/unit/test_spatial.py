@@ -34,3 +34,14 @@ def test_z_keeps_its_place(key: jax.Array):
         - model.decode(corner.reshape(1, -1), text_emb, attributes)
     ).mean(axis=(0, 3))
     assert change[:8, :8].mean() > 5 * change[16:, 16:].mean()
+
+
+def test_two_halvings_give_a_finer_map():
+    config = ModelConfig(
+        latent="spatial", channels=(8, 16), latent_dim=8 * 8 * 2, blocks=1
+    )
+    model = CVAE(config, image_size=32, text_dim=4, rngs=nnx.Rngs(0))
+    image, text, ids = jnp.zeros((1, 32, 32, 3)), jnp.zeros((1, 4)), -jnp.ones((1, 10))
+    mean, _ = model.encode(image, text, ids.astype(jnp.int32))
+    assert config.latent_side(32) == 8 and mean.shape == (1, 128)
+    assert model.decode(mean, text, ids.astype(jnp.int32)).shape == image.shape
