@@ -177,10 +177,16 @@ def _add_facts(metadata: dict[str, Any], facts: Facts) -> None:
 
 
 def _add_entry(metadata: dict[str, Any], entry: Entry) -> None:
-    """What was judged by eye; it takes precedence over rules."""
-    metadata["visual_attributes"]["body_shape"] = entry.shape
+    """What was judged by eye; it takes precedence over rules.
+
+    Not the shape, where there is one: it takes part in splitting, and the species that
+    a shipped model was tested on must stay in test.
+    """
+    if "body_shape" not in metadata["visual_attributes"]:
+        metadata["visual_attributes"]["body_shape"] = entry.shape
+        metadata["sources"]["shape"] = "curated"
     metadata["semantic_attributes"]["habitat"] = entry.habitat
-    metadata["sources"] |= {"shape": "curated", "habitat": "curated"}
+    metadata["sources"]["habitat"] = "curated"
 
 
 def write_metadata(path: Path, metadata: dict[str, Any]) -> Outcome:
