@@ -6,6 +6,9 @@ PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 UV_VERSION := 0.9
 
+# Where 64x64 sprites are already; empty: git fetches them.
+NATIVE  :=
+TUXEMON :=
 IMAGES  := images
 DATASET := pokemon-cifar-64
 RUN     := runs/quickstart
@@ -62,10 +65,12 @@ $(MODEL): $(READY) | $(DATASET)/batches.meta
 	  --data.dir $(DATASET) --train.workdir $(RUN) \
 	  $(call resume,$(RUN))
 
-data: $(DATASET)/batches.meta ## Fetch the sprites and build the dataset
+data: $(DATASET)/batches.meta ## Fetch what sprites can be reached and build the dataset
 
 $(DATASET)/batches.meta: | $(READY)
-	$(PYTHON) -m data_tools.fetch_sprites --out $(IMAGES)
+	$(PYTHON) -m data_tools.fetch_sprites --out $(IMAGES) --go-on --source npm \
+	  --source native $(if $(NATIVE),--from $(NATIVE)) \
+	  --source tuxemon $(if $(TUXEMON),--from $(TUXEMON))
 	$(PYTHON) -m data_tools.generate_metadata --images-dir $(IMAGES)
 	$(PYTHON) -m data_tools.create_dataset --images-dir $(IMAGES) --output-dir $(DATASET)
 

@@ -24,7 +24,7 @@ import optax
 from flax import nnx
 
 from configs.original64 import config as original64
-from pokejax.attributes import VOCABULARIES
+from pokejax.attributes import CONDITIONS
 from pokejax.config import DataConfig, TextConfig, override
 from pokejax.data import dataset as data_lib
 from pokejax.data.split import Dataset, Split
@@ -84,13 +84,15 @@ def random_dataset(count: int, text_dim: int = 768) -> Dataset:
     random = np.random.default_rng(0)
 
     def split(n: int) -> Split:
-        names = VOCABULARIES.values()
+        names = CONDITIONS.values()
         ids = np.stack([random.integers(0, len(v), n) for v in names], axis=1)
         return Split(
             random.integers(0, 256, (n, 64, 64, 3), np.uint8),
+            np.full((n, 64, 64), 255, np.uint8),
             ids.astype(np.int32),
             random.integers(0, 5 * count, (n, 5)).astype(np.int32),
             np.full(n, 5, np.int32),
+            np.ones(n, np.float32),
         )
 
     splits = {"train": split(count), "val": split(8), "test": split(8)}

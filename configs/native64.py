@@ -14,7 +14,7 @@ at random, so that a prompt may leave them open.
 from pokejax.config import Config, DataConfig, LossConfig, ModelConfig, TrainConfig
 
 config = Config(
-    data=DataConfig(flip=True),
+    data=DataConfig(flip=True, styles=("native", "tuxemon")),
     model=ModelConfig(latent="spatial", channels=(48, 96), latent_dim=1024, blocks=2),
     loss=LossConfig(
         perceptual_weight=0.5,

@@ -74,8 +74,13 @@ def write_captions(
         rng.choice(write_prompts(attributes, seed)),
     ]
     if behind:
-        captions = [f"{text.rstrip('.?')}, {rng.choice(_BEHIND)}" for text in captions]
+        captions = [from_behind(text, rng) for text in captions]
     return captions
+
+
+def from_behind(prompt: str, rng: random.Random) -> str:
+    """A prompt that also says that the creature's back is seen."""
+    return f"{prompt.rstrip('.?!')}, {rng.choice(_BEHIND)}"
 
 
 class _Teller:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from data_tools.species import Entry
 from pokejax import safe_pickle
 from pokejax.attributes import TYPES, VOCABULARIES, Attributes
 from pokejax.data.cifar import FORMAT_VERSION, META_FILE, SPLIT_FILES
@@ -22,9 +23,13 @@ class Picture:
 
     Attributes:
       filename: `<Species>/<file>`, relative to the images directory.
-      pixels: `size size 3` uint8.
-      attributes: `type1` is known; the label.
+      pixels: `size size 4` uint8, RGB over white and, beside it, alpha.
+      attributes: `type1` is the label, -1 if it is unknown.
       prompts: one or more.
+      style: of `STYLES`; empty for unknown.
+      family: the species that its evolution begins with; the file doesn't hold it.
+      entry: of the table, if its captions were composed from it; likewise.
+      weight: how often training should draw it; 1 on average.
     """
 
     filename: str
@@ -33,6 +38,10 @@ class Picture:
     attributes: Attributes
     prompts: tuple[str, ...]
     pixels: np.ndarray
+    style: str = ""
+    family: str = ""
+    entry: Entry | None = None
+    weight: float = 1.0
 
     @property
     def group(self) -> str:
@@ -119,19 +128,24 @@ def dataset_statistics(
 def _batch(pictures: Sequence[Picture], label: str, image_size: int) -> dict:
     n = len(pictures)
     data = np.empty((n, 3, image_size, image_size), np.uint8)
+    alpha = np.empty((n, image_size, image_size), np.uint8)
     ids = np.empty((n, len(VOCABULARIES)), np.int32)
     for i, picture in enumerate(pictures):
-        data[i] = picture.pixels.transpose(2, 0, 1)
-        ids[i] = picture.attributes.ids()
+        data[i] = picture.pixels[..., :3].transpose(2, 0, 1)
+        alpha[i] = picture.pixels[..., 3]
+        ids[i] = picture.attributes.ids()[: len(VOCABULARIES)]
     return {
         b"batch_label": label.encode(),
-        b"data": data.reshape(n, -1) if n else data.reshape(0, 3 * image_size**2),
+        b"data": data.reshape(n, 3 * image_size**2),
+        b"alpha": alpha.reshape(n, image_size**2),
         b"labels": ids[:, 0].tolist(),
         b"filenames": [p.filename.encode() for p in pictures],
         b"attributes": ids,
         b"prompts": [list(p.prompts) for p in pictures],
         b"species": [p.species for p in pictures],
         b"views": [p.view for p in pictures],
+        b"styles": [p.style for p in pictures],
+        b"weights": np.array([p.weight for p in pictures], np.float32),
     }
 
 

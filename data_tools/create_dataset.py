@@ -11,12 +11,16 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
+from data_tools import tuxemon
 from data_tools.cifar import Picture, dataset_statistics, is_dataset, write_dataset
 from data_tools.pictures import (
     NOT_WANTED,
@@ -26,22 +30,27 @@ from data_tools.pictures import (
     load_picture,
     skipped_lines,
 )
+from data_tools.sampling import effective_classes, weights
 from data_tools.splits import (
     SPLITS,
     Balance,
     balance,
     drop_duplicates,
+    known_splits,
     leaks,
+    related,
     split_pictures,
 )
+from data_tools.turned import with_turned
 from pokejax.attributes import nearest_hint
+from pokejax.data.cifar import view_seen
 
 
 def _load_all(
     args: argparse.Namespace, paths: Sequence[Path]
 ) -> tuple[list[Picture], list[Skipped]]:
     def load(path: Path) -> Picture | Skipped:
-        return load_picture(path, args.image_size, args.views)
+        return load_picture(path, args.image_size, args.views, fit=args.fit)
 
     # Threads are enough: Pillow decodes and resizes without the interpreter's lock.
     pool = ThreadPoolExecutor(args.workers)
@@ -78,18 +87,18 @@ def _load_all(
 
 def report(
     splits: Mapping[str, Sequence[Picture]],
-    unbalanced: Sequence[Picture],
-    counts: Balance,
+    as_split: Sequence[Picture],
+    counts: Balance | None,
     dropped: int,
     args: argparse.Namespace,
 ) -> list[str]:
     """The statistics as lines of text, for both the terminal and README.txt."""
     after = dataset_statistics(splits)
-    before = dataset_statistics({"train": unbalanced})["train"]
+    before = dataset_statistics({"train": as_split})["train"]
     table = ["split          rows  pictures  species  groups  median group  largest"]
     for name, s in (
         ("train as split", before),
-        ("train balanced", after["train"]),
+        ("train written", after["train"]),
         ("val", after["val"]),
         ("test", after["test"]),
     ):
@@ -104,33 +113,79 @@ def report(
         if any(cells):
             types.append(f"{type1:<10}" + "".join(f"{cell:>9.1%}" for cell in cells))
     species, pictures = leaks(splits)
-    mean = after["train"]["rows"] / max(1, after["train"]["pictures"])
-    target, minimum = args.target_per_group, args.min_per_group
+    relatives, tested = related(splits)
     return [
         f"Split by {args.split_by}, seed {args.seed}. A group is one type, colour and "
         "shape.",
         "",
         *table,
         "",
-        f"Balance of train: {counts.raised} groups of {minimum} or more repeated up "
-        f"to {target} rows,",
-        f"{counts.cut} larger ones thinned to {target}, {counts.kept} of fewer than "
-        f"{minimum} kept as they are",
-        f"({counts.kept_rows} pictures). A picture stands in train {mean:.2f} times on "
-        f"average, {counts.most_copies} at most.",
+        *_how_often(splits["train"], as_split, counts, args),
+        "",
+        *_kinds(splits),
         "",
         f"Leak check: {species} species in more than one split; {pictures} pictures in "
         "more than one split",
-        f"({dropped} exact duplicates were dropped from val and test).",
+        f"({dropped} exact duplicates were dropped from val and test). "
+        f"{relatives} of {tested} species of test have a relative in train.",
         "",
-        "Share of each type, before balancing:",
+        "Share of each type, as split:",
         *types,
     ]
 
 
+def _how_often(
+    train: Sequence[Picture],
+    as_split: Sequence[Picture],
+    counts: Balance | None,
+    args: argparse.Namespace,
+) -> list[str]:
+    """How training's pictures are weighed or balanced, and what that makes of them."""
+    if counts:
+        mean = len(train) / max(1, len({p.filename for p in train}))
+        target, minimum = args.target_per_group, args.min_per_group
+        lines = [
+            f"Balance of train: {counts.raised} groups of {minimum} or more repeated "
+            f"up to {target} rows,",
+            f"{counts.cut} larger ones thinned to {target}, {counts.kept} of fewer "
+            f"than {minimum} kept as they are",
+            f"({counts.kept_rows} pictures). A picture stands in train {mean:.2f} "
+            f"times on average, {counts.most_copies} at most.",
+        ]
+    else:
+        drawn = [p.weight for p in train]
+        lines = [
+            "Each picture stands in train once; its weight says how often an epoch "
+            f"draws it, {min(drawn):.2f} to {max(drawn):.2f} times."
+        ]
+    weight = np.array([p.weight for p in train])
+    for name, words in (
+        ("type1", "types"),
+        ("primary_color", "colours"),
+        ("shape", "shapes"),
+    ):
+        before = effective_classes(as_split, name)
+        after = effective_classes(train, name, weight)
+        lines.append(f"Effective {words}: {before:.2f} as split, {after:.2f} as drawn.")
+    return lines
+
+
+def _kinds(splits: Mapping[str, Sequence[Picture]]) -> list[str]:
+    """Rows by style and view."""
+    counts = {
+        name: Counter((p.style or "unknown", view_seen(p.view)) for p in pictures)
+        for name, pictures in splits.items()
+    }
+    table = ["style    view    " + "".join(f"{name:>9}" for name in SPLITS)]
+    for style, view in sorted(set().union(*counts.values())):
+        cells = "".join(f"{counts[name][style, view]:>9}" for name in SPLITS)
+        table.append(f"{style:<9}{view:<8}{cells}")
+    return table
+
+
 _README = """A pokejax dataset: {size}x{size} RGB pictures in CIFAR-10's layout.
 
-data_batch_1 to 5   training pictures, balanced and shuffled
+data_batch_1 to 5   training pictures, shuffled
 val_batch           validation pictures (CIFAR-10 itself has none)
 test_batch          test pictures
 batches.meta        label names, sizes, vocabularies, split, seed
@@ -139,12 +194,15 @@ batches.meta        label names, sizes, vocabularies, split, seed
     batch = safe_pickle.load("data_batch_1")
     images = batch["data"].reshape(-1, 3, {size}, {size}).transpose(0, 2, 3, 1)
 
-Other CIFAR-10 readers open it, too; but unpickle a set of somebody else's only with a
-reader that, like this one, runs nothing in it.
+Other CIFAR-10 readers open it, too, if they don't take 32 pixels a side for granted;
+but unpickle a set of somebody else's only with a reader that, like this one, runs
+nothing in it.
 
-Further keys: labels (main type), attributes (int32, 10 ids a picture, -1 unknown, in
-the order of batches.meta's vocabularies), prompts, species, views, filenames.
-
+Further keys: labels (main type, -1 unknown), attributes (int32, 10 ids a picture, -1
+unknown, in the order of batches.meta's vocabularies), alpha (uint8, 0 is background),
+prompts, species, views, styles, weights (how often to draw a picture in training),
+filenames.
+{authors}
 """
 
 
@@ -210,16 +268,12 @@ def _run(args: argparse.Namespace) -> None:
             (args.train_ratio, args.val_ratio, args.test_ratio),
             split_by=args.split_by,
             seed=args.seed,
+            known=known_splits(),
         )
         splits, dropped = drop_duplicates(splits)
-        unbalanced = splits["train"]
-        splits["train"], counts = balance(
-            unbalanced,
-            target=args.target_per_group,
-            minimum=args.min_per_group,
-            seed=args.seed,
-        )
-        lines = report(splits, unbalanced, counts, dropped, args)
+        as_split = splits["train"]
+        splits["train"], counts = _train_rows(as_split, args)
+        lines = report(splits, as_split, counts, dropped, args)
         write_dataset(
             directory,
             splits,
@@ -227,7 +281,9 @@ def _run(args: argparse.Namespace) -> None:
             split_by=args.split_by,
             seed=args.seed,
         )
-        text = _README.format(size=args.image_size) + "\n".join(lines) + "\n"
+        authors = _copy_attributions(splits, args.images_dir, directory)
+        text = _README.format(size=args.image_size, authors=authors)
+        text += "\n".join(lines) + "\n"
         (directory / "README.txt").write_text(text, "utf-8")
     species = len({p.species for p in pictures})
     say("\n".join(lines))
@@ -235,6 +291,42 @@ def _run(args: argparse.Namespace) -> None:
         f"\n{len(pictures)} pictures of {species} species -> {args.output_dir} in "
         f"{time.monotonic() - start:.0f} s\nnext: python -m pokejax.train --config "
         f"configs/quickstart.py --data.dir {args.output_dir}"
+    )
+
+
+def _train_rows(
+    pictures: Sequence[Picture], args: argparse.Namespace
+) -> tuple[list[Picture], Balance | None]:
+    """Train as it is written: with turned hues, weighed or balanced, and shuffled."""
+    turned = with_turned(pictures, args.hue_turns, args.seed)
+    if args.target_per_group:
+        return balance(
+            turned,
+            target=args.target_per_group,
+            minimum=args.min_per_group,
+            seed=args.seed,
+        )
+    weighed = [
+        replace(picture, weight=float(weight))
+        for picture, weight in zip(turned, weights(turned), strict=True)
+    ]
+    order = np.random.default_rng([args.seed, 1]).permutation(len(weighed))
+    return [weighed[i] for i in order], None
+
+
+def _copy_attributions(
+    splits: Mapping[str, Sequence[Picture]], images_dir: Path, directory: Path
+) -> str:
+    """Put the authors of free pictures beside them, and say where; or nothing."""
+    source = images_dir / tuxemon.ATTRIBUTIONS
+    styles = {p.style for pictures in splits.values() for p in pictures}
+    if tuxemon.STYLE not in styles or not source.is_file():
+        return ""
+    shutil.copyfile(source, directory / source.name)
+    return (
+        "\nPictures of the style tuxemon are from the game Tuxemon, mostly CC BY-SA"
+        f" 4.0:\ntheir authors stand in {source.name}, which must stay with what is\n"
+        "built from them.\n"
     )
 
 
@@ -280,22 +372,39 @@ def _parser() -> argparse.ArgumentParser:
         add(f"--{split}-ratio", type=float, default=ratio, help=f"share ({ratio})")
     add(
         "--split-by",
-        choices=("species", "image"),
+        choices=("species", "family", "image"),
         default="species",
-        help="species: all views of a species in one split; image: each picture on "
-        "its own, so views of a species leak from train to test (species)",
+        help="species: all views of a species in one split; family: all that evolve "
+        "into each other; image: each picture on its own, so views of a species leak "
+        "from train to test (species)",
     )
     add(
         "--target-per-group",
         type=_whole(1, 10**6),
-        default=50,
-        help="rows of train for each group of one type, colour and shape (50)",
+        metavar="ROWS",
+        help="repeat and thin out train's groups of one type, colour and shape to this "
+        "many rows, as the original does with 50 (each picture once, with a weight)",
     )
     add(
         "--min-per-group",
         type=_whole(1, 10**6),
         default=10,
-        help="groups with fewer pictures are kept, but not repeated (10)",
+        help="with --target-per-group: smaller groups aren't repeated (10)",
+    )
+    add(
+        "--fit",
+        choices=("native", "box"),
+        default="native",
+        help="native: pictures of --image-size a side stay as drawn; box: all are "
+        "cropped and fill their square, as in the original (native)",
+    )
+    add(
+        "--hue-turns",
+        type=_whole(0, 15),
+        default=0,
+        metavar="N",
+        help="copies of each pixel-art picture of train in other hues, their colours "
+        "named anew (0)",
     )
     add(
         "--views",

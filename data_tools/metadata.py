@@ -6,6 +6,8 @@ means unknown; `null` means there is none.
 """
 
 import json
+import random
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +15,21 @@ from typing import Any
 
 from PIL import Image
 
-from data_tools import heuristics
-from data_tools.captions import write_captions
+from data_tools import heuristics, tuxemon
+from data_tools.captions import from_behind, write_captions
+from data_tools.native_sprites import STYLE as NATIVE
 from data_tools.pictures import base_view, metadata_path
 from data_tools.pokedex import Facts, load_facts, slug
 from data_tools.prompt_writer import write_prompts
 from data_tools.species import Entry, find
 from pokejax.attributes import NONE, attributes_from_metadata
 from pokejax.files import whole_file
-from pokejax.images.colors import SECONDARY_SHARE, name_colors, primary_and_secondary
+from pokejax.images.colors import (
+    SECONDARY_SHARE,
+    carried_over,
+    name_colors,
+    primary_and_secondary,
+)
 
 # What 64x64 sprites call some forms, and what the Pokédex does.
 _FORMS = {
@@ -31,6 +39,9 @@ _FORMS = {
     "paldean": "paldea",
     "gigantamax": "gmax",
 }
+# What the table calls a creature counts where this share of the picture shows it.
+_SEEN_SHARE = 0.08
+_LONGEST_CAPTIONS = 1 << 16  # bytes
 _LARGEST_PICTURE = 32 << 20  # pixels; a sprite has ten thousand
 
 
@@ -64,10 +75,17 @@ def blank_metadata(path: Path) -> dict[str, Any]:
     species = path.parent.name
     prefix = f"{slug(species)}_"
     view = path.stem.removeprefix(prefix) if path.stem.startswith(prefix) else path.stem
+    form, style = form_and_style(view)
+    facts = None if style == tuxemon.STYLE else facts_of(species, form)
+    if facts and not style:
+        style = _package_style(view)
     return {
         "species": species,
+        "family": facts.family if facts else species,
         "view": view,
+        "style": style,
         "image": path.name,
+        "entry": None,
         "prompts": [],
         "visual_attributes": {},
         "categorical_attributes": {},
@@ -90,25 +108,66 @@ def describe(path: Path) -> dict[str, Any]:
     """
     metadata = blank_metadata(path)
     view = metadata["view"]
-    form = view[: view.rindex(base_view(view))] if base_view(view) in view else ""
-    facts = facts_of(metadata["species"], form)
-    entry = find(metadata["species"], form)
-    _add_colors(metadata, read_picture(path))
+    form, _ = form_and_style(view)
+    if metadata["style"] == tuxemon.STYLE:
+        facts, entry = None, find(tuxemon.STYLE, metadata["species"])
+        _add_tuxemon_facts(metadata, path.with_name(tuxemon.FACTS_FILE))
+    else:
+        facts = facts_of(metadata["species"], form)
+        entry = find(metadata["species"], form)
     if facts:
         _add_facts(metadata, facts)
     if entry:
         _add_entry(metadata, entry)
+    _add_colors(metadata, path, entry)
     attributes = attributes_from_metadata(metadata)
     # Frames, and pictures of one's own, may share a view, but never a stem.
     seed = f"{slug(metadata['species'])}/{path.stem}"
-    if entry:
-        kind = base_view(view)
+    kind = base_view(view)
+    own = path.with_suffix(".txt")
+    if own.is_file():
+        metadata["prompts"] = own_captions(own)
+    elif entry:
+        metadata["entry"] = entry.name
         metadata["prompts"] = write_captions(
             entry, attributes, seed, behind="back" in kind, turned="shiny" in kind
         )
     else:
         metadata["prompts"] = write_prompts(attributes, seed)
+        if "back" in kind:
+            rng = random.Random(seed)
+            metadata["prompts"] = [from_behind(p, rng) for p in metadata["prompts"]]
     return metadata
+
+
+def own_captions(path: Path) -> list[str]:
+    """What a person wrote about a picture: each line of a text file that isn't blank.
+
+    Raises:
+      ValueError: nothing in it, or no text.
+    """
+    lines = path.read_bytes()[:_LONGEST_CAPTIONS].decode("utf-8-sig").splitlines()
+    captions = [line.strip() for line in lines if line.strip()]
+    if not captions:
+        raise ValueError(f"{path.name} holds no caption")
+    return captions
+
+
+def form_and_style(view: str) -> tuple[str, str]:
+    """The form in a view's name, and the style that a 64x64 source has put there.
+
+    `"mega_x_native_shiny_back"` gives `("mega_x", "native")`; other sources' views have
+    no style in them.
+    """
+    kind = base_view(view)
+    words = view[: view.rindex(kind)].strip("_").split("_") if kind in view else []
+    style = words.pop() if words and words[-1] in (NATIVE, tuxemon.STYLE) else ""
+    return "_".join(words), style
+
+
+def _package_style(view: str) -> str:
+    """Of a picture of the npm package: it has vector artwork, and animations."""
+    return "vector" if "artwork" in base_view(view) else "gen5"
 
 
 def facts_of(species: str, form: str) -> Facts | None:
@@ -140,9 +199,24 @@ def read_picture(path: Path) -> Image.Image:
             raise ValueError("not a readable picture") from error
 
 
-def _add_colors(metadata: dict[str, Any], image: Image.Image) -> None:
+def _add_colors(metadata: dict[str, Any], path: Path, entry: Entry | None) -> None:
+    """What a person called the creature's colors, carried over to another palette.
+
+    A picture is measured where nobody looked: of a creature without an entry, and of a
+    shiny one whose normal picture isn't beside it.
+    """
+    image = read_picture(path)
     ranked = name_colors(image)
     primary, secondary = primary_and_secondary(image)
+    source = "pixels"
+    # Not of somebody's own drawing that has other colors.
+    is_usual = entry and dict(ranked).get(entry.primary, 0) >= _SEEN_SHARE
+    if entry and is_usual and "shiny" not in base_view(metadata["view"]):
+        primary, secondary, source = entry.primary, entry.secondary, "curated"
+    elif entry and (normal := _normal_beside(path)):
+        names = entry.primary, entry.secondary
+        primary, secondary = carried_over(read_picture(normal), image, names)
+        source = "curated and pixels"
     others = [name for name, share in ranked if share >= SECONDARY_SHARE]
     metadata["visual_attributes"] |= {
         "primary_colors": list(dict.fromkeys([primary, *others])),
@@ -151,7 +225,18 @@ def _add_colors(metadata: dict[str, Any], image: Image.Image) -> None:
             "secondary": None if secondary == NONE else secondary,
         },
     }
-    metadata["sources"] |= {"primary_color": "pixels", "secondary_color": "pixels"}
+    metadata["sources"] |= {"primary_color": source, "secondary_color": source}
+
+
+def _normal_beside(shiny: Path) -> Path | None:
+    """The same drawing in its normal palette, as 64x64 sources have it."""
+    frame = re.search(r"_frame\d+$", shiny.stem)
+    stem = shiny.stem[: frame.start()] if frame else shiny.stem
+    if not stem.endswith((f"{NATIVE}_shiny", f"{NATIVE}_shiny_back")):
+        return None
+    stem = stem.replace("_shiny_back", "_back").replace("_shiny", "_front")
+    normal = shiny.with_name(stem + (frame.group() if frame else "") + shiny.suffix)
+    return normal if normal.is_file() else None
 
 
 def _add_facts(metadata: dict[str, Any], facts: Facts) -> None:
@@ -176,15 +261,34 @@ def _add_facts(metadata: dict[str, Any], facts: Facts) -> None:
     metadata["sources"] |= {"shape": shape_source, "habitat": "heuristic"}
 
 
-def _add_entry(metadata: dict[str, Any], entry: Entry) -> None:
-    """What was judged by eye; it takes precedence over rules.
+def _add_tuxemon_facts(metadata: dict[str, Any], path: Path) -> None:
+    """What the game says of the creature, if its file lies beside the picture.
 
-    Not the shape, where there is one: it takes part in splitting, and the species that
-    a shipped model was tested on must stay in test.
+    Raises:
+      ValueError: the file is no description.
     """
-    if "body_shape" not in metadata["visual_attributes"]:
-        metadata["visual_attributes"]["body_shape"] = entry.shape
-        metadata["sources"]["shape"] = "curated"
+    if not path.is_file():
+        return
+    facts = tuxemon.parse_facts(path.read_text("utf-8"))
+    metadata["family"] = f"Tuxemon {facts.family[0]}"
+    if facts.type1:
+        metadata["categorical_attributes"] |= {
+            "type1": facts.type1,
+            "type2": facts.type2,
+        }
+    if facts.evolution_stage:
+        metadata["categorical_attributes"]["evolution_stage"] = facts.evolution_stage
+    if facts.size:
+        metadata["visual_attributes"]["size"] = facts.size
+    metadata["semantic_attributes"] |= {"legendary": False, "mythical": False}
+    stated = ("type1", "type2", "size", "evolution_stage", "legendary", "mythical")
+    metadata["sources"] |= dict.fromkeys(stated, tuxemon.STYLE)
+
+
+def _add_entry(metadata: dict[str, Any], entry: Entry) -> None:
+    """What was judged by eye; it takes precedence over rules."""
+    metadata["visual_attributes"]["body_shape"] = entry.shape
+    metadata["sources"]["shape"] = "curated"
     metadata["semantic_attributes"]["habitat"] = entry.habitat
     metadata["sources"]["habitat"] = "curated"
 

@@ -15,11 +15,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from data_tools.git_source import Repository
 from data_tools.pokedex import slug, species_names
 from data_tools.sprite_sources import FetchError, Species, Sprite, folder_name
 
 SIDE = 64
-FOLDER = Path("graphics/pokemon")
+STYLE = "native"
+REPOSITORY = Repository(
+    "https://github.com/SundayMoonday/pokeemerald-EmeraldZ",
+    "3ba2af43ac49b73994493fd96649239409a53578",
+    ("graphics/pokemon",),
+)
+FOLDER = Path(*REPOSITORY.paths)
 # Folders that hold no creature, and forms whose pictures don't fit their palette here.
 _NO_SPECIES = frozenset({"egg", "question_mark", "substitute"})
 _BROKEN = frozenset(
@@ -81,9 +88,9 @@ def _pictures_in(
                 problems.append(f"{label!r}: {error}")
                 continue
             kind = "back" if file == "back.png" else "front"
-            # As in the other source: "shiny" is the shiny front.
+            # As in the package: "shiny" is the shiny front.
             kind = {"front": shiny or "front", "back": f"{shiny}_back".strip("_")}[kind]
-            view = f"{form}_{kind}" if form else kind
+            view = "_".join(filter(None, (form, STYLE, kind)))
             for number, data in enumerate(frames, 1):
                 ending = f"_frame{number}" if number > 1 else ""
                 yield Sprite(label, data, view + ending, svg=False)

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_tools.cifar import Picture
-from data_tools.framing import load_framed
+from data_tools.framing import Fit, load_framed
 from data_tools.pokedex import slug
+from data_tools.species import Entry, find
 from data_tools.sprite_sources import VIEWS
-from pokejax.attributes import attributes_from_metadata
+from pokejax.attributes import STYLES, attributes_from_metadata, nearest_hint
 
 SUFFIXES = {".png", ".gif", ".jpg", ".jpeg", ".webp", ".bmp"}
+_SECTIONS = ("visual_attributes", "categorical_attributes", "semantic_attributes")
 NOT_WANTED = "are not among --views"
 _LARGEST_JSON = 1 << 20  # bytes; real ones have two thousand
 
@@ -59,7 +61,7 @@ def metadata_path(picture: Path) -> Path:
 
 
 def load_picture(
-    path: Path, image_size: int, views: Sequence[str] = ()
+    path: Path, image_size: int, views: Sequence[str] = (), *, fit: Fit = "native"
 ) -> Picture | Skipped:
     """One picture with its metadata, or why it can't be used.
 
@@ -67,6 +69,7 @@ def load_picture(
       path: `<Species>/<file>`; the metadata lies beside it.
       image_size: pixels a side.
       views: only these; none means all.
+      fit: as in `framing.load_framed`.
     """
     filename = f"{path.parent.name}/{path.name}"
     beside = metadata_path(path)
@@ -76,12 +79,20 @@ def load_picture(
         if beside.stat().st_size > _LARGEST_JSON:
             raise ValueError("larger than 1 MiB")
         metadata = json.loads(beside.read_text("utf-8"))
+        for section in _SECTIONS:  # one's own captions need no more
+            metadata.setdefault(section, {})
         view = _text(metadata.get("view") or path.stem, "view")
+        style = metadata.get("style", "")
+        if style and style not in STYLES:
+            raise ValueError(
+                f"style: {style!r} is not one of {', '.join(STYLES)}"
+                + nearest_hint(str(style), STYLES)
+            )
         species = _text(metadata.get("species") or path.parent.name, "species")
         attributes = attributes_from_metadata(metadata)
-        if attributes.type1 is None:
-            raise ValueError("no type1, which is the label")
-        prompts = metadata["prompts"]
+        prompts = metadata.get("prompts") or metadata.get("caption")
+        if isinstance(prompts, str):  # one's own
+            prompts = [prompts]
         if not isinstance(prompts, list) or not prompts:
             raise ValueError("no list of prompts")
         prompts = tuple(_text(prompt, "prompt") for prompt in prompts)
@@ -93,11 +104,27 @@ def load_picture(
     if views and not {view, base_view(view)} & set(views):
         return Skipped(NOT_WANTED, filename, base_view(view))
     try:
-        pixels = load_framed(path, image_size)
+        pixels = load_framed(path, image_size, fit=fit)
     except ValueError as error:
         return Skipped("can't be read", filename, str(error))
     # The file name still tells the form and the frame.
-    return Picture(filename, species, base_view(view), attributes, prompts, pixels)
+    return Picture(
+        filename,
+        species,
+        base_view(view),
+        attributes,
+        prompts,
+        pixels,
+        style,
+        family=str(metadata.get("family") or species),
+        entry=_entry_of(metadata),
+    )
+
+
+def _entry_of(metadata: dict) -> Entry | None:
+    """What the captions were composed from, if they were composed."""
+    name = metadata.get("entry")
+    return find(name) if isinstance(name, str) else None
 
 
 def base_view(view: str) -> str:

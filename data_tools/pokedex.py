@@ -32,6 +32,7 @@ class Facts:
       weight_kg: kilograms.
       egg_groups: Showdown's egg groups; a rough guide to build and home.
       evolution_stage: a word of `pokejax.attributes.EVOLUTION_STAGES`.
+      family: name of the species that its evolution begins with.
       generation: the one that introduced the species, from 1.
     """
 
@@ -44,6 +45,7 @@ class Facts:
     weight_kg: float
     egg_groups: tuple[str, ...]
     evolution_stage: str
+    family: str
     generation: int
     legendary: bool
     mythical: bool
@@ -99,6 +101,7 @@ def _facts(entry: Mapping, table: Mapping) -> Facts:
         weight_kg=float(entry["weightkg"]),
         egg_groups=tuple(entry.get("eggGroups", ())),
         evolution_stage=_stage(entry, table),
+        family=_family(entry, table),
         generation=1 + sum(entry["num"] > end for end in _GENERATION_ENDS),
         legendary=bool(tags & {"Sub-Legendary", "Restricted Legendary"}),
         mythical="Mythical" in tags,
@@ -116,6 +119,11 @@ def _stage(entry: Mapping, table: Mapping) -> str:
     # Pikachu is Basic even though Pichu precedes it.
     babies = sum(_is_baby(ancestor) for ancestor in before)
     return ("Basic", "Stage 1", "Stage 2")[min(len(before) - babies, 2)]
+
+
+def _family(entry: Mapping, table: Mapping) -> str:
+    base = table.get(slug(entry.get("baseSpecies", "")), entry)
+    return [base, *_ancestors(base, table)][-1]["name"]
 
 
 def _is_baby(entry: Mapping) -> bool:

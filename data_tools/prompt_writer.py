@@ -6,6 +6,7 @@ is true as well. No species name is ever written, since nobody asks for a new cr
 by an old one's name.
 """
 
+import functools
 import random
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -306,5 +307,6 @@ def _says_only(word: str, kind: str) -> bool:
     return all(meaning.kind == kind for meaning in _meanings(word))
 
 
+@functools.cache  # of the lexicon's few hundred words
 def _meanings(words: str) -> list[Meaning]:
     return [m for phrase in find_phrases(tokenize(words)) for m in phrase.meanings]

@@ -29,6 +29,13 @@ def turn_hues(
     pixels: UInt8[np.ndarray, "h w 4"], degrees: float
 ) -> UInt8[np.ndarray, "h w 4"]:
     """RGBA pixels with every hue turned by `degrees`; alpha stays."""
+    shape = pixels.shape
+    # A sprite has sixteen colors on four thousand pixels.
+    flat, places = np.unique(pixels.reshape(-1, 4), axis=0, return_inverse=True)
+    return _turn(flat, degrees)[places.ravel()].reshape(shape)
+
+
+def _turn(pixels: UInt8[np.ndarray, "n 4"], degrees: float) -> UInt8[np.ndarray, "n 4"]:
     rgb = pixels[..., :3] / 255
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     lab = np.cbrt(linear @ _TO_LMS.T) @ _TO_LAB.T

@@ -36,12 +36,14 @@ class Entry:
     """One line of the table.
 
     Attributes:
+      name: the slug of its id.
       nouns: one to three, the most specific first.
       parts: two to five.
       primary: the colour a person would name first.
       secondary: the next, or `"None"`.
     """
 
+    name: str
     nouns: tuple[str, ...]
     parts: tuple[Part, ...]
     primary: str
@@ -85,6 +87,7 @@ def parse_line(line: str) -> tuple[str, Entry]:
     name, nouns, parts, colors, habitat, shape = line.split("|")
     primary, secondary = colors.split(",")
     entry = Entry(
+        name=slug(name),
         nouns=tuple(noun.strip() for noun in nouns.split(",")),
         parts=tuple(
             Part(text, COLOR_LETTERS[letter])

@@ -5,11 +5,13 @@ matters: split first, then drop duplicates across splits, then balance train alo
 pictures been repeated before the split, copies of one picture would lie on both sides.
 """
 
+import functools
 import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +26,7 @@ def split_pictures(
     *,
     split_by: str,
     seed: int,
+    known: Mapping[str, str] | None = None,
 ) -> dict[str, list[Picture]]:
     """Stratified split into `SPLITS`.
 
@@ -36,18 +39,33 @@ def split_pictures(
     Args:
       pictures: in an order that doesn't depend on the machine.
       ratios: shares of train, val and test; positive, sum 1.
-      split_by: `"species"`, or `"image"` to place each picture on its own; then views
-        of one species land on both sides.
+      split_by: `"species"`; `"family"`, all that evolve into each other together; or
+        `"image"` to place each picture on its own, and then views of one species land
+        on both sides.
       seed: same seed and pictures, same split.
+      known: by species, splits that stay as they are, if that leaves no split empty;
+        only of a split by species.
 
     Raises:
       ValueError: too few species (or pictures) to put one in each split.
     """
+    if known and split_by == "species":
+        placed = {name: [] for name in SPLITS}
+        for picture in pictures:
+            if picture.species in known:
+                placed[known[picture.species]].append(picture)
+        others = [p for p in pictures if p.species not in known]
+        try:
+            new = split_pictures(others, ratios, split_by=split_by, seed=seed)
+        except ValueError:  # too few to be drawn from: they are trained on
+            new = {"train": others, "val": [], "test": []}
+        splits = {name: placed[name] + new[name] for name in SPLITS}
+        if all(splits.values()):
+            return splits
     units: dict[str, list[Picture]] = defaultdict(list)
     for picture in pictures:
-        units[picture.species if split_by == "species" else picture.filename].append(
-            picture
-        )
+        unit = {"species": picture.species, "family": picture.family}
+        units[unit.get(split_by, picture.filename)].append(picture)
     rank = np.random.default_rng([seed, 0]).permutation(len(units))
     keys = [_commonest_key(unit) for unit in units.values()]
     reach = math.ceil(1 / min(ratios))
@@ -68,12 +86,35 @@ def split_pictures(
         splits[SPLITS[int(np.argmax(lacking))]] += units[name]
     for split, ratio in zip(SPLITS, ratios, strict=True):
         if not splits[split]:
-            what = "species" if split_by == "species" else "pictures"
+            what = {"species": "species", "family": "families"}.get(
+                split_by, "pictures"
+            )
             raise ValueError(
                 f"not enough {what} to split: of {len(units)} none is left for {split} "
                 f"at ratio {ratio:g}; at least {reach} are needed"
             )
     return splits
+
+
+@functools.cache
+def known_splits() -> Mapping[str, str]:
+    """Split by species of the npm package, from `known_splits.txt` beside this file."""
+    found: dict[str, str] = {}
+    split = ""
+    for line in Path(__file__).with_name("known_splits.txt").read_text().splitlines():
+        if line.startswith("  "):
+            names = filter(None, map(str.strip, line.split(",")))
+            found |= dict.fromkeys(names, split)
+        elif not line.startswith("#"):
+            split = line.removesuffix(":")
+    return found
+
+
+def related(splits: Mapping[str, Sequence[Picture]]) -> tuple[int, int]:
+    """How many species of test have a relative in train, and how many there are."""
+    trained = {p.family for p in splits["train"]}
+    families = {p.species: p.family for p in splits["test"]}
+    return sum(family in trained for family in families.values()), len(families)
 
 
 def drop_duplicates(
@@ -167,7 +208,7 @@ def leaks(splits: Mapping[str, Sequence[Picture]]) -> tuple[int, int]:
 
 
 def _digest(picture: Picture) -> bytes:
-    return hashlib.sha256(picture.pixels.tobytes()).digest()
+    return hashlib.sha256(picture.pixels[..., :3].tobytes()).digest()
 
 
 def _in_several(sets: Sequence[set]) -> int:

@@ -18,7 +18,7 @@ import time
 import unicodedata
 import zlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
@@ -75,11 +75,19 @@ class Sprite:
 
 @dataclass(frozen=True)
 class Species:
-    """Everything found for one species; the unit of work of one process."""
+    """Everything found for one species; the unit of work of one process.
+
+    Attributes:
+      folder: its folder's name.
+      slug: what its files' names begin with.
+      pictures: in order of precedence.
+      files: what else goes into its folder, by name.
+    """
 
     folder: str
     slug: str
     pictures: list[Sprite]
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 def verify_archive(path: Path, integrity: str = INTEGRITY) -> None:
@@ -238,6 +246,10 @@ def read_folder(source: Path) -> tuple[list[Species], list[str]]:
         if not path.is_file():
             continue
         label = str(path.relative_to(source))
+        if path.suffix.lower() == ".txt" and any(
+            path.with_suffix(suffix) in files for suffix in _SUFFIXES
+        ):
+            continue  # captions, which go with their picture
         if path.suffix.lower() not in _SUFFIXES:
             problems.append(f"{label!r}: not a png, gif, webp, jpg or svg file")
             continue
@@ -252,8 +264,11 @@ def read_folder(source: Path) -> tuple[list[Species], list[str]]:
             continue
         outputs[key, view] = label
         picture = Sprite(label, path, view, path.suffix.lower() == ".svg")
-        entry = species.setdefault(key, Species(folder, key, []))
+        entry = species.setdefault(key, Species(folder, key, [], {}))
         entry.pictures.append(picture)
+        captions = path.with_suffix(".txt")
+        if captions.is_file():
+            entry.files[f"{key}_{view}.txt"] = captions.read_bytes()
     return [species[key] for key in sorted(species)], problems
 
 

@@ -1,5 +1,6 @@
-"""The ten closed vocabularies, and the record of their values that everything shares.
+"""The closed vocabularies, and the record of their values that everything shares.
 
+Ten describe a creature, and are the original's; two more describe how it is drawn.
 Owns the names and their order (an id is a position in its vocabulary, so the order
 is part of every trained model's contract) and the `Attributes` record that data,
 training, sampling and serving pass around. Imports nothing of ours.
@@ -76,6 +77,8 @@ HABITATS = (
     "Sky",
 )
 FLAGS = ("No", "Yes")
+VIEWS = ("front", "back", "artwork")
+STYLES = ("native", "gen5", "vector", "tuxemon")
 
 VOCABULARIES: Mapping[str, tuple[str, ...]] = {
     "type1": TYPES,
@@ -89,11 +92,13 @@ VOCABULARIES: Mapping[str, tuple[str, ...]] = {
     "legendary": FLAGS,
     "mythical": FLAGS,
 }
+DRAWING: Mapping[str, tuple[str, ...]] = {"view": VIEWS, "style": STYLES}
+CONDITIONS: Mapping[str, tuple[str, ...]] = {**VOCABULARIES, **DRAWING}
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """What is known of one creature; `None` where nothing is known.
+    """What is known of one creature and its picture; `None` where nothing is known.
 
     Every value is a word of its field's vocabulary, spelled as there. A field that
     can be absent in nature (a second type, a second colour) says so with `"None"`.
@@ -112,9 +117,11 @@ class Attributes:
     habitat: str | None = None
     legendary: str | None = None
     mythical: str | None = None
+    view: str | None = None
+    style: str | None = None
 
     def __post_init__(self) -> None:
-        for name, vocabulary in VOCABULARIES.items():
+        for name, vocabulary in CONDITIONS.items():
             value = getattr(self, name)
             if value is not None and value not in vocabulary:
                 raise ValueError(
@@ -123,26 +130,30 @@ class Attributes:
                 )
 
     def ids(self) -> np.ndarray:
-        """Ids in `VOCABULARIES` order, `UNKNOWN_ID` for unknown; `10` int32."""
+        """Ids in `CONDITIONS` order, `UNKNOWN_ID` for unknown; `12` int32."""
         return np.array(
             [
                 UNKNOWN_ID
                 if (value := getattr(self, name)) is None
                 # a linear scan over at most 19 words
                 else vocabulary.index(value)
-                for name, vocabulary in VOCABULARIES.items()
+                for name, vocabulary in CONDITIONS.items()
             ],
             np.int32,
         )
 
     @classmethod
     def from_ids(cls, ids: Iterable[SupportsInt]) -> "Attributes":
-        """The record that `ids` stands for; the inverse of `Attributes.ids`."""
+        """The record that `ids` stands for; the inverse of `Attributes.ids`.
+
+        The ten of `VOCABULARIES` alone will do: view and style are then unknown.
+        """
         return cls(
             **{
                 name: None if i == UNKNOWN_ID else vocabulary[i]
+                # ten ids or twelve
                 for (name, vocabulary), i in zip(
-                    VOCABULARIES.items(), map(int, ids), strict=True
+                    CONDITIONS.items(), map(int, ids), strict=False
                 )
             }
         )
@@ -156,16 +167,16 @@ class Attributes:
         """
         values: dict[str, str | None] = {}
         for name, value in names.items():
-            if name not in VOCABULARIES:
+            if name not in CONDITIONS:
                 raise ValueError(
-                    f"unknown attribute {name!r}" + nearest_hint(name, VOCABULARIES)
+                    f"unknown attribute {name!r}" + nearest_hint(name, CONDITIONS)
                 )
-            by_lower = {word.lower(): word for word in VOCABULARIES[name]}
+            by_lower = {word.lower(): word for word in CONDITIONS[name]}
             values[name] = None if value is None else by_lower.get(value.lower(), value)
         return cls(**values)
 
     def known(self) -> dict[str, str]:
-        """The fields that have a value, in `VOCABULARIES` order."""
+        """The fields that have a value, in `CONDITIONS` order."""
         return {
             f.name: value
             for f in fields(self)

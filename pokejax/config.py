@@ -34,6 +34,9 @@ class DataConfig:
     views: tuple[str, ...] = setting(
         (), "keep only pictures of these views, comma-separated; empty keeps all"
     )
+    styles: tuple[str, ...] = setting(
+        (), "keep only pictures of these styles, comma-separated; empty keeps all"
+    )
     resident_mb: int = setting(
         4096, "sets up to this size live on the device; larger ones are streamed to it"
     )
@@ -87,13 +90,17 @@ class ModelConfig:
         (32, 64, 128),
         "encoder channels, one per halving (vector: three); the decoder mirrors them",
     )
-    latent: Literal["vector", "spatial"] = setting(
-        "vector", "vector: z through linear layers; spatial: z is a small feature map"
+    latent: Literal["vector", "spatial", "thumbnail"] = setting(
+        "vector",
+        "vector: z through linear layers; spatial: z is a small feature map;"
+        " thumbnail: z is the picture made small, with its alpha",
     )
-    blocks: int = setting(2, "spatial: residual blocks at the smallest size")
+    blocks: int = setting(2, "not vector: residual blocks at the smallest size")
     hidden_dim: int = setting(512, "vector: width of the fully connected layers")
     latent_dim: int = setting(
-        256, "length of z; spatial: channels of z times the square of its side"
+        256,
+        "length of z; not vector: channels of z (thumbnail: 4) times the square of its"
+        " side",
     )
     dropout: float = setting(0.2, "dropout rate of the fully connected layers")
     compute_dtype: Literal["float32", "bfloat16"] = setting(
@@ -114,7 +121,7 @@ class ModelConfig:
         _check_fraction("model.dropout", self.dropout)
 
     def latent_side(self, image_size: int) -> int:
-        """Side of a spatial z: the picture's, halved once a channel count."""
+        """Side of a z with places: the picture's, halved once a channel count."""
         return image_size // 2 ** len(self.channels)
 
 
@@ -159,6 +166,11 @@ class LossConfig:
     """Weights of the loss: L1 + perceptual_weight LPIPS + beta kl_weight KL."""
 
     perceptual_weight: float = setting(0.15, "weight of LPIPS; 0 leaves it out")
+    adversarial_weight: float = setting(
+        0.0,
+        "thumbnail: weight at beta = 1 of a critic that learns to tell pictures from"
+        " real ones; 0 leaves it out",
+    )
     kl_weight: float = setting(8.0, "weight of the KL term at beta = 1")
     kl_per_dimension: bool = setting(
         False,
@@ -172,6 +184,7 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         _check_not_negative("loss.perceptual_weight", self.perceptual_weight)
+        _check_not_negative("loss.adversarial_weight", self.adversarial_weight)
         _check_not_negative("loss.kl_weight", self.kl_weight)
         _check_positive("loss.kl_cycle_epochs", self.kl_cycle_epochs)
         _check_positive("loss.kl_warmup_epochs", self.kl_warmup_epochs)
@@ -278,20 +291,31 @@ class Config:
     mesh: MeshConfig = field(default_factory=MeshConfig)
 
     def __post_init__(self) -> None:
-        if self.model.latent != "spatial":
+        latent = self.model.latent
+        _check(
+            latent == "thumbnail" or not self.loss.adversarial_weight,
+            "loss.adversarial_weight",
+            self.loss.adversarial_weight,
+            "0 unless model.latent is thumbnail",
+        )
+        if latent == "vector":
             return
         side = self.model.latent_side(self.data.image_size)
+        thumbnail = latent == "thumbnail"
         _check(
-            self.model.latent_dim % side**2 == 0,
+            self.model.latent_dim == 4 * side**2
+            if thumbnail
+            else self.model.latent_dim % side**2 == 0,
             "model.latent_dim",
             self.model.latent_dim,
-            f"a multiple of {side} x {side} for a spatial latent",
+            f"{'4 times' if thumbnail else 'a multiple of'} {side} x {side} for a"
+            f" {latent} latent",
         )
         _check(
             all(channels % 8 == 0 for channels in self.model.channels),
             "model.channels",
             self.model.channels,
-            "multiples of 8 for a spatial latent",
+            f"multiples of 8 for a {latent} latent",
         )
         _check(
             side % self.prior.patch == 0,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pokejax.attributes import VOCABULARIES, Attributes
+from pokejax.attributes import CONDITIONS, STYLES, VIEWS, Attributes
 from pokejax.files import whole_file
 from pokejax.images.sheets import contact_sheet
 from pokejax.inference import shipped
@@ -79,8 +79,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"set an attribute ({', '.join(VOCABULARIES)})",
+        help=f"set an attribute ({', '.join(CONDITIONS)})",
     )
+    for name, vocabulary, usual in (
+        ("view", VIEWS, "front, unless the prompt says otherwise"),
+        ("style", STYLES, "native"),
+    ):
+        parser.add_argument(
+            f"--{name}", choices=vocabulary, help=f"of the picture (default: {usual})"
+        )
     parser.add_argument(
         "--out", type=Path, default=Path("outputs"), help="directory (default: outputs)"
     )
@@ -139,7 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 if all was drawn, 2 on bad input."""
     args = parse_arguments(argv)
     try:
-        overrides = parse_overrides(args.set)
+        drawn = Attributes(view=args.view, style=args.style)
+        overrides = parse_overrides(args.set).override(drawn)
         for prompt in args.prompt:
             check_request(
                 prompt,

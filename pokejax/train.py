@@ -166,7 +166,7 @@ def _save_debug_images(trainer: Trainer, directory: Path) -> None:
     """Write one training batch exactly as the model sees it, and one of each split."""
     directory.mkdir(parents=True, exist_ok=True)
     batch = trainer.first_batch()
-    pictures = {"train_augmented": to_uint8(np.asarray(batch.image))}
+    pictures = {"train_augmented": to_uint8(np.asarray(batch.image)[..., :3])}
     for name, split in trainer.feed.dataset.splits.items():
         if len(split):
             pictures[name] = split.images[:64]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 from litestar import Request
 
-from pokejax.attributes import VOCABULARIES, nearest_hint
+from pokejax.attributes import CONDITIONS, nearest_hint
 from server.errors import ApiError
 from server.schemas import (
     MAX_PROMPT_CHARS,
@@ -91,7 +91,7 @@ def read_query(request: Request[Any, Any, Any], kind: type[T]) -> T:
     values: dict[str, Any] = {}
     attributes: dict[str, str] = {}
     for name, value in pairs:
-        place = attributes if name in VOCABULARIES else values
+        place = attributes if name in CONDITIONS else values
         if name in place:
             raise _bad(f"{name[:50]} is given twice", name[:50])
         place[name] = value
@@ -152,7 +152,7 @@ def _explain(
         path.append(field["name"][:100])
         if field["what"] == "contains unknown":
             inside = AttributeOverrides if len(path) > 1 else kind
-            names = [*inside.__struct_fields__, *(VOCABULARIES if flat else ())]
+            names = [*inside.__struct_fields__, *(CONDITIONS if flat else ())]
             hint = nearest_hint(path[-1], names)
             message = f"there is no field {'.'.join(path)}{hint}"
         else:
@@ -166,8 +166,8 @@ def _explain(
 
 
 def _wrong_value(message: str, path: list[str], param: str, value: Any) -> str:
-    if path and path[-1] in VOCABULARIES and isinstance(value, str):
-        words = VOCABULARIES[path[-1]]
+    if path and path[-1] in CONDITIONS and isinstance(value, str):
+        words = CONDITIONS[path[-1]]
         hint = nearest_hint(value[:100], words)
         return f"{param}: {value[:100]!r} is not one of {', '.join(words)}{hint}"
     if path and path[-1].endswith("prompt") and isinstance(value, str):

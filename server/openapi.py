@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 import pokejax
-from pokejax.attributes import VOCABULARIES
+from pokejax.attributes import CONDITIONS
 from server.drawing import body_of
 from server.errors import ErrorBody
 from server.routes import ROUTES
@@ -122,7 +122,7 @@ def _query(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """A struct's fields as query parameters, each attribute by its own name."""
     for name, field in schema["properties"].items():
         if name == "attributes":
-            for word, vocabulary in VOCABULARIES.items():
+            for word, vocabulary in CONDITIONS.items():
                 yield {"name": word, "in": "query", "schema": {"enum": [*vocabulary]}}
             continue
         kinds = [kind for kind in field.get("anyOf", []) if kind != {"type": "null"}]

@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
-from pokejax.attributes import VOCABULARIES
+from pokejax.attributes import CONDITIONS
 from pokejax.inference.recipe import Recipe, count_up
 from server import animation
 from server.decoding import read_query
@@ -192,7 +192,7 @@ async def variations(drawing: Provided[Drawing[VariationsBody]]) -> VariationsAn
 async def attributes() -> AttributesAnswer:
     """The closed vocabularies."""
     return AttributesAnswer(
-        attributes={name: list(words) for name, words in VOCABULARIES.items()}
+        attributes={name: list(words) for name, words in CONDITIONS.items()}
     )
 
 

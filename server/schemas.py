@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from pokejax.attributes import VOCABULARIES
+from pokejax.attributes import CONDITIONS
 from pokejax.inference.recipe import (
     MAX_GUIDANCE,
     MAX_PROMPT_CHARS,
@@ -74,7 +74,7 @@ AttributeOverrides: Any = msgspec.defstruct(
     "AttributeOverrides",
     [
         (name, Literal[vocabulary] | None, None)  # type: ignore[valid-type]
-        for name, vocabulary in VOCABULARIES.items()
+        for name, vocabulary in CONDITIONS.items()
     ],
     forbid_unknown_fields=True,
     namespace={"__doc__": "Attributes that override what the prompt says."},

@@ -51,9 +51,10 @@ def _config(image_size: int) -> Config:
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Sprites with species, ten attributes and text prompts."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {
-        "1.0.0": "Pictures, species, ten attributes and prompts, in the source's order."
+        "2.0.0": "Alpha, style and weight of each picture.",
+        "1.0.0": "Pictures, species, ten attributes, prompts, in the source's order.",
     }
     BUILDER_CONFIGS: ClassVar[list[Config]] = [_config(32), _config(64)]
     DEFAULT_BUILDER_CONFIG_NAME = "64x64"
@@ -84,9 +85,19 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             "image": tfds.features.Image(
                 shape=(side, side, 3), dtype=np.uint8, encoding_format="png"
             ),
+            "alpha": tfds.features.Image(
+                shape=(side, side, 1),
+                dtype=np.uint8,
+                encoding_format="png",
+                doc="0 is background, which is white in the image",
+            ),
             "label": tfds.features.ClassLabel(names=TYPES, doc="the main type"),
             "species": text(),
             "view": text(doc="front, shiny, back, ..."),
+            "style": text(doc="native, gen5, vector or tuxemon; empty if unknown"),
+            "weight": tfds.features.Scalar(
+                np.float32, doc="how often training should draw it; 1 on average"
+            ),
             "filename": text(doc="<Species>/<file> in the images directory"),
             "prompts": tfds.features.Sequence(text()),
             "attributes": {
@@ -123,23 +134,30 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, rows: Rows) -> Iterator[tuple[int, dict[str, Any]]]:
-        for i, pixels in enumerate(rows.images[:]):
-            file = io.BytesIO()
-            Image.fromarray(pixels).save(file, "png")
+        for i in range(len(rows)):
             ids = rows.attributes[i].tolist()
             attributes = dict(zip(VOCABULARIES, ids, strict=True))
             yield (
                 i,
                 {
-                    "image": file.getvalue(),
+                    "image": _png(rows.images[i : i + 1][0]),
+                    "alpha": _png(rows.alpha[i : i + 1][0]),
                     "label": attributes["type1"],
                     "species": rows.species[i],
                     "view": rows.views[i],
+                    "style": rows.styles[i],
+                    "weight": rows.weights[i],
                     "filename": rows.filenames[i],
                     "prompts": rows.prompts[i],
                     "attributes": attributes,
                 },
             )
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
 
 
 def directory_name(image_size: int) -> str:

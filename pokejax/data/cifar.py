@@ -13,13 +13,17 @@ Each batch is a pickled dict, one row a picture:
     data          uint8 [n, 3*S*S], a row is all red, then all green, then all blue,
                   each plane row by row; for `n h w c` pictures:
                   `data.reshape(n, 3, S, S).transpose(0, 2, 3, 1)`
-    labels        list of int, the main type's position in `attributes.TYPES`
+    labels        list of int, the main type's position in `attributes.TYPES`; -1 for
+                  unknown, which CIFAR-10 has not
     filenames     list of bytes, `<Species>/<file>` in the images directory
     batch_label   bytes
-    attributes    int32 [n, 10], `Attributes.ids` of each picture
+    alpha         uint8 [n, S*S], row by row: 0 is background, which is white in `data`
+    attributes    int32 [n, 10], ids in `VOCABULARIES` order, -1 for unknown
     prompts       list of lists of text
     species       list of text
-    views         list of text
+    views         list of text, e.g. "back_shiny"; what is seen is one of `VIEWS`
+    styles        list of text, of `STYLES`; empty for unknown
+    weights       float32 [n], how often training should draw each; 1 on average
 
 `batches.meta` is a dict too: `label_names` (the types, bytes), `num_cases_per_batch`
 and `num_vis` as in CIFAR-10; `image_size`, `vocabularies`, `split_by`, `seed`,
@@ -27,7 +31,7 @@ and `num_vis` as in CIFAR-10; `image_size`, `vocabularies`, `split_by`, `seed`,
 
 As in the original files, keys and byte strings are Python-2 strings: a reader that
 asks for `encoding="bytes"` finds `b"data"`, one that asks for `"latin1"` finds
-`"data"`. What can hold any character (prompts, species, views) is text in both.
+`"data"`. What can hold any character (prompts, species, views, styles) is text in both.
 """
 
 import hashlib
@@ -38,13 +42,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float32, Int
 
 from pokejax import safe_pickle
-from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
+from pokejax.attributes import STYLES, UNKNOWN_ID, VIEWS, VOCABULARIES
 from pokejax.data.split import Pictures
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 META_FILE = "batches.meta"
 SPLIT_FILES: Mapping[str, tuple[str, ...]] = {
     "train": tuple(f"data_batch_{i}" for i in range(1, 6)),
@@ -58,29 +62,62 @@ class Rows:
     """The pictures of one split, in order, with their metadata.
 
     Attributes:
-      images: `n h w 3` uint8, in memory or read on demand.
+      images: `n h w 3` uint8, in memory or read on demand; the background is white.
+      alpha: `n h w` uint8, in memory or read on demand; 0 is background.
       attributes: `n 10` int32 ids in `VOCABULARIES` order.
       prompts: one or more for each picture.
+      styles: of `STYLES`; empty for unknown.
+      weights: `n` float32, how often training draws each picture; 1 on average.
       filenames: `<Species>/<file>` in the images directory.
     """
 
     images: Pictures
+    alpha: Pictures
     attributes: Int[np.ndarray, "n 10"]
     prompts: list[list[str]]
     views: list[str]
+    styles: list[str]
+    weights: Float32[np.ndarray, " n"]
     species: list[str]
     filenames: list[str]
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def conditions(self) -> Int[np.ndarray, "n 12"]:
+        """Ids in `CONDITIONS` order: the attributes, what is seen, and the style."""
+        views = [_index(VIEWS, view_seen(view)) for view in self.views]
+        styles = [_index(STYLES, style) for style in self.styles]
+        drawn = np.array([views, styles], np.int32).T.reshape(-1, 2)
+        return np.concatenate([self.attributes, drawn], axis=1)
+
     def sha256(self) -> str:
         """Checksum of all of it, in hexadecimal; the order of pictures counts."""
-        texts = [self.filenames, self.species, self.views, self.prompts]
+        texts = [
+            self.filenames,
+            self.species,
+            self.views,
+            self.styles,
+            self.prompts,
+            self.weights.tolist(),
+        ]
         digest = hashlib.sha256(json.dumps([self.images.shape, texts]).encode())
         digest.update(np.ascontiguousarray(self.attributes, "<i4").data)
         digest.update(np.ascontiguousarray(self.images[:]).data)
+        digest.update(np.ascontiguousarray(self.alpha[:]).data)
         return digest.hexdigest()
+
+
+def view_seen(view: str) -> str:
+    """Which of `VIEWS` a named view shows, e.g. `"back"` for `"female_back_shiny"`."""
+    words = view.replace("-", "_").split("_")
+    if "back" in words:
+        return "back"
+    return "artwork" if "artwork" in words else "front"
+
+
+def _index(words: tuple[str, ...], word: str) -> int:
+    return words.index(word) if word in words else UNKNOWN_ID
 
 
 def is_dataset(directory: Path) -> bool:
@@ -115,6 +152,12 @@ def read(directory: Path, image_size: int) -> dict[str, Rows]:
             f"{directory / META_FILE} doesn't hold the attribute vocabularies of this"
             " version: make the dataset again with python -m data_tools.create_dataset"
         )
+    if meta.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{directory} has format version {meta.get('format_version')}; this version"
+            f" reads {FORMAT_VERSION}: make it again with python -m"
+            " data_tools.create_dataset"
+        )
     side = meta.get("image_size")
     if side != image_size:
         raise ValueError(
@@ -146,15 +189,27 @@ def _read_batch(path: Path, image_size: int) -> Rows:
         data, attributes = batch["data"], batch["attributes"]
         # UTF-8, which "latin1" has taken byte by byte.
         filenames = [name.encode("latin1").decode() for name in batch["filenames"]]
-        prompts, views = batch["prompts"], batch["views"]
+        alpha, weights = batch["alpha"], batch["weights"]
+        prompts, views, styles = batch["prompts"], batch["views"], batch["styles"]
         species = batch["species"]
         n = len(filenames)
-        lengths = {len(x) for x in (attributes, prompts, views, species)}
+        texts = (attributes, prompts, views, styles, species, weights)
+        lengths = {len(x) for x in texts}
         if data.dtype != np.uint8 or data.shape != (n, 3 * image_size**2):
             raise ValueError(
                 f"{path} holds {data.dtype} data of shape {data.shape}; expected {n}"
                 f" uint8 rows of {3 * image_size**2}"
             )
+        if alpha.dtype != np.uint8 or alpha.shape != (n, image_size**2):
+            raise ValueError(
+                f"{path} holds {alpha.dtype} alpha of shape {alpha.shape}; expected"
+                f" {n} uint8 rows of {image_size**2}"
+            )
+        if (
+            weights.dtype != np.float32
+            or not (np.isfinite(weights) & (weights > 0)).all()
+        ):
+            raise ValueError(f"{path}: its weights aren't positive float32 numbers")
         sizes = np.array([len(words) for words in VOCABULARIES.values()])
         if lengths != {n} or attributes.shape != (n, len(sizes)) or not all(prompts):
             raise ValueError(
@@ -169,9 +224,12 @@ def _read_batch(path: Path, image_size: int) -> Rows:
     planes = data.reshape(n, 3, image_size, image_size)
     return Rows(
         np.ascontiguousarray(planes.transpose(0, 2, 3, 1)),
+        alpha.reshape(n, image_size, image_size),
         attributes.astype(np.int32),
         prompts,
         views,
+        styles,
+        weights,
         species,
         filenames,
     )
@@ -180,9 +238,12 @@ def _read_batch(path: Path, image_size: int) -> Rows:
 def _concatenate(parts: list[Rows]) -> Rows:
     return Rows(
         np.concatenate([part.images[:] for part in parts]),
+        np.concatenate([part.alpha[:] for part in parts]),
         np.concatenate([part.attributes for part in parts]),
         [x for part in parts for x in part.prompts],
         [x for part in parts for x in part.views],
+        [x for part in parts for x in part.styles],
+        np.concatenate([part.weights for part in parts]),
         [x for part in parts for x in part.species],
         [x for part in parts for x in part.filenames],
     )

@@ -1,12 +1,10 @@
 """A dataset (directory, TFDS or packed) -> arrays; and which pictures a step sees.
 
 Owns the choice of the reader, the checks against the config, the cache of prompt
-embeddings, and the order of pictures, which is a function of (seed, step) and of
-nothing else.
+embeddings, and the order of pictures.
 """
 
 import dataclasses
-import functools
 import hashlib
 import sys
 from pathlib import Path
@@ -66,21 +64,40 @@ def load(config: DataConfig, text: TextConfig, *, debug_samples: int = 0) -> Dat
     return dataclasses.replace(dataset, splits=splits)
 
 
-@functools.lru_cache(2)  # each batch of an epoch asks for it
-def epoch_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
-    """The order in which an epoch, counted from 0, visits `n` pictures."""
-    order = np.random.default_rng((seed, epoch)).permutation(n).astype(np.int32)
-    order.flags.writeable = False  # shared by every caller
-    return order
+class Order:
+    """The order in which training sees pictures: a function of (seed, step) alone."""
 
+    def __init__(self, seed: int, weights: Float[np.ndarray, " n"], batch_size: int):
+        """Take what never changes in a run.
 
-def batch_rows(
-    seed: int, step: int, n: int, batch_size: int
-) -> Int[np.ndarray, " batch"]:
-    """Rows of the batch at a step (counted from 0); an epoch's remainder is dropped."""
-    epoch, position = divmod(step, n // batch_size)
-    start = position * batch_size
-    return epoch_order(seed, epoch, n)[start : start + batch_size]
+        Args:
+          seed: of the run.
+          weights: how often an epoch visits each picture on average; all alike, once.
+            The number of visits is one of the two whole numbers around that.
+          batch_size: pictures a step, at most n.
+        """
+        self._seed, self._batch_size = seed, batch_size
+        self._ends = np.cumsum(weights, dtype=np.float64)
+        self._ends *= len(weights) / self._ends[-1]
+        self._latest = (-1, np.empty(0, np.int32))
+
+    def rows(self, step: int) -> Int[np.ndarray, " batch"]:
+        """Rows of the batch at a step, from 0; an epoch's remainder is dropped."""
+        epoch, position = divmod(step, len(self._ends) // self._batch_size)
+        start = position * self._batch_size
+        known, rows = self._latest  # at once: several threads may ask
+        if epoch != known:
+            rows = self._visits(epoch)
+            self._latest = epoch, rows
+        return rows[start : start + self._batch_size]
+
+    def _visits(self, epoch: int) -> Int[np.ndarray, " n"]:
+        rng = np.random.default_rng((self._seed, epoch))
+        n = len(self._ends)
+        # Evenly spaced marks along the weights: a picture as long as w gets about w.
+        marks = np.arange(n) + rng.uniform()
+        rows = np.minimum(np.searchsorted(self._ends, marks, side="right"), n - 1)
+        return rng.permutation(rows).astype(np.int32)
 
 
 def _load_directory(path: Path, config: DataConfig, text: TextConfig) -> Dataset:
@@ -91,24 +108,34 @@ def _load_directory(path: Path, config: DataConfig, text: TextConfig) -> Dataset
     prompt_rows: dict[str, int] = {}
     splits = {name: _to_split(part, config, prompt_rows) for name, part in rows.items()}
     if not len(splits["train"]):
-        raise DataError(f"{path} has no training picture of data.views {config.views}")
+        raise DataError(
+            f"{path} has no training picture of data.views {config.views} and"
+            f" data.styles {config.styles}; it holds the styles"
+            f" {', '.join(sorted(set(rows['train'].styles)))}"
+        )
     text_emb, encoder = _embed(list(prompt_rows), text, path)
     return Dataset(splits, text_emb, encoder, text, tuple(prompt_rows))
 
 
 def _to_split(rows: Rows, config: DataConfig, prompt_rows: dict[str, int]) -> Split:
-    """Keep the wanted views, and number the prompts."""
+    """Keep the wanted views and styles, and number the prompts."""
     width = max((len(p) for p in rows.prompts), default=1)
     prompt_ids = np.zeros((len(rows.prompts), width), np.int32)
     counts = np.array([len(p) for p in rows.prompts], np.int32)
-    wanted = [not config.views or view in config.views for view in rows.views]
+    wanted = [
+        (not config.views or view in config.views)
+        and (not config.styles or style in config.styles)
+        for view, style in zip(rows.views, rows.styles, strict=True)
+    ]
     keep = np.flatnonzero(wanted)
     for i in keep:
         texts = rows.prompts[i]
         prompt_ids[i, : len(texts)] = [
             prompt_rows.setdefault(text, len(prompt_rows)) for text in texts
         ]
-    split = Split(rows.images, rows.attributes, prompt_ids, counts)
+    split = Split(
+        rows.images, rows.alpha, rows.conditions(), prompt_ids, counts, rows.weights
+    )
     return split if len(keep) == len(split) else split.take(keep)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pokejax.attributes import VOCABULARIES
+from pokejax.attributes import CONDITIONS
 from pokejax.config import TextConfig
 from pokejax.data.split import Dataset, Split
 from pokejax.files import whole_file
@@ -26,7 +26,7 @@ def write(dataset: Dataset, path: Path) -> None:
     header = {
         "encoder": dataset.encoder,
         "text": asdict(dataset.text),
-        "vocabularies": {k: list(v) for k, v in VOCABULARIES.items()},
+        "vocabularies": {k: list(v) for k, v in CONDITIONS.items()},
         "prompts": dataset.prompts,
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
@@ -60,7 +60,7 @@ def read(path: Path, text: TextConfig) -> Dataset:
         encoder = header["encoder"]
     except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
         raise ValueError(f"{path} is not a packed dataset: {error}") from None
-    if vocabularies != {k: list(v) for k, v in VOCABULARIES.items()}:
+    if vocabularies != {k: list(v) for k, v in CONDITIONS.items()}:
         raise ValueError(f"{path} was packed with other attribute vocabularies")
     if packed_text.encoder != text.encoder:
         raise ValueError(

@@ -11,7 +11,7 @@ from pokejax.config import TextConfig
 
 @runtime_checkable
 class Pictures(Protocol):
-    """`n h w 3` uint8: a numpy array, or something that reads rows on demand."""
+    """`n h w ...` uint8: a numpy array, or something that reads rows on demand."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -25,7 +25,9 @@ class Pictures(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, rows: np.ndarray | slice, /) -> UInt8[np.ndarray, "m h w 3"]:
+    def __getitem__(
+        self, rows: np.ndarray | slice, /
+    ) -> UInt8[np.ndarray, "m h w ..."]:
         """Read some pictures."""
         ...
 
@@ -36,27 +38,37 @@ class Split:
 
     Attributes:
       images: `n h w 3` uint8, in memory or read on demand.
-      attributes: `n 10` int32 ids in `VOCABULARIES` order.
+      alpha: `n h w` uint8, likewise; 0 is background.
+      attributes: `n 12` int32 ids in `CONDITIONS` order.
       prompt_ids: `n p` int32 rows of `Dataset.text_emb`; the first `prompt_counts` of
         a row count, the rest are padding.
       prompt_counts: `n` int32, from 1 up.
+      weights: `n` float32, how often training draws each picture; 1 on average.
     """
 
     images: Pictures
-    attributes: Int[np.ndarray, "n 10"]
+    alpha: Pictures
+    attributes: Int[np.ndarray, "n 12"]
     prompt_ids: Int[np.ndarray, "n p"]
     prompt_counts: Int[np.ndarray, " n"]
+    weights: Float[np.ndarray, " n"]
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def drawn(self, rows: np.ndarray | slice) -> UInt8[np.ndarray, "m h w 4"]:
+        """Some pictures, RGB on white and alpha, as a model sees them."""
+        return np.concatenate([self.images[rows], self.alpha[rows][..., None]], axis=-1)
 
     def take(self, rows: np.ndarray) -> "Split":
         """The split that holds these rows only."""
         return Split(
             self.images[rows],
+            self.alpha[rows],
             self.attributes[rows],
             self.prompt_ids[rows],
             self.prompt_counts[rows],
+            self.weights[rows],
         )
 
 

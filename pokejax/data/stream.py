@@ -1,7 +1,7 @@
 """Batches from the host, for sets too large to live on the device.
 
 The order is the same function of (seed, step) as for resident sets
-(`pokejax.data.dataset.batch_rows`), so both give the same batches. Grain reads ahead in
+(`pokejax.data.dataset.Order`), so both give the same batches. Grain reads ahead in
 threads; its iterator could be checkpointed, but needn't be: the step says where to go
 on. The only importer of Grain.
 """

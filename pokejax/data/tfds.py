@@ -27,15 +27,22 @@ def is_prepared(directory: Path) -> bool:
 
 
 class LazyPictures:
-    """Pictures of a TFDS split that are decoded when they are asked for."""
+    """Pictures of a TFDS split, or their alpha, decoded when they are asked for."""
 
-    def __init__(self, source: Any, side: int):
-        self._source, self._side = source, side
+    def __init__(self, source: Any, feature: str, shape: tuple[int, ...]):
+        """Decode one feature of a source.
+
+        Args:
+          source: of examples.
+          feature: `"image"` or `"alpha"`.
+          shape: `n h w 3` or `n h w`.
+        """
+        self._source, self._feature, self._shape = source, feature, shape
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """`n h w 3`."""
-        return (len(self._source), self._side, self._side, 3)
+        """As in the constructor."""
+        return self._shape
 
     @property
     def nbytes(self) -> int:
@@ -45,12 +52,13 @@ class LazyPictures:
     def __len__(self) -> int:
         return len(self._source)
 
-    def __getitem__(self, rows: np.ndarray | slice) -> UInt8[np.ndarray, "m h w 3"]:
+    def __getitem__(self, rows: np.ndarray | slice) -> UInt8[np.ndarray, "m h w ..."]:
         """Decode some pictures."""
         wanted = np.arange(len(self))[rows]
         out = np.empty((len(wanted), *self.shape[1:]), np.uint8)
         for place, row in zip(out, wanted, strict=True):
-            place[:] = _decode(self._source[int(row)]["image"], self._side)
+            png = self._source[int(row)][self._feature]
+            place[:] = _decode(png, self._shape[1:])
         return out
 
 
@@ -122,21 +130,29 @@ def _read_split(
     if name in builder.info.splits:  # TFDS can't hold a split without rows
         # Pixels are decoded here, into their place: TFDS would take OpenCV if it finds
         # it, and complain if it doesn't.
-        raw_image = {"image": tfds.decode.SkipDecoding()}
+        raw_image = dict.fromkeys(("image", "alpha"), tfds.decode.SkipDecoding())
         source = builder.as_data_source(split=name, decoders=raw_image)
     n = len(source)
     lazy = decode_limit is not None and n * side * side * 3 > decode_limit
-    images: Any = np.empty((0 if lazy else n, side, side, 3), np.uint8)
-    if lazy:
-        images = LazyPictures(source, side)
+    shapes = {"image": (n, side, side, 3), "alpha": (n, side, side)}
+    pixels: dict[str, Any] = {
+        name: LazyPictures(source, name, shape) if lazy else np.empty(shape, np.uint8)
+        for name, shape in shapes.items()
+    }
     attributes = np.empty((n, len(VOCABULARIES)), np.int32)
-    rows = Rows(images, attributes, [], [], [], [])
+    weights = np.empty(n, np.float32)
+    rows = Rows(
+        pixels["image"], pixels["alpha"], attributes, [], [], [], weights, [], []
+    )
     for i, example in enumerate(source):
         if not lazy:
-            images[i] = _decode(example["image"], side)
+            for feature, shape in shapes.items():
+                pixels[feature][i] = _decode(example[feature], shape[1:])
         attributes[i] = [example["attributes"][key] for key in VOCABULARIES]
         rows.prompts.append([prompt.decode() for prompt in example["prompts"]])
         rows.views.append(example["view"].decode())
+        rows.styles.append(example["style"].decode())
+        weights[i] = example["weight"]
         rows.species.append(example["species"].decode())
         rows.filenames.append(example["filename"].decode())
     if lazy and n == statistics["rows"]:
@@ -149,8 +165,9 @@ def _read_split(
     return rows
 
 
-def _decode(png: bytes, side: int) -> UInt8[np.ndarray, "h w 3"]:
+def _decode(png: bytes, shape: tuple[int, ...]) -> UInt8[np.ndarray, "h w ..."]:
+    mode = "RGB" if len(shape) == 3 else "L"
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-        if image.size != (side, side) or image.mode != "RGB":
-            raise ValueError(f"a picture isn't {side}x{side} RGB")
+        if image.size != shape[1::-1] or image.mode != mode:
+            raise ValueError(f"a picture isn't {shape[1]}x{shape[0]} {mode}")
         return np.asarray(image)

@@ -107,7 +107,8 @@ def rebuild(bundle: Bundle, reference: Reference, prompt_rows: np.ndarray) -> Re
         pixels = to_float(images)
         noise = jnp.zeros((len(images), latent_dim))
         model = nnx.merge(graphdef, params)
-        return model(pixels, text_emb, attributes, noise=noise)
+        recon, mean, logvar = model(pixels, text_emb, attributes, noise=noise)
+        return recon[..., :3], mean, logvar
 
     heldout = reference.heldout
     text_emb = reference.dataset.text_emb[prompt_rows].astype(np.float32)
@@ -118,7 +119,7 @@ def rebuild(bundle: Bundle, reference: Reference, prompt_rows: np.ndarray) -> Re
         rows = np.minimum(np.arange(start, start + _BATCH), len(heldout) - 1)
         n = min(_BATCH, len(heldout) - start)
         made = forward(
-            params, heldout.images[rows], text_emb[rows], heldout.attributes[rows]
+            params, heldout.drawn(rows), text_emb[rows], heldout.attributes[rows]
         )
         parts.append(tuple(np.asarray(array)[:n] for array in made))
     return Rebuilt(*(np.concatenate(part) for part in zip(*parts, strict=True)))

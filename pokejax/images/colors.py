@@ -25,6 +25,8 @@ SECONDARY_SHARE = 0.15
 # Black leads only at this share: shadows and mouths are black on many creatures.
 BLACK_SHARE = 0.4
 
+# Fewer pixels than this say nothing about a color.
+_FEWEST_PIXELS = 8
 _MAX_SIDE = 96  # pixels; a bigger picture is thinned out first
 _NEAR_WHITE = 240  # of 255, in each channel
 _OPAQUE = 128  # of 255
@@ -77,6 +79,15 @@ def name_colors(image: Image.Image) -> list[tuple[str, float]]:
       Pairs of a name of `COLORS` and its share in (0, 1]; the shares add up to 1.
       Colors that don't occur are left out; a blank picture gives an empty list.
     """
+    named, counted = _named_pixels(image)
+    counts = np.bincount(named[counted], minlength=len(COLORS))
+    total = max(int(counts.sum()), 1)
+    order = np.argsort(-counts, kind="stable")
+    return [(COLORS[i], float(counts[i]) / total) for i in order if counts[i]]
+
+
+def _named_pixels(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
+    """`h w` indices into `COLORS`, thinned out, and which of them count."""
     step = -(-max(image.size) // _MAX_SIDE)
     # Keeping each step-th pixel, not averaging, blends no outline into a new color.
     rgba = np.asarray(image.convert("RGBA"))[step // 2 :: step, step // 2 :: step]
@@ -88,10 +99,7 @@ def name_colors(image: Image.Image) -> list[tuple[str, float]]:
     counted = mask & ~(dark & ~_thick(dark))
     if not counted.any():
         counted = mask
-    counts = np.bincount(names[index[counted]], minlength=len(COLORS))
-    total = max(int(counts.sum()), 1)
-    order = np.argsort(-counts, kind="stable")
-    return [(COLORS[i], float(counts[i]) / total) for i in order if counts[i]]
+    return names[index], counted
 
 
 def primary_and_secondary(image: Image.Image) -> tuple[str, str]:
@@ -110,6 +118,49 @@ def primary_and_secondary(image: Image.Image) -> tuple[str, str]:
         ranked[:2] = ranked[1::-1]
     second = ranked[1] if len(ranked) > 1 else (NONE, 0.0)
     return ranked[0][0], second[0] if second[1] >= SECONDARY_SHARE else NONE
+
+
+def carried_over(
+    image: Image.Image, other: Image.Image, names: tuple[str, str]
+) -> tuple[str, str]:
+    """What the two colors of a picture have become in another palette.
+
+    Which color leads is for a person to say, who doesn't count pixels: a white belly
+    may be larger than a blue back. So the pixels of each named color are looked up in
+    the recolored picture, and named there.
+
+    Args:
+      image: any mode and size.
+      other: the same drawing with other colors.
+      names: the main color of `image`, and the second one or `"None"`.
+
+    Returns:
+      Those of `other`; as `primary_and_secondary` measures where a name can't be found.
+    """
+    before, counts = _named_pixels(image)
+    after, _ = _named_pixels(other)
+    found: list[str] = []
+    for name in names:
+        where = counts & (before == COLORS.index(name)) if name in COLORS else None
+        if where is not None and where.sum() >= _FEWEST_PIXELS:
+            found.append(COLORS[np.argmax(np.bincount(after[where]))])
+        else:
+            found.append(NONE)
+    if found[0] == NONE:
+        return primary_and_secondary(other)
+    if found[1] in (NONE, found[0]) and names[1] != NONE:
+        shares = [n for n, share in name_colors(other) if share >= SECONDARY_SHARE]
+        found[1] = next((name for name in shares if name != found[0]), NONE)
+    return found[0], found[1]
+
+
+def counted_pixels(image: Image.Image) -> np.ndarray:
+    """Which pixels count as the creature's color, and not as background or outline.
+
+    Returns:
+      `h w` bool, of the picture thinned out to 96 pixels a side if it is larger.
+    """
+    return _named_pixels(image)[1]
 
 
 def flood_from_border(region: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from pokejax import config as config_lib
-from pokejax.attributes import VOCABULARIES
+from pokejax.attributes import CONDITIONS
 from pokejax.config import Config
 from pokejax.files import whole_file
 from pokejax.inference import shipped
@@ -62,7 +62,7 @@ class Header:
             "encoder": self.encoder,
             "epoch": self.epoch,
             "val_loss": self.val_loss,
-            "vocabularies": {name: list(v) for name, v in VOCABULARIES.items()},
+            "vocabularies": {name: list(v) for name, v in CONDITIONS.items()},
         }
 
     @classmethod
@@ -79,7 +79,7 @@ class Header:
                     f"{origin} has format version {version}; this pokejax reads"
                     f" {_FORMAT_VERSION}"
                 )
-            if values["vocabularies"] != {k: list(v) for k, v in VOCABULARIES.items()}:
+            if values["vocabularies"] != {k: list(v) for k, v in CONDITIONS.items()}:
                 raise BundleError(
                     f"{origin} was made with other attribute vocabularies"
                 )

@@ -59,7 +59,7 @@ class Programs:
         @jax.jit
         def decode(params, z, cond):
             image = nnx.merge(graphdef, params).decoder(z, cond, dropout_key=None)
-            return to_uint8(image)
+            return to_uint8(image[..., :3])
 
         self._begin, self._decode = begin, decode
 
@@ -71,7 +71,7 @@ class Programs:
     def rounds(
         self,
         text_emb: Float[np.ndarray, "b 2 t"],
-        attributes: Int[np.ndarray, "b 2 10"],
+        attributes: Int[np.ndarray, "b 2 12"],
         seeds: UInt32[np.ndarray, "b 2"],
         knobs: Float[np.ndarray, "b 3"],
         *,
@@ -127,7 +127,7 @@ def _flow_programs(
 def _blend(
     embed: Callable[[Array, Array], Array],
     text_emb: Float[Array, "b 2 t"],
-    attributes: Int[Array, "b 2 10"],
+    attributes: Int[Array, "b 2 12"],
     mix: Float[Array, "b 1"],
 ) -> Float[Array, "b c"]:
     """The condition between two ends."""

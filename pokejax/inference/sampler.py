@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from pokejax.attributes import UNKNOWN_ID, VOCABULARIES, Attributes
+from pokejax.attributes import CONDITIONS, UNKNOWN_ID, Attributes
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
@@ -37,6 +37,8 @@ PriorName = Literal["flow", "normal"]
 _TILE_ROWS_CPU = 8
 _TILE_ROWS_ACCELERATOR = 32
 _CACHED_PROMPTS = 4096
+# What is meant where a prompt doesn't say how its creature is drawn.
+_USUAL = Attributes(view="front", style="native")
 
 
 class Round(NamedTuple):
@@ -197,13 +199,13 @@ class Sampler:
         """The arrays of a padded tile: each row has two ends, mostly the same one."""
         rows = self.tile_rows
         text_emb = np.zeros((rows, 2, self.encoder.dim), np.float32)
-        attributes = np.full((rows, 2, len(VOCABULARIES)), UNKNOWN_ID, np.int32)
+        attributes = np.full((rows, 2, len(CONDITIONS)), UNKNOWN_ID, np.int32)
         seeds = np.zeros((rows, 2), np.uint32)
         knobs = np.ones((rows, 3), np.float32)
         for i, recipe in enumerate(recipes):
             for j, end in enumerate((recipe, recipe.towards or recipe)):
                 text_emb[i, j] = self.embed(end.prompt)
-                attributes[i, j] = end.attributes.ids()
+                attributes[i, j] = _USUAL.override(end.attributes).ids()
                 seeds[i, j] = end.seed
             knobs[i] = recipe.mix, recipe.temperature, recipe.guidance
         return text_emb, attributes, seeds, knobs

@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "pokemon64.safetensors"
-SHA256 = "7d12a80ea814912e83efb5b98060fbfbcf0bd48d872e6e8c7d0e3f03202c4f30"
+SHA256 = "f9fc40d33c313ead40cb13be04eece3dd5f915adc8ee248a7164a4d253f042b3"

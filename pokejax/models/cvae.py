@@ -5,17 +5,20 @@ The layers are the original README's, in the same order and of the same sizes; a
 nnx modules live here; losses and loops don't.
 """
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
+from pokejax.attributes import CONDITIONS, UNKNOWN_ID
 from pokejax.config import ModelConfig
 from pokejax.models.convs import UpConv, half_conv
 from pokejax.models.spatial import SpatialDecoder, SpatialEncoder
+from pokejax.models.thumbnail import ThumbnailEncoder, Upsampler
 
-# Size of each attribute's embedding; 64 together.
+# Size of each attribute's embedding; 64 together, the original's.
 EMBEDDING_DIMS = {
     "type1": 10,
     "type2": 10,
@@ -29,28 +32,39 @@ EMBEDDING_DIMS = {
     "mythical": 2,
 }
 CATEGORY_DIM = sum(EMBEDDING_DIMS.values())
+# A prior is told how the creature is drawn, too.
+DRAWN_EMBEDDING_DIMS = {**EMBEDDING_DIMS, "view": 8, "style": 8}
 
 
 class CategoryEmbedder(nnx.Module):
-    """Ten attribute ids -> 64 numbers; an unknown attribute contributes zeros."""
+    """Attribute ids -> one vector; an unknown attribute contributes zeros."""
 
-    def __init__(self, *, rngs: nnx.Rngs):
+    def __init__(self, dims: Mapping[str, int], *, rngs: nnx.Rngs):
+        """Make a table for each attribute.
+
+        Args:
+          dims: size of the embedding of each that counts; others are ignored.
+          rngs: stream `params`.
+        """
+        self.dims = dict(dims)
         self.tables = nnx.Dict(
             {
                 name: nnx.Embed(
-                    len(VOCABULARIES[name]),
+                    len(CONDITIONS[name]),
                     dim,
                     embedding_init=nnx.initializers.normal(1.0),
                     rngs=rngs,
                 )
-                for name, dim in EMBEDDING_DIMS.items()
+                for name, dim in dims.items()
             }
         )
 
-    def __call__(self, attributes: Int[Array, "b 10"]) -> Float[Array, "b 64"]:
-        """Embed ids in `VOCABULARIES` order; `UNKNOWN_ID` gives a zero vector."""
+    def __call__(self, attributes: Int[Array, "b 12"]) -> Float[Array, "b c"]:
+        """Embed ids in `CONDITIONS` order; `UNKNOWN_ID` gives a zero vector."""
         columns: list[Array] = []
-        for i, name in enumerate(EMBEDDING_DIMS):
+        for i, name in enumerate(CONDITIONS):
+            if name not in self.dims:
+                continue
             ids = attributes[:, i]
             embedded = self.tables[name](jnp.maximum(ids, 0))
             columns.append(embedded * (ids != UNKNOWN_ID)[:, None])
@@ -87,13 +101,13 @@ class Encoder(nnx.Module):
 
     def __call__(
         self,
-        image: Float[Array, "b h w 3"],
+        image: Float[Array, "b h w _"],
         cond: Float[Array, "b c"],
         *,
         dropout_key: Array | None,
     ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
         """Mean and log-variance of the posterior; no dropout if the key is None."""
-        x = nnx.gelu(self.conv1(image))
+        x = nnx.gelu(self.conv1(image[..., :3]))
         x = nnx.gelu(self.conv2(x))
         x = nnx.gelu(self.conv3(x))
         x = jnp.concatenate([x.reshape(x.shape[0], -1), cond], axis=-1)
@@ -158,16 +172,18 @@ class CVAE(nnx.Module):
         condition_dim = 0
         if config.conditional:
             condition_dim = text_dim + CATEGORY_DIM
-            self.category_embedder = CategoryEmbedder(rngs=rngs)
+            self.category_embedder = CategoryEmbedder(EMBEDDING_DIMS, rngs=rngs)
             self.condition_gate = ConditionGate(condition_dim, rngs=rngs)
-        encoder, decoder = Encoder, Decoder
-        if config.latent == "spatial":
-            encoder, decoder = SpatialEncoder, SpatialDecoder
+        encoder, decoder = {
+            "vector": (Encoder, Decoder),
+            "spatial": (SpatialEncoder, SpatialDecoder),
+            "thumbnail": (ThumbnailEncoder, Upsampler),
+        }[config.latent]
         self.encoder = encoder(config, image_size, condition_dim, rngs=rngs)
         self.decoder = decoder(config, image_size, condition_dim, rngs=rngs)
 
     def condition(
-        self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 10"]
+        self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 12"]
     ) -> Float[Array, "b c"]:
         """Text and attributes -> the gated condition, `c = t + 64`, or `c = 0`."""
         if not self.conditional:
@@ -178,24 +194,24 @@ class CVAE(nnx.Module):
 
     def __call__(
         self,
-        image: Float[Array, "b h w 3"],
+        image: Float[Array, "b h w _"],
         text_emb: Float[Array, "b t"],
-        attributes: Int[Array, "b 10"],
+        attributes: Int[Array, "b 12"],
         *,
         noise: Float[Array, "b z"],
         dropout_key: Array | None = None,
-    ) -> tuple[Float[Array, "b h w 3"], Float[Array, "b z"], Float[Array, "b z"]]:
+    ) -> tuple[Float[Array, "b h w _"], Float[Array, "b z"], Float[Array, "b z"]]:
         """Reconstruct `image` through a sampled z.
 
         Args:
-          image: `b h w 3` float32 in [-1, 1].
+          image: `b h w c` float32 in [-1, 1]; RGB on white and, if c = 4, alpha.
           text_emb: `b t` float32.
-          attributes: `b 10` int32 ids, `UNKNOWN_ID` where unknown.
+          attributes: `b 12` int32 ids, `UNKNOWN_ID` where unknown.
           noise: `b z` standard normal; zeros decode the posterior mean.
           dropout_key: turns dropout on; None turns it off.
 
         Returns:
-          recon in [-1, 1], mean and logvar.
+          recon in [-1, 1], RGB and, of thumbnails, alpha; mean and logvar.
         """
         cond = self.condition(text_emb, attributes)
         encoder_key, decoder_key = (
@@ -208,9 +224,9 @@ class CVAE(nnx.Module):
 
     def encode(
         self,
-        image: Float[Array, "b h w 3"],
+        image: Float[Array, "b h w _"],
         text_emb: Float[Array, "b t"],
-        attributes: Int[Array, "b 10"],
+        attributes: Int[Array, "b 12"],
     ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
         """Mean and log-variance of the posterior, without dropout."""
         cond = self.condition(text_emb, attributes)
@@ -220,9 +236,9 @@ class CVAE(nnx.Module):
         self,
         z: Float[Array, "b z"],
         text_emb: Float[Array, "b t"],
-        attributes: Int[Array, "b 10"],
-    ) -> Float[Array, "b h w 3"]:
-        """Pictures in [-1, 1] of latents under a condition."""
+        attributes: Int[Array, "b 12"],
+    ) -> Float[Array, "b h w _"]:
+        """Pictures in [-1, 1] of latents under a condition, c as in a call."""
         cond = self.condition(text_emb, attributes)
         return self.decoder(z, cond, dropout_key=None)
 

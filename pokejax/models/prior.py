@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from pokejax.attributes import UNKNOWN_ID
 from pokejax.config import ModelConfig, PriorConfig
-from pokejax.models.cvae import CATEGORY_DIM, CategoryEmbedder
+from pokejax.models.cvae import DRAWN_EMBEDDING_DIMS, CategoryEmbedder
 
 TIME_FREQUENCIES = 64
 
@@ -45,13 +45,17 @@ class Block(nnx.Module):
         )
         y = self.norm1(x) * (1 + scale1) + shift1
         b, n, d = y.shape
+        # XLA's CPU backend multiplies flat rows faster than batches of them.
         q, k, v = jnp.moveaxis(
-            self.qkv(y).reshape(b, n, 3, self.heads, d // self.heads), 2, 0
+            self.qkv(y.reshape(-1, d)).reshape(b, n, 3, self.heads, d // self.heads),
+            2,
+            0,
         )
-        mixed = jax.nn.dot_product_attention(q, k, v).reshape(b, n, d)
-        x = x + gate1 * self.out(mixed)
+        mixed = jax.nn.dot_product_attention(q, k, v).reshape(-1, d)
+        x = x + gate1 * self.out(mixed).reshape(x.shape)
         y = self.norm2(x) * (1 + scale2) + shift2
-        return x + gate2 * self.down(nnx.gelu(self.up(y)))
+        y = self.down(nnx.gelu(self.up(y.reshape(-1, d))))
+        return x + gate2 * y.reshape(x.shape)
 
 
 class Prior(nnx.Module):
@@ -77,7 +81,7 @@ class Prior(nnx.Module):
         """
         width = config.width
         self.side, self.patch = 1, 1
-        if model.latent == "spatial":
+        if model.latent != "vector":
             self.side, self.patch = model.latent_side(image_size), config.patch
         tokens = (self.side // self.patch) ** 2
         features = model.latent_dim // tokens
@@ -85,8 +89,10 @@ class Prior(nnx.Module):
         # Statistics of real latents, set once before training and never trained.
         self.shift = nnx.Param(jnp.zeros(channels))
         self.scale = nnx.Param(jnp.ones(channels))
-        self.category_embedder = CategoryEmbedder(rngs=rngs)
-        self.text_in = nnx.Linear(text_dim + CATEGORY_DIM, width, rngs=rngs)
+        self.category_embedder = CategoryEmbedder(DRAWN_EMBEDDING_DIMS, rngs=rngs)
+        self.text_in = nnx.Linear(
+            text_dim + sum(DRAWN_EMBEDDING_DIMS.values()), width, rngs=rngs
+        )
         self.time_in = nnx.Linear(2 * TIME_FREQUENCIES, width, rngs=rngs)
         self.condition = nnx.Linear(width, width, rngs=rngs)
         self.modulation = nnx.Linear(
@@ -104,7 +110,7 @@ class Prior(nnx.Module):
         )
 
     def embed(
-        self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 10"]
+        self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 12"]
     ) -> Float[Array, "b d"]:
         """The condition as the flow takes it; of zeros and unknowns, the open one."""
         category_emb = self.category_embedder(attributes).astype(text_emb.dtype)
@@ -188,7 +194,7 @@ def sample(
     prior: Prior,
     noise: Float[Array, "b z"],
     text_emb: Float[Array, "b t"],
-    attributes: Int[Array, "b 10"],
+    attributes: Int[Array, "b 12"],
     *,
     steps: int,
     guidance: float,

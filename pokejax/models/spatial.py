@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pokejax.config import ModelConfig
-from pokejax.models.convs import UpConv, half_conv
+from pokejax.models.convs import SameConv, UpConv, half_conv
 
 GROUPS = 8
 
@@ -21,14 +21,10 @@ class ResBlock(nnx.Module):
 
     def __init__(self, features: int, *, rngs: nnx.Rngs):
         self.norm1 = nnx.GroupNorm(features, num_groups=GROUPS, rngs=rngs)
-        self.conv1 = nnx.Conv(features, features, (3, 3), rngs=rngs)
+        self.conv1 = SameConv(features, features, rngs=rngs)
         self.norm2 = nnx.GroupNorm(features, num_groups=GROUPS, rngs=rngs)
-        self.conv2 = nnx.Conv(
-            features,
-            features,
-            (3, 3),
-            kernel_init=nnx.initializers.zeros,
-            rngs=rngs,
+        self.conv2 = SameConv(
+            features, features, kernel_init=nnx.initializers.zeros, rngs=rngs
         )
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -57,13 +53,13 @@ class SpatialEncoder(nnx.Module):
 
     def __call__(
         self,
-        image: Float[Array, "b h w 3"],
+        image: Float[Array, "b h w _"],
         cond: Float[Array, "b c"],
         *,
         dropout_key: Array | None,
     ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
         """Mean and log-variance of the posterior; there is no dropout here."""
-        x = self.halvings[0](image)
+        x = self.halvings[0](image[..., :3])
         for halving in self.halvings[1:]:
             x = halving(nnx.gelu(x))
         x = x + self.condition(cond)[:, None, None]

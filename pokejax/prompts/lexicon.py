@@ -668,6 +668,11 @@ MYTHICAL_TERMS = {
 }
 
 # Everything above, by attribute; `type` and `color` serve both slots of each.
+VIEW_PHRASES = {
+    "back": ("from behind", "from the back", "from the rear", "back view", "rear view",
+             "seen from behind", "view from behind", "back turned", "turned away"),
+    "front": ("front view", "from the front", "facing us", "facing the viewer"),
+}  # fmt: skip
 WORDS = {
     "type": (TYPE_ADJECTIVES, TYPE_NOUNS, TYPE_PHRASES),
     "color": (COLOR_WORDS, COLOR_PHRASES, COLOR_TERMS),
@@ -677,6 +682,7 @@ WORDS = {
     "habitat": (HABITAT_ADJECTIVES, HABITAT_PLACES, HABITAT_TERMS),
     "legendary": (LEGENDARY_ADJECTIVES, LEGENDARY_PHRASES, LEGENDARY_TERMS),
     "mythical": (MYTHICAL_ADJECTIVES, MYTHICAL_PHRASES, MYTHICAL_TERMS),
+    "view": (VIEW_PHRASES,),
 }
 
 # A color or a size before one of these speaks of the part, not of the creature.

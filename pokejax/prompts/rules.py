@@ -82,6 +82,7 @@ def parse_by_rules(prompt: str) -> ParsedPrompt:
     chosen = reader.types() | reader.colors() | reader.shape() | reader.sizes()
     chosen |= reader.first("evolution_stage") | reader.first("habitat")
     chosen |= reader.flag("legendary") | reader.flag("mythical")
+    chosen |= reader.first("view")
 
     def match(f: Phrase) -> Match:
         start, end = tokens[f.first].start, tokens[f.last].end

@@ -12,14 +12,14 @@ from pokejax.config import DataConfig
 
 
 def augment(
-    image: Float[Array, "b h w 3"], key: Array, config: DataConfig
-) -> Float[Array, "b h w 3"]:
+    image: Float[Array, "b h w c"], key: Array, config: DataConfig
+) -> Float[Array, "b h w c"]:
     """Mirror, shift, scale and recolour pictures at random, as far as the config says.
 
     Whatever enters from outside the picture is white, the sprites' background.
 
     Args:
-      image: `b h w 3` float32 in [-1, 1].
+      image: `b h w c` float32 in [-1, 1]: RGB, and what else moves with it.
       key: decides everything.
       config: `flip`, `max_shift`, `max_scale`, `color_jitter`; all off changes nothing.
     """
@@ -37,7 +37,8 @@ def augment(
     elif config.flip:
         image = jnp.where(mirror.reshape(b, 1, 1, 1) < 0, image[:, :, ::-1], image)
     if config.color_jitter:
-        image = _jitter_colors(image, config.color_jitter, color_key)
+        rgb = _jitter_colors(image[..., :3], config.color_jitter, color_key)
+        image = jnp.concatenate([rgb, image[..., 3:]], axis=-1)
     return image
 
 

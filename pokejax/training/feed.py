@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
 from pokejax.config import Config, ConfigError
-from pokejax.data.dataset import batch_rows
+from pokejax.data.dataset import Order
 from pokejax.data.split import Dataset
 from pokejax.data.stream import stream
 from pokejax.training.mesh import put, replicate
@@ -48,6 +48,8 @@ class Feed:
                 f" {mesh.size} devices that share it (--mesh.devices)"
             )
         self.steps_per_epoch = pictures // self.batch_size
+        weights = dataset.splits["train"].weights
+        self._order = Order(config.train.seed, weights, self.batch_size)
         self._text_emb = replicate(dataset.text_emb, mesh)
         self.resident = {
             name: replicate(split_arrays(split, self._text_emb), mesh)
@@ -71,12 +73,12 @@ class Feed:
             )
             for start in range(first, last, count):
                 chunk = range(start, min(start + count, last))
-                rows = np.stack([self._rows_of_step(step) for step in chunk])
+                rows = np.stack([self._order.rows(step) for step in chunk])
                 yield start, self.resident["train"], put(rows, by_batch)
             return
         batches = stream(
             self.dataset.splits["train"],
-            self._rows_of_step,
+            self._order.rows,
             first,
             last,
             process_index=jax.process_index(),
@@ -111,7 +113,3 @@ class Feed:
             split = replicate(split_arrays(part, self._text_emb), self._mesh)
             places = np.arange(len(rows), dtype=np.int32)
         return split, replicate(places, self._mesh)
-
-    def _rows_of_step(self, step: int) -> Int[np.ndarray, " b"]:
-        n = len(self.dataset.splits["train"])
-        return batch_rows(self._train.seed, step, n, self.batch_size)

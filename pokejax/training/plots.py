@@ -26,11 +26,17 @@ def plot_losses(
       path: of the picture.
     """
     epochs = [row["Epoch"] for row in rows]
-    side = math.ceil(math.sqrt(len(parts)))
+    across = math.ceil(math.sqrt(len(parts)))
     figure, axes = plt.subplots(
-        side, side, figsize=(10, 7), constrained_layout=True, squeeze=False
+        math.ceil(len(parts) / across),
+        across,
+        figsize=(10, 7),
+        constrained_layout=True,
+        squeeze=False,
     )
-    for axis, part in zip(axes.flat, parts, strict=True):
+    for axis in axes.flat[len(parts) :]:
+        axis.set_axis_off()
+    for axis, part in zip(axes.flat, parts, strict=False):
         for split in ("Train", "Val"):
             values = [row[f"{split}_{part}"] for row in rows]
             axis.plot(epochs, values, label=split)

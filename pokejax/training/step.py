@@ -57,7 +57,8 @@ class DeviceSplit(NamedTuple):
     """A `Split` on the device, pictures still uint8, with the prompts' embeddings."""
 
     images: UInt8[AnyArray, "n h w 3"]
-    attributes: Int[AnyArray, "n 10"]
+    alpha: UInt8[AnyArray, "n h w"]
+    attributes: Int[AnyArray, "n 12"]
     prompt_ids: Int[AnyArray, "n p"]
     prompt_counts: Int[AnyArray, " n"]
     text_emb: Float[AnyArray, "m d"]
@@ -67,6 +68,7 @@ def split_arrays(split: Split, text_emb: Any) -> DeviceSplit:
     """A split and the dataset's embeddings, ready to be put on a device."""
     return DeviceSplit(
         split.images[:],
+        split.alpha[:],
         split.attributes,
         split.prompt_ids,
         split.prompt_counts,
@@ -119,7 +121,9 @@ def gather(
     """The pictures at `rows` in [-1, 1], each with its `prompt`-th prompt."""
     prompt_id = jnp.take_along_axis(split.prompt_ids[rows], prompt[:, None], axis=1)
     return Batch(
-        image=to_float(split.images[rows]),
+        image=to_float(
+            jnp.concatenate([split.images[rows], split.alpha[rows][..., None]], axis=-1)
+        ),
         text_emb=split.text_emb[prompt_id[:, 0]].astype(jnp.float32),
         attributes=split.attributes[rows],
     )
@@ -138,7 +142,9 @@ def augmented(
     uniform = jax.random.uniform(prompt_key, rows.shape)
     counts = split.prompt_counts[rows]
     batch = gather(split, rows, (uniform * counts).astype(jnp.int32))
-    image = augment(batch.image, image_key, config.data)
+    # What enters from outside is 1: white, and, with alpha turned over, transparent.
+    sign = jnp.array([1.0, 1.0, 1.0, -1.0]).reshape(1, 1, 1, 4)
+    image = sign * augment(sign * batch.image, image_key, config.data)
     attributes = batch.attributes
     if config.train.attribute_drop_prob:
         drop = jax.random.bernoulli(

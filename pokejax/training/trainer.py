@@ -262,4 +262,4 @@ def _show(
     z: Float[Array, "k z"],
 ) -> tuple[Array, Array, Array]:
     batch = gather(split, rows, jnp.zeros_like(rows))
-    return batch.image, *task.show(params, frozen, batch, z)
+    return batch.image[..., :3], *task.show(params, frozen, batch, z)

@@ -53,7 +53,14 @@ def read_split(output, split):
         "data": np.concatenate([b["data"] for b in batches]),
         **{
             key: [row for b in batches for row in b[key]]
-            for key in ("filenames", "species", "labels", "attributes", "prompts")
+            for key in (
+                "filenames",
+                "species",
+                "labels",
+                "attributes",
+                "prompts",
+                "alpha",
+            )
         },
     }
 
@@ -94,7 +101,10 @@ def test_rows_hold_the_picture_and_its_metadata(drawn, tmp_path):
         for i, name in enumerate(batch["filenames"]):
             path = drawn / name
             pixels = batch["data"][i].reshape(3, 32, 32).transpose(1, 2, 0)
-            np.testing.assert_array_equal(pixels, load_framed(path, 32))
+            framed = load_framed(path, 32)
+            np.testing.assert_array_equal(pixels, framed[..., :3])
+            alpha = batch["alpha"][i].reshape(32, 32)
+            np.testing.assert_array_equal(alpha, framed[..., 3])
             slug = path.stem.split("_")[0]
             beside = path.with_name(f"{slug}_{path.stem}.json")
             metadata = json.loads(beside.read_text())
@@ -238,9 +248,9 @@ def change(**sections):
         (lambda p: p.write_text(" " * (2 << 20)), "larger than 1 MiB"),
         (change(categorical_attributes={"type1": "Fir"}), "did you mean 'Fire'"),
         (change(categorical_attributes={"type1": ["Fire"]}), "have bad metadata"),
-        (change(categorical_attributes={}), "no type1"),
+        (change(style="vektor"), "did you mean 'vector'"),
         (change(visual_attributes=None), "have bad metadata"),
-        (change(prompts="all one text"), "no list of prompts"),
+        (change(prompts={}), "no list of prompts"),
         (change(prompts=[]), "no list of prompts"),
         (change(prompts=["\ud800"]), "surrogates not allowed"),
         (change(species=7), "species: 7 is not text"),

@@ -16,6 +16,7 @@ from pokejax.attributes import (
     HABITATS,
     SHAPES,
     TYPES,
+    VOCABULARIES,
     Attributes,
     attributes_from_metadata,
 )
@@ -57,9 +58,7 @@ def test_layout_and_facts(tmp_path: Path, capsys: pytest.CaptureFixture):
     }
     assert metadata["sources"]["primary_color"] == "pixels"
     assert metadata["sources"]["shape"] == "curated"
-    assert attributes_from_metadata(metadata).known().keys() == set(
-        Attributes().__dataclass_fields__
-    )
+    assert attributes_from_metadata(metadata).known().keys() == set(VOCABULARIES)
     out = capsys.readouterr()
     assert "1 written now" in out.out and "primary_color: Blue 1" in out.out
 

@@ -50,18 +50,18 @@ def test_views_frames_and_palettes(checkout: Path, tmp_path: Path):
     assert main([*command, "--workers", "1"]) == 0
     names = sorted(p.stem for p in (out / "Squirtle").iterdir())
     assert names == [
-        "squirtle_back",
-        "squirtle_front",
-        "squirtle_front_frame2",
-        "squirtle_mega_front",
-        "squirtle_mega_shiny",
-        "squirtle_shiny",
-        "squirtle_shiny_back",
-        "squirtle_shiny_frame2",
+        "squirtle_mega_native_front",
+        "squirtle_mega_native_shiny",
+        "squirtle_native_back",
+        "squirtle_native_front",
+        "squirtle_native_front_frame2",
+        "squirtle_native_shiny",
+        "squirtle_native_shiny_back",
+        "squirtle_native_shiny_frame2",
     ]
     assert [p.name for p in out.iterdir()] == ["Squirtle"]
-    front = np.asarray(Image.open(out / "Squirtle/squirtle_front.png"))
-    shiny = np.asarray(Image.open(out / "Squirtle/squirtle_mega_shiny.png"))
+    front = np.asarray(Image.open(out / "Squirtle/squirtle_native_front.png"))
+    shiny = np.asarray(Image.open(out / "Squirtle/squirtle_mega_native_shiny.png"))
     assert front.shape == (64, 64, 4)
     assert front[5, 10].tolist() == [200, 30, 30, 255]
     assert front[0, 0].tolist() == [0, 0, 0, 0]
@@ -91,14 +91,23 @@ def test_a_folder_without_sprites_is_refused(tmp_path: Path):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--source", "native"], "needs --from"),
         (["--source", "native", "--from", "nowhere"], "'nowhere' is not a folder"),
-        (["--from", "here"], "--from goes with --source native"),
+        (["--source", "native", "--from", "file:///nowhere"], "git failed on"),
+        (["--source", "tuxemon", "--from", "."], "no checkout of Tuxemon"),
     ],
 )
-def test_options_that_do_not_fit(argv, message, tmp_path, capsys):
-    assert main([*argv, "--out", str(tmp_path / "out")]) == 2
-    assert message in capsys.readouterr().err
+def test_sources_that_cannot_be_had(argv, message, tmp_path, capsys):
+    cache = ["--cache", str(tmp_path / "cache")]
+    assert main([*argv, *cache, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("error:") == 1
+
+
+def test_from_goes_behind_its_source(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--from", "here", "--source", "native"])
+    assert stopped.value.code == 2
+    assert "goes behind --source" in capsys.readouterr().err
 
 
 def test_turned_hues():

@@ -37,7 +37,9 @@ def _split(n: int, seed: int) -> Split:
     images = np.stack([paint(r, 1000 * seed + i) for i, r in enumerate(records)])
     rows = np.arange(n, dtype=np.int32)
     ids = np.stack([record.ids() for record in records])
-    return Split(images, ids, rows[:, None], np.ones(n, np.int32))
+    alpha = np.full(images.shape[:3], 255, np.uint8)
+    counts = np.ones(n, np.int32)
+    return Split(images, alpha, ids, rows[:, None], counts, np.ones(n, np.float32))
 
 
 @pytest.fixture(scope="session")

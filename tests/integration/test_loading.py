@@ -77,7 +77,7 @@ def test_stream_is_shared_by_processes_and_can_be_checkpointed(drawn_dataset: Pa
     split = load(config_of(drawn_dataset)).splits["train"]
 
     def rows_of_step(step: int) -> np.ndarray:
-        return data.batch_rows(0, step, len(split), 8)
+        return data.Order(0, split.weights, 8).rows(step)
 
     whole = list(stream(split, rows_of_step, 0, 4))
     halves = [

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pokejax import Sampler, generate
-from pokejax.attributes import VOCABULARIES, Attributes
+from pokejax.attributes import CONDITIONS, Attributes
 from tests.helpers.live_server import Live, Starter
 from tests.helpers.llm_server import LABELS, LlmServer
 
@@ -165,7 +165,7 @@ def test_many_clients_get_what_one_would(client: httpx.Client, model: Path):
 
 def test_vocabularies_health_and_metrics(client: httpx.Client):
     words = client.get("/api/v1/attributes").json()["attributes"]
-    assert words == {name: list(v) for name, v in VOCABULARIES.items()}
+    assert words == {name: list(v) for name, v in CONDITIONS.items()}
     for path in ("health", "ready"):
         answer = client.get(f"/api/v1/{path}")
         assert answer.status_code == 200

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pokejax import Sampler
-from pokejax.attributes import VOCABULARIES, Attributes
+from pokejax.attributes import CONDITIONS, Attributes
 from pokejax.inference.recipe import Recipe, Sample, encode_png
 
 WORDS = [
@@ -25,7 +25,7 @@ def recipes(count: int, seed: int) -> list[Recipe]:
         Recipe(
             " ".join(rng.choices(WORDS, k=rng.randint(1, 8))),
             Attributes(
-                **{n: rng.choice([*v, None, None]) for n, v in VOCABULARIES.items()}
+                **{n: rng.choice([*v, None, None]) for n, v in CONDITIONS.items()}
             ),
             rng.randrange(2**31),
             rng.choice([0.0, 0.5, 1.0, 1.0]),

@@ -30,9 +30,14 @@ def test_ids_round_trip_with_unknowns():
     attributes = Attributes(type1="Fire", type2="None", size="Huge", mythical="No")
     ids = attributes.ids()
     assert ids.dtype == np.int32
-    assert list(ids) == [1, 18, -1, -1, -1, 4, -1, -1, -1, 0]
+    assert list(ids) == [1, 18, -1, -1, -1, 4, -1, -1, -1, 0, -1, -1]
     assert Attributes.from_ids(ids) == attributes
-    assert list(Attributes().ids()) == [UNKNOWN_ID] * 10
+    assert list(Attributes().ids()) == [UNKNOWN_ID] * 12
+    drawn = Attributes(view="back", style="tuxemon")
+    assert (
+        list(drawn.ids()[10:]) == [1, 3] and Attributes.from_ids(drawn.ids()) == drawn
+    )
+    assert Attributes.from_ids(ids[:10]) == attributes
 
 
 def test_metadata_null_is_none_and_absence_is_unknown():

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax.numpy as jnp
 import pytest
 
-from pokejax.attributes import VOCABULARIES
+from pokejax.attributes import CONDITIONS
 from pokejax.training import step as steps
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -68,12 +68,12 @@ def test_random_pictures_are_a_set_that_the_trainer_can_read():
     gpu_training = importlib.import_module("gpu_training")
     dataset = gpu_training.random_dataset(12, text_dim=16)
     train = dataset.splits["train"]
-    sizes = [len(names) for names in VOCABULARIES.values()]
+    sizes = [len(names) for names in CONDITIONS.values()]
     assert (train.attributes.max(0) < sizes).all() and train.attributes.min() >= 0
     batch = steps.gather(
         steps.split_arrays(train, dataset.text_emb), jnp.arange(12), jnp.full(12, 4)
     )
-    assert batch.image.shape == (12, 64, 64, 3) and batch.text_emb.shape == (12, 16)
+    assert batch.image.shape == (12, 64, 64, 4) and batch.text_emb.shape == (12, 16)
     assert abs(batch.image).max() <= 1
 
 

@@ -11,6 +11,7 @@ from pokejax.config import ModelConfig
 from pokejax.models.convs import up_conv
 from pokejax.models.cvae import (
     CVAE,
+    EMBEDDING_DIMS,
     CategoryEmbedder,
     ConditionGate,
     parameter_count,
@@ -38,7 +39,7 @@ def test_parameter_counts_are_the_originals():
 
 def test_shapes_ranges_and_dropout(model: CVAE, key: jax.Array):
     image = jax.random.uniform(key, (3, 32, 32, 3), minval=-1)
-    inputs = (image, jnp.ones((3, 6)), jnp.zeros((3, 10), jnp.int32))
+    inputs = (image, jnp.ones((3, 6)), jnp.zeros((3, 12), jnp.int32))
     noise = jax.random.normal(key, (3, 8))
     recon, mean, logvar = model(*inputs, noise=noise)
     assert recon.shape == image.shape
@@ -51,8 +52,8 @@ def test_shapes_ranges_and_dropout(model: CVAE, key: jax.Array):
 
 
 def test_unknown_attributes_embed_as_zeros():
-    embedder = CategoryEmbedder(rngs=nnx.Rngs(0))
-    ids = jnp.zeros((1, 10), jnp.int32)
+    embedder = CategoryEmbedder(EMBEDDING_DIMS, rngs=nnx.Rngs(0))
+    ids = jnp.zeros((1, 12), jnp.int32)
     known = embedder(ids)
     assert known.shape == (1, 64)
     hidden = embedder(ids.at[0, 2].set(-1))  # primary_color: numbers 20 to 27
@@ -72,7 +73,7 @@ def test_gate_closed_open_and_between(bias: float, expected: float):
 
 def test_decode_is_forward_from_the_posterior(model: CVAE, key: jax.Array):
     image = jax.random.uniform(key, (2, 32, 32, 3), minval=-1)
-    text_emb, attributes = jnp.ones((2, 6)), jnp.zeros((2, 10), jnp.int32)
+    text_emb, attributes = jnp.ones((2, 6)), jnp.zeros((2, 12), jnp.int32)
     recon, mean, _ = model(image, text_emb, attributes, noise=jnp.zeros((2, 8)))
     decoded = model.decode(mean, text_emb, attributes)
     np.testing.assert_allclose(decoded, recon, atol=1e-6)
@@ -108,7 +109,7 @@ def test_unconditional_ignores_text_and_attributes(key: jax.Array):
         parameter_count(model.encoder) + parameter_count(model.decoder)
     )
     z = jax.random.normal(key, (1, 8))
-    attributes = jnp.zeros((1, 10), jnp.int32)
+    attributes = jnp.zeros((1, 12), jnp.int32)
     drawn = model.decode(z, jnp.ones((1, 6)), attributes)
     np.testing.assert_array_equal(
         drawn, model.decode(z, jnp.zeros((1, 6)), attributes + 1)

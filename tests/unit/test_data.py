@@ -26,7 +26,7 @@ def test_arrays_fit_together(drawn_dataset: Path):
     train = dataset.splits["train"]
     assert train.images.shape == (len(train), 32, 32, 3)
     assert train.images[:].dtype == np.uint8
-    assert train.attributes.shape == (len(train), 10)
+    assert train.attributes.shape == (len(train), 12)
     assert (train.prompt_counts >= 1).all()
     assert train.prompt_ids.max() < len(dataset.text_emb)
     assert dataset.text_emb.shape[1] == dataset.text_dim == 256
@@ -84,13 +84,26 @@ def test_packed_file_holds_the_same(drawn_dataset: Path, tmp_path: Path):
 
 
 def test_order_is_a_function_of_seed_and_step():
-    rows = [data.batch_rows(7, step, 20, 6) for step in range(6)]
+    order = data.Order(7, np.ones(20, np.float32), 6)
+    rows = [order.rows(step) for step in range(6)]
     for epoch in (rows[:3], rows[3:]):
         seen = np.concatenate(epoch)
         assert len(set(seen)) == 18  # no repeats; the remainder of 2 is dropped
-    np.testing.assert_array_equal(rows[4], data.batch_rows(7, 4, 20, 6))
+    np.testing.assert_array_equal(rows[4], order.rows(4))
     assert not np.array_equal(rows[0], rows[3])
-    assert not np.array_equal(rows[0], data.batch_rows(8, 0, 20, 6))
+    other = data.Order(8, np.ones(20, np.float32), 6)
+    assert not np.array_equal(rows[0], other.rows(0))
+
+
+def test_an_epoch_draws_each_picture_as_often_as_its_weight_says():
+    weights = np.array([0.25, 0.5, 1.0, 2.25] * 4, np.float32)
+    order = data.Order(0, weights, 4)
+    epochs = 40
+    drawn = np.concatenate([order.rows(step) for step in range(4 * epochs)])
+    counts = np.bincount(drawn, minlength=16)
+    np.testing.assert_allclose(counts / epochs, weights, atol=0.08)
+    first = np.bincount(np.concatenate([order.rows(s) for s in range(4)]), minlength=16)
+    assert (np.abs(first - weights) < 1).all()
 
 
 def test_missing_directory_says_how_to_make_it(tmp_path: Path):

@@ -49,7 +49,7 @@ def test_an_untrained_flow_stands_still(key: jax.Array):
         prior,
         noise,
         jnp.ones((2, 4)),
-        jnp.zeros((2, 10), jnp.int32),
+        jnp.zeros((2, 12), jnp.int32),
         steps=3,
         guidance=2.0,
     )
@@ -69,7 +69,7 @@ def test_it_learns_a_conditional_distribution(key: jax.Array):
         z = centres[kind] + 0.1 * jax.random.normal(keys[1], (128, 6))
         noise = jax.random.normal(keys[2], (128, 6))
         time = jax.random.uniform(keys[3], (128, 1))
-        attributes = jnp.full((128, 10), UNKNOWN_ID).at[:, 0].set(kind)
+        attributes = jnp.full((128, 12), UNKNOWN_ID).at[:, 0].set(kind)
         x = (1 - time) * noise + time * z
         prior = nnx.merge(graphdef, params)
         cond = prior.embed(jnp.zeros((128, 4)), attributes)
@@ -91,7 +91,7 @@ def test_it_learns_a_conditional_distribution(key: jax.Array):
         trained,
         jax.random.normal(key, (64, 6)),
         jnp.zeros((64, 4)),
-        jnp.full((64, 10), UNKNOWN_ID).at[:, 0].set(kind),
+        jnp.full((64, 12), UNKNOWN_ID).at[:, 0].set(kind),
         steps=8,
         guidance=1.0,
     )

@@ -1,4 +1,8 @@
-"""Training a CVAE: L1 + LPIPS + KL on pictures; nothing is frozen but LPIPS."""
+"""Training a CVAE: L1 + LPIPS + KL on pictures; nothing is frozen but LPIPS.
+
+With `loss.adversarial_weight` a critic is trained beside it, in the same step: each of
+the two sees the other's weights as constants.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +14,7 @@ from jaxtyping import Array, Float
 
 from pokejax.inference.bundle import Header, new_model
 from pokejax.models import lpips
+from pokejax.models.critic import Critic, fools, tells_apart
 from pokejax.training import losses
 from pokejax.training.tasks.task import Batch, Task, show
 
@@ -27,7 +32,9 @@ def cvae_task(header: Header) -> Task:
     model = nnx.eval_shape(lambda: new_model(header, rngs=nnx.Rngs(0)))
     graphdef = nnx.graphdef(model)
     dtype = jnp.dtype(config.model.compute_dtype)
-    weights, distance = _lpips_or_nothing(config.loss.perceptual_weight)
+    weights, distance = _lpips_or_nothing(
+        config.loss.perceptual_weight or config.loss.adversarial_weight
+    )
 
     def init() -> nnx.State:
         return nnx.state(new_model(header, rngs=nnx.Rngs(config.train.seed)))
@@ -36,6 +43,11 @@ def cvae_task(header: Header) -> Task:
         return jax.random.normal(key, (size, config.model.latent_dim))
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
+        recon, terms, stats = rebuilt(params, frozen, batch, random, beta, dropout_key)
+        del recon
+        return terms, stats
+
+    def rebuilt(params, frozen, batch: Batch, random, beta, dropout_key):
         params, image, text_emb, noise = jax.tree.map(
             lambda x: x.astype(dtype), (params, batch.image, batch.text_emb, random)
         )
@@ -45,24 +57,24 @@ def cvae_task(header: Header) -> Task:
         recon, mean, logvar = (x.astype(jnp.float32) for x in outputs)
         kl = losses.kl(mean, logvar)
         terms = {
-            "L1": losses.l1(recon, batch.image),
+            "L1": losses.l1(recon, batch.image[..., : recon.shape[-1]]),
             "KL": kl.sum(axis=-1),
-            "Perceptual": distance(frozen, recon, batch.image),
+            "Perceptual": distance(frozen, recon[..., :3], batch.image[..., :3]),
         }
         terms["Loss"] = losses.total(
             terms["L1"],
             terms["Perceptual"],
             terms["KL"],
             beta=beta,
-            pixel_values=batch.image[0].size,
+            pixel_values=recon[0].size,
             config=config.loss,
         )
-        return terms, {"mean": mean, "mean_squared": mean**2, "kl": kl}
+        return recon, terms, {"mean": mean, "mean_squared": mean**2, "kl": kl}
 
     def show_some(params, frozen, batch, z):
         return show(nnx.merge(graphdef, params), batch, z, lambda z, *_: z)
 
-    return Task(
+    task = Task(
         model=model,
         prior=None,
         init=init,
@@ -72,6 +84,48 @@ def cvae_task(header: Header) -> Task:
         terms=terms,
         show=show_some,
         kept=lambda params, frozen: (params, None),
+    )
+    if not config.loss.adversarial_weight:
+        return task
+    return _with_critic(task, header, rebuilt)
+
+
+def _with_critic(task: Task, header: Header, rebuilt: Callable[..., Any]) -> Task:
+    """The same task with a critic; `rebuilt` gives pictures beside terms and stats."""
+    config = header.config
+    features_of = nnx.graphdef(lpips.load("alexnet"))
+    widths = [head.size for head in lpips.load("alexnet").heads]
+    critic = nnx.graphdef(nnx.eval_shape(lambda: Critic(widths, rngs=nnx.Rngs(0))))
+
+    def init() -> dict[str, nnx.State]:
+        new = Critic(widths, rngs=nnx.Rngs(config.train.seed + 1))
+        return {"model": task.init(), "critic": nnx.state(new)}
+
+    def terms(params, frozen, batch: Batch, random, beta, dropout_key):
+        recon, terms, stats = rebuilt(
+            params["model"], frozen, batch, random, beta, dropout_key
+        )
+        constant = jax.lax.stop_gradient
+        features = nnx.merge(features_of, frozen).features
+        drawn = features(recon[..., :3])
+        real = features(batch.image[..., :3])
+        of_model = nnx.merge(critic, constant(params["critic"]))
+        of_critic = nnx.merge(critic, params["critic"])
+        terms["Adversarial"] = fools(of_model(recon, drawn))
+        terms["Critic"] = tells_apart(
+            of_critic(batch.image, real), of_critic(constant(recon), constant(drawn))
+        )
+        if dropout_key is not None:  # not in an evaluation: critics change
+            voice = beta * config.loss.adversarial_weight
+            terms["Loss"] += voice * terms["Adversarial"] + terms["Critic"]
+        return terms, stats
+
+    return task._replace(
+        init=init,
+        parts=(*task.parts, "Adversarial", "Critic"),
+        terms=terms,
+        show=lambda params, *rest: task.show(params["model"], *rest),
+        kept=lambda params, frozen: (params["model"], None),
     )
 
 

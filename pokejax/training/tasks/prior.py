@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from pokejax.attributes import UNKNOWN_ID, VOCABULARIES
+from pokejax.attributes import CONDITIONS, UNKNOWN_ID
 from pokejax.config import ConfigError
 from pokejax.data.split import Dataset
 from pokejax.images.pixels import to_float
@@ -61,7 +61,7 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
             "drop": jax.random.bernoulli(
                 keys[3], config.prior.condition_drop_prob, (size, 1)
             ),
-            "hidden": jax.random.bernoulli(keys[5], rate, (size, len(VOCABULARIES))),
+            "hidden": jax.random.bernoulli(keys[5], rate, (size, len(CONDITIONS))),
         }
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
@@ -147,7 +147,7 @@ def _latent_statistics(
         wanted = np.arange(start, start + _MEASURED_TOGETHER) % count
         part = split.take(rows[wanted])
         text_emb = dataset.text_emb[part.prompt_ids[:, 0]].astype(np.float32)
-        mean = encode(params, part.images[:], text_emb, part.attributes)
+        mean = encode(params, part.drawn(slice(None)), text_emb, part.attributes)
         latents.append(np.asarray(mean)[: count - start].reshape(-1, channels))
     all_latents = np.concatenate(latents)
     return all_latents.mean(axis=0), all_latents.std(axis=0) + 1e-6

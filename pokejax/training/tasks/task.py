@@ -16,11 +16,11 @@ Stats = dict[str, Float[Array, "b z"]]
 
 
 class Batch(NamedTuple):
-    """What the model sees of a few pictures."""
+    """What the model sees of a few pictures: RGB on white and alpha, in [-1, 1]."""
 
-    image: Float[Array, "b h w 3"]
+    image: Float[Array, "b h w 4"]
     text_emb: Float[Array, "b d"]
-    attributes: Int[Array, "b 10"]
+    attributes: Int[Array, "b 12"]
 
 
 class Task(NamedTuple):
@@ -84,10 +84,10 @@ def show(
       to_latent: `(z, text_emb, attributes)` -> latents for the decoder.
     """
     mean, _ = model.encode(batch.image, batch.text_emb, batch.attributes)
-    recon = model.decode(mean, batch.text_emb, batch.attributes)
+    recon = model.decode(mean, batch.text_emb, batch.attributes)[..., :3]
 
     def draw(text_emb: Array, attributes: Array) -> Array:
         condition = jnp.tile(text_emb, (len(z), 1)), jnp.tile(attributes, (len(z), 1))
-        return model.decode(to_latent(z, *condition), *condition)
+        return model.decode(to_latent(z, *condition), *condition)[..., :3]
 
     return recon, jax.vmap(draw)(batch.text_emb, batch.attributes)

@@ -1,0 +1,64 @@
+"""Thumbnails as latents, the upsampler, and the critic."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from pokejax.config import Config, ConfigError, LossConfig, ModelConfig
+from pokejax.models.critic import Critic, fools, tells_apart
+from pokejax.models.cvae import CVAE
+from pokejax.models.thumbnail import NOISE
+
+SMALL = ModelConfig(latent="thumbnail", channels=(8, 16), latent_dim=4 * 8**2, blocks=1)
+
+
+@pytest.fixture(scope="module")
+def model() -> CVAE:
+    return CVAE(SMALL, image_size=32, text_dim=6, rngs=nnx.Rngs(0))
+
+
+def test_z_is_the_picture_made_small(model: CVAE):
+    image = jax.random.uniform(jax.random.key(0), (2, 32, 32, 4), minval=-1)
+    mean, logvar = model.encode(image, jnp.ones((2, 6)), jnp.zeros((2, 12), jnp.int32))
+    small = mean.reshape(2, 8, 8, 4)
+    np.testing.assert_allclose(
+        small[1, 2, 5], image[1, 8:12, 20:24].mean((0, 1)), atol=1e-6
+    )
+    np.testing.assert_allclose(jnp.exp(logvar / 2), NOISE, rtol=1e-5)
+
+
+def test_what_is_transparent_is_white(model: CVAE):
+    z = jax.random.normal(jax.random.key(1), (2, SMALL.latent_dim))
+    drawn = model.decode(z, jnp.ones((2, 6)), jnp.zeros((2, 12), jnp.int32))
+    assert drawn.shape == (2, 32, 32, 4) and float(jnp.abs(drawn).max()) <= 1
+    opaque = (drawn[..., 3:] + 1) / 2
+    # RGB can't be darker than a black of that opacity on white.
+    assert (drawn[..., :3] >= 1 - 2 * opaque - 1e-6).all()
+
+
+def test_a_thumbnail_has_four_channels():
+    with pytest.raises(ConfigError, match="4 times 16 x 16 for a thumbnail"):
+        Config(model=ModelConfig(latent="thumbnail", channels=(8, 16), latent_dim=256))
+    with pytest.raises(ConfigError, match=r"0 unless model\.latent is thumbnail"):
+        Config(loss=LossConfig(adversarial_weight=0.1))
+
+
+def test_a_critic_learns_to_tell_and_its_opponent_to_fool():
+    critic = Critic([5], rngs=nnx.Rngs(0))
+    graphdef, params = nnx.split(critic)
+    real = jnp.ones((4, 32, 32, 4)), [jnp.ones((4, 8, 8, 5))]
+    drawn = -real[0], [jnp.zeros((4, 8, 8, 5))]
+
+    def loss(params):
+        critic = nnx.merge(graphdef, params)
+        return tells_apart(critic(*real), critic(*drawn)).mean()
+
+    first = loss(params)
+    for _ in range(20):
+        grads = jax.grad(loss)(params)
+        params = jax.tree.map(lambda p, g: p - 0.05 * g, params, grads)
+    assert loss(params) < 0.5 * first
+    critic = nnx.merge(graphdef, params)
+    assert (fools(critic(*real)) < fools(critic(*drawn))).all()
