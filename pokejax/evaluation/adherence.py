@@ -54,7 +54,7 @@ def read_all(
 
 
 def adherence(
-    asked: Int[np.ndarray, "n 10"],
+    asked: Int[np.ndarray, "n 12"],
     drawn: Mapping[str, np.ndarray],
     real: Mapping[str, np.ndarray],
 ) -> dict[str, Any]:

@@ -49,12 +49,12 @@ class Judge:
         }
 
 
-def fit(layout: Float[np.ndarray, "n q"], attributes: Int[np.ndarray, "n 10"]) -> Judge:
+def fit(layout: Float[np.ndarray, "n q"], attributes: Int[np.ndarray, "n 12"]) -> Judge:
     """Fit a judge. It starts from zero and sees all pictures at once: no seed.
 
     Args:
       layout: features of pictures (`features.Features.layout`).
-      attributes: their ids in `VOCABULARIES` order; unknown ones don't count.
+      attributes: their ids in `CONDITIONS` order; unknown ones don't count.
     """
     shift, deviation = layout.mean(0), layout.std(0)
     scale = 1 / np.maximum(deviation, 1e-6)

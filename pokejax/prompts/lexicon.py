@@ -671,6 +671,7 @@ MYTHICAL_TERMS = {
 VIEW_PHRASES = {
     "back": ("from behind", "from the back", "from the rear", "back view", "rear view",
              "seen from behind", "view from behind", "back turned", "turned away"),
+    "artwork": ("official artwork", "vector artwork"),
     "front": ("front view", "from the front", "facing us", "facing the viewer"),
 }  # fmt: skip
 WORDS = {

@@ -43,11 +43,11 @@ def augment(
 
 
 def resample(
-    image: Float[Array, "b h w 3"],
+    image: Float[Array, "b h w c"],
     scale_y: Float[Array, " b"],
     scale_x: Float[Array, " b"],
     shift: Float[Array, "2 b"],
-) -> Float[Array, "b h w 3"]:
+) -> Float[Array, "b h w c"]:
     """Scale each picture about its centre, then shift it; what enters is white.
 
     Args:
@@ -76,8 +76,8 @@ def _interpolation(
 
 
 def _jitter_colors(
-    image: Float[Array, "b h w 3"], strength: float, key: Array
-) -> Float[Array, "b h w 3"]:
+    image: Float[Array, "b h w c"], strength: float, key: Array
+) -> Float[Array, "b h w c"]:
     """Scale saturation and brightness by up to 1 +- strength; white stays white."""
     b = image.shape[0]
     factors = 1 + strength * jax.random.uniform(key, (2, b, 1, 1, 1), minval=-1)

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pokejax.attributes import COLORS, UNKNOWN_ID, VOCABULARIES, Attributes
+from pokejax.attributes import COLORS, CONDITIONS, UNKNOWN_ID, Attributes
 from pokejax.evaluation import adherence, features, judge
 from pokejax.evaluation.reference import Reference
 from pokejax.inference.recipe import Recipe
 from pokejax.inference.sampler import Sampler
 from tests.evaluation.conftest import paint
 
-SHAPE = list(VOCABULARIES).index("shape")
+SHAPE = list(CONDITIONS).index("shape")
 
 
 class Painter(Sampler):
@@ -54,7 +54,7 @@ def test_judge_leaves_unknown_labels_out_and_weighs_classes_equally():
     # look like the rare class.
     ids = np.array([0] * 180 + [1] * 20 + [UNKNOWN_ID] * 200)
     layout = (rng.standard_normal((400, 3)) + (ids != 0)[:, None]).astype(np.float32)
-    attributes = np.full((400, len(VOCABULARIES)), UNKNOWN_ID, np.int32)
+    attributes = np.full((400, len(CONDITIONS)), UNKNOWN_ID, np.int32)
     attributes[:, SHAPE] = ids
     found = judge.fit(layout, attributes)
     assert np.isfinite(found.kernel).all()

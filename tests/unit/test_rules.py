@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pokejax.attributes import VOCABULARIES, Attributes
+from pokejax.attributes import CONDITIONS, Attributes
 from pokejax.prompts import lexicon
 from pokejax.prompts.rules import parse_by_rules
 
@@ -85,7 +85,7 @@ def test_whole_prompts(prompt: str, expected: Attributes):
 @pytest.mark.parametrize("kind", list(lexicon.WORDS))
 def test_every_word_of_the_lexicon_is_read_back(kind: str):
     for table in lexicon.WORDS[kind]:
-        vocabulary = VOCABULARIES[KINDS.get(kind, kind)]
+        vocabulary = CONDITIONS[KINDS.get(kind, kind)]
         assert set(table) <= set(vocabulary)
         for value, phrases in table.items():
             for phrase in phrases:
@@ -95,7 +95,7 @@ def test_every_word_of_the_lexicon_is_read_back(kind: str):
 def test_every_value_has_words():
     for kind, tables in lexicon.WORDS.items():
         values = {value for table in tables for value in table}
-        vocabulary = set(VOCABULARIES[KINDS.get(kind, kind)])
+        vocabulary = set(CONDITIONS[KINDS.get(kind, kind)])
         assert vocabulary - values <= {"No", "None"}
 
 
