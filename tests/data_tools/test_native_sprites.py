@@ -94,6 +94,7 @@ def test_a_folder_without_sprites_is_refused(tmp_path: Path):
         (["--source", "native", "--from", "nowhere"], "'nowhere' is not a folder"),
         (["--source", "native", "--from", "file:///nowhere"], "git failed on"),
         (["--source", "tuxemon", "--from", "."], "no checkout of Tuxemon"),
+        (["--source", "native", "--archive", "a.tgz"], "goes with --source npm"),
     ],
 )
 def test_sources_that_cannot_be_had(argv, message, tmp_path, capsys):
