@@ -161,7 +161,7 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
     if strangers := sum(not o.has_facts for o in usable):
         lines.append(
             f"{strangers} pictures are of species that the Pokédex doesn't have: only "
-            "their colors are known, so add type1 to their JSON to train on them"
+            "their colors are known; type1 in their JSON, or captions, would say more"
         )
     return "\n".join(lines)
 
