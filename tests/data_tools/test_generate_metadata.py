@@ -195,7 +195,7 @@ def test_prompts_are_the_same_every_time_and_differ_between_pictures():
     assert write_prompts(FULL, "a/front") != write_prompts(FULL, "a/back")
     # A literal, so that a change of the hash or of the platform shows.
     assert write_prompts(Attributes(primary_color="Red"), "x")[0] == (
-        "I'd like a strawberry-red creature"
+        "I'd like a cherry creature"
     )
 
 
