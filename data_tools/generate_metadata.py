@@ -261,6 +261,12 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
         help="US dollars per million tokens (data_tools/vision/llm_prices.json)",
     )
     add(
+        "--retry-refused",
+        action="store_true",
+        help="ask again about pictures whose answers were of no use; they cost, too, "
+        "and are kept in the ledger",
+    )
+    add(
         "--concurrency",
         type=_positive,
         default=8,

@@ -98,6 +98,20 @@ class Questions:
                     return self.metadata(path, answer)
         return None
 
+    def refused(self, entries: Entries, path: Path, digest: str) -> str:
+        """Why no model's answer about a picture was usable; empty if one may yet be.
+
+        Raises:
+          ValueError: the picture's name isn't text.
+        """
+        problem = ""
+        for model in self._endpoint.models:
+            said = entries.refused.get(self.key(path, digest, model))
+            if said is None:
+                return ""
+            problem = f"{model}: {said}"
+        return problem
+
     def body(self, path: Path, model: str) -> dict[str, Any]:
         """The request's JSON.
 

@@ -47,6 +47,7 @@ class _Reply:
       metadata: of a good answer, else None.
       problem: why there is none.
       is_paid: whether it was an answer, even an unusable one.
+      is_refused: whether the model itself gave an unusable one.
       is_final: whether another try would end the same.
       is_fatal: whether any question would.
       wait_s: how long to leave the server alone; None if it didn't ask for that.
@@ -55,6 +56,7 @@ class _Reply:
     metadata: dict[str, Any] | None = None
     problem: str = ""
     is_paid: bool = False
+    is_refused: bool = False
     is_final: bool = False
     is_fatal: bool = False
     is_rate_limit: bool = False
@@ -96,6 +98,10 @@ class Asker:
             if stored := self.questions.stored(self.ledger.entries, path, digest):
                 return stored
             for model in self.endpoint.models:
+                key = self.questions.key(path, digest, model)
+                if key in self.ledger.entries.refused:
+                    problem = f"{model}: {self.ledger.entries.refused[key]}"
+                    continue
                 reply = await self._ask_model(path, digest, model)
                 if reply.metadata is not None:
                     return reply.metadata
@@ -163,6 +169,8 @@ class Asker:
             if tokens is not None:
                 spent_usd = prices.usd(*tokens)
             result = {"problem": reply.problem} if reply.problem else {"answer": text}
+            if reply.is_refused:
+                result["refused"] = self.endpoint.redact(text)
             self._settle(question, key, spent_usd, tokens=tokens, **result)
         finally:
             self.usage.usd += spent_usd
@@ -240,7 +248,8 @@ class Asker:
             except ValueError as error:
                 problem = f"answer not as asked: {error}"
         problem = self.endpoint.redact(problem)
-        return _Reply(metadata, problem, is_paid=True), tokens, str(text)
+        reply = _Reply(metadata, problem, is_paid=True, is_refused=bool(problem))
+        return reply, tokens, str(text or refusal or "")
 
     def _status_reply(self, error: openai.APIStatusError) -> _Reply:
         status = error.status_code

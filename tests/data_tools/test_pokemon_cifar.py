@@ -65,7 +65,7 @@ def prepared(data_dir: Path) -> Path:
 
 
 def stock_batch(path: Path) -> dict:
-    """As any CIFAR-10 reader does it."""
+    """As other CIFAR-10 readers do it, which take 32 pixels a side for granted."""
     with path.open("rb") as file:
         return pickle.load(file, encoding="bytes")
 
