@@ -204,7 +204,7 @@ def _run(args: argparse.Namespace) -> int:
         f"{args.out}: {total.written} written, {total.present} already there, "
         f"{total.duplicates} duplicates left out, "
         f"{len(problems) + len(total.problems)} skipped; {pictures} pictures of "
-        f"{total.species} species in {time.monotonic() - start:.1f} s"
+        f"{len(total.species)} species in {time.monotonic() - start:.1f} s"
     )
     folder = shlex.quote(str(args.out))
     print(f"next: python -m data_tools.generate_metadata --images-dir {folder}")

@@ -33,14 +33,15 @@ class Converted:
       written: files written.
       present: files that were there already.
       duplicates: pictures left out because their species shows the same pixels.
-      species: how many of the tallies added to this one hold a picture.
+      species: slugs of those whose pictures these are; a species may come from several
+        sources.
       problems: one line for each picture skipped.
     """
 
     written: int = 0
     present: int = 0
     duplicates: int = 0
-    species: int = 0
+    species: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
     def add(self, other: "Converted") -> None:
@@ -48,7 +49,8 @@ class Converted:
         self.written += other.written
         self.present += other.present
         self.duplicates += other.duplicates
-        self.species += other.written + other.present > 0
+        if other.written + other.present:
+            self.species |= other.species
         self.problems += other.problems
 
 
@@ -67,7 +69,7 @@ def convert_species(species: Species, out: Path, frames: int = 1) -> Converted:
       OSError: a file can't be written. An unreadable picture isn't an error: it
         becomes a line in the counts.
     """
-    counts = Converted()
+    counts = Converted(species={species.slug})
     seen: set[bytes] = set()
     plan = {p.view: output_paths(species, p, out, frames) for p in species.pictures}
     counts.present = sum(map(is_whole_png, (t for ts in plan.values() for t in ts)))
