@@ -4,6 +4,7 @@ Owns formats, limits and the way to RGBA, so that no command refuses what anothe
 taken.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import IO
@@ -45,7 +46,10 @@ def to_rgba(image: Image.Image) -> Image.Image:
     Raises:
       OSError, SyntaxError, ValueError: Pillow's, for a damaged file.
     """
-    image = ImageOps.exif_transpose(image)
+    image.load()
+    # A damaged note of which side is up may raise anything, and be left alone.
+    with contextlib.suppress(Exception):
+        image = ImageOps.exif_transpose(image)
     if image.mode[0] != "I":
         return image.convert("RGBA")
     # Gray of 16 bits, which Pillow would clip to 255.

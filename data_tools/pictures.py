@@ -43,9 +43,9 @@ def find_pictures(images_dir: Path) -> list[Path]:
         raise ValueError(f"--images-dir {str(images_dir)!r} is not a directory")
     paths = [
         p
-        for folder in images_dir.iterdir()
+        for folder in images_dir.glob("*")
         if folder.is_dir() and not leads_back(folder, images_dir)
-        for p in folder.iterdir()
+        for p in folder.glob("*")
         # Hidden files are left-overs of a killed writer.
         if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
     ]

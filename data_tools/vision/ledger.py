@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 NAME = ".pokejax_ledger.jsonl"
+MOST_ANSWERS = 2  # that are bought to one question, if they can't be used
 
 
 class Key(NamedTuple):
@@ -39,13 +40,13 @@ class Entries:
 
     Attributes:
       answers: the text that the model sent, usable answers only.
-      refused: what was wrong with the last answer, where none was usable; its text
-        is in the file.
+      refused: what was wrong with each answer, where none was usable; their texts are
+        in the file.
       spent_usd: all costs, at their upper bound where nothing came back.
     """
 
     answers: dict[Key, str] = field(default_factory=dict)
-    refused: dict[Key, str] = field(default_factory=dict)
+    refused: dict[Key, list[str]] = field(default_factory=dict)
     spent_usd: float = 0.0
 
     def add(self, key: Key, result: Mapping[str, Any]) -> None:
@@ -54,7 +55,11 @@ class Entries:
             self.answers[key] = result["answer"]
             self.refused.pop(key, None)
         elif "refused" in result:
-            self.refused[key] = result["problem"]
+            self.refused.setdefault(key, []).append(result["problem"])
+
+    def is_given_up(self, key: Key) -> bool:
+        """Whether as many answers as we pay for were bought, and none was usable."""
+        return len(self.refused.get(key, ())) >= MOST_ANSWERS
 
 
 def read_ledger(path: Path) -> Entries:

@@ -104,13 +104,10 @@ class Questions:
         Raises:
           ValueError: the picture's name isn't text.
         """
-        problem = ""
-        for model in self._endpoint.models:
-            said = entries.refused.get(self.key(path, digest, model))
-            if said is None:
-                return ""
-            problem = f"{model}: {said}"
-        return problem
+        keys = [self.key(path, digest, model) for model in self._endpoint.models]
+        if not all(map(entries.is_given_up, keys)):
+            return ""
+        return f"{keys[-1].model}: {entries.refused[keys[-1]][-1]}"
 
     def body(self, path: Path, model: str) -> dict[str, Any]:
         """The request's JSON.

@@ -15,13 +15,12 @@ from typing import Any
 
 import openai
 
-from data_tools.vision.ledger import Key, Ledger
+from data_tools.vision.ledger import MOST_ANSWERS, Key, Ledger
 from data_tools.vision.pace import Pace, Stopped, retry_after_s
 from data_tools.vision.questions import MOST_OUTPUT_TOKENS, Questions
 from data_tools.vision.spending import Budget, OverBudget, Prices
 from pokejax.prompts.llm import LlmEndpoint
 
-_PAID_TRIES = 2  # of answers that can't be used
 _FREE_TRIES = 4  # of failures of the server or the way there
 _WAITS = 50  # times that a server says "too many requests"
 _FIRST_BACKOFF_S = 0.5
@@ -99,8 +98,8 @@ class Asker:
                 return stored
             for model in self.endpoint.models:
                 key = self.questions.key(path, digest, model)
-                if key in self.ledger.entries.refused:
-                    problem = f"{model}: {self.ledger.entries.refused[key]}"
+                if self.ledger.entries.is_given_up(key):
+                    problem = f"{model}: {self.ledger.entries.refused[key][-1]}"
                     continue
                 reply = await self._ask_model(path, digest, model)
                 if reply.metadata is not None:
@@ -109,7 +108,10 @@ class Asker:
         raise ValueError(problem)
 
     async def _ask_model(self, path: Path, digest: str, model: str) -> _Reply:
-        paid = free = waits = 0
+        key = self.questions.key(path, digest, model)
+        # A run that was ended in between has bought some.
+        paid = len(self.ledger.entries.refused.get(key, ()))
+        free = waits = 0
         while True:
             reply = await self._try(path, digest, model)
             if reply.is_fatal:
@@ -132,7 +134,7 @@ class Asker:
                     self._end(reply.problem)
                     raise Stopped
                 return reply
-            if paid >= _PAID_TRIES or free >= _FREE_TRIES or waits >= _WAITS:
+            if paid >= MOST_ANSWERS or free >= _FREE_TRIES or waits >= _WAITS:
                 return reply
             if not reply.is_rate_limit and not reply.is_paid:
                 backoff_s = _FIRST_BACKOFF_S * 2 ** (free - 1)

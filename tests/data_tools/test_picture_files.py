@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data_tools import create_dataset, fetch_sprites, generate_metadata
-from data_tools.framing import load_framed
+from data_tools.framing import frame, load_framed
 from data_tools.metadata import read_picture
 from data_tools.picture_files import SUFFIXES, open_picture, to_rgba
 from data_tools.pictures import find_pictures
@@ -56,6 +56,26 @@ def test_gray_of_16_bits_is_scaled_and_not_clipped(tmp_path: Path):
     with open_picture(source / "clear.png") as image:
         alpha = np.asarray(to_rgba(image))[..., 3]
     assert alpha[0, 9] == 0 and (alpha == 255).sum() == 64 * 64 - 1
+
+
+@pytest.mark.parametrize(
+    ("exif", "is_turned"),
+    [
+        (b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0", True),
+        (b"MM\0*\0\0\0\x08\0\x01\x01", False),
+        (b"MM", False),
+    ],
+    ids=["whole", "torn", "cut off"],
+)
+def test_notes_of_which_side_is_up_are_heeded_if_whole(
+    exif: bytes, is_turned: bool, tmp_path: Path
+):
+    path = tmp_path / "a.png"
+    image = creature()
+    image.save(path, exif=exif)
+    seen = image.transpose(Image.Transpose.ROTATE_270) if is_turned else image
+    np.testing.assert_array_equal(np.asarray(read_picture(path)), np.asarray(seen))
+    np.testing.assert_array_equal(load_framed(path, 32), frame(seen, 32))
 
 
 def test_every_command_takes_the_same_formats(

@@ -193,6 +193,19 @@ def test_what_cannot_be_had_is_reported_and_the_rest_goes_on(
     assert len(server.log) == 1
 
 
+def test_a_run_that_ended_between_two_answers_buys_only_the_second(tmp_path: Path, use):
+    draw_pictures(tmp_path, 1)
+    path = tmp_path / ledger.NAME
+    with LlmServer(lambda request, nth: "refusal") as server:
+        use(server)
+        assert run(tmp_path, "--quiet") == 1
+        # Each question has two lines, and there were two.
+        path.write_bytes(b"".join(path.read_bytes().splitlines(True)[:2]))
+        assert run(tmp_path, "--quiet") == 1
+        assert run(tmp_path, "--quiet") == 1
+    assert len(server.log) == 3
+
+
 def test_hanging_answers_are_given_up(tmp_path: Path, use):
     draw_pictures(tmp_path, 1)
     with LlmServer(lambda request, nth: "ok" if nth else "hang") as server:
