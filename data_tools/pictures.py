@@ -66,8 +66,7 @@ def metadata_path(picture: Path) -> Path:
     name = f"{slug(picture.parent.name)}_{picture.stem}.json"
     if is_too_long(name):
         raise ValueError(
-            f"its name is too long: {name[:24]}….json has more than {LONGEST_NAME} "
-            "bytes"
+            f"its name is too long: {name[:24]}….json has over {LONGEST_NAME} bytes"
         )
     return picture.with_name(name)
 
@@ -84,7 +83,7 @@ def find_metadata(picture: Path) -> Path | None:
     theirs = picture.with_name(f"{picture.parent.name.lower()}_{picture.stem}.json")
     if ours.is_file():
         return ours
-    return theirs if theirs.is_file() else None
+    return theirs if not is_too_long(theirs.name) and theirs.is_file() else None
 
 
 def load_picture(

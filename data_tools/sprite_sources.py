@@ -264,7 +264,8 @@ def read_folder(source: Path) -> tuple[list[Species], list[str]]:
             continue
         # The longest name made of it is that of its metadata, in `pictures`.
         if is_too_long(folder) or is_too_long(f"{key}_{key}_{view}_frame99.json"):
-            problems.append(f"'{label[:24]}…{label[-24:]}': its name is too long")
+            short = f"{label[:24]}…{label[-24:]}"
+            problems.append(f"{short!r}: its name is too long")
             continue
         if other := outputs.get((key, view)):
             problems.append(f"{label!r}: gives the same name as {other!r}")

@@ -212,7 +212,8 @@ def _unanswered(
 
     for path in paths:
         try:
-            if args.skip_existing and find_metadata(path):
+            found = find_metadata(path)  # before an answer is paid that has no place
+            if args.skip_existing and found:
                 settle(path, read_outcome(path))
                 continue
             digest = hash_file(path)

@@ -136,6 +136,9 @@ def test_one_overlong_name_stops_nothing(tmp_path: Path, capsys: pytest.CaptureF
         (out / f"Blorb{'abcd'[i]}").mkdir()
         creature(color).save(out / f"Blorb{'abcd'[i]}/x.png")
     creature("Yellow").save(out / "Eevee" / f"{long}.png")
+    # The original's name of its metadata would be too long, ours isn't.
+    (out / ("ピ" * 80)).mkdir()
+    creature("Orange").save(out / ("ピ" * 80) / "a_name_for_a_picture.png")
     assert label(out) == 0
     told = capsys.readouterr().err
     assert told.count("skipped ") == 1 and "too long" in told
