@@ -6,6 +6,7 @@ import pytest
 
 from data_tools import species
 from data_tools.captions import write_captions
+from data_tools.pokedex import species_names
 from data_tools.species import Entry, parse_line
 from pokejax.attributes import COLORS, Attributes
 from pokejax.prompts import lexicon
@@ -54,6 +55,8 @@ def test_the_table_is_whole_and_well_formed():
     assert len(table) > 1600
     assert sum(name.startswith("tuxemon") for name in table) > 370
     assert sum(len(entry.parts) for entry in table.values()) > 3 * len(table) * 0.95
+    names = species_names().values()
+    assert len(names) == 1025 and not [n for n in names if not species.find(n)]
 
 
 @pytest.mark.parametrize(

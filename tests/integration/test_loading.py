@@ -21,10 +21,10 @@ from tests.conftest import TINY
 @pytest.fixture(scope="module")
 def tfds_copy(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tfds")
-    shutil.copytree(drawn_dataset, root / "pokemon-cifar-32")
+    shutil.copytree(drawn_dataset, root / "pokemon-cifar-32-balanced")
     argv = ["--manual-dir", str(root), "--data-dir", str(root), "--image-size", "32"]
-    assert build_tfds.main(argv) == 0
-    (prepared,) = (root / "pokemon_cifar" / "32x32").glob("[0-9]*")
+    assert build_tfds.main([*argv, "--balanced"]) == 0
+    (prepared,) = (root / "pokemon_cifar" / "32x32_balanced").glob("[0-9]*")
     return prepared
 
 
