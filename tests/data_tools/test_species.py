@@ -10,7 +10,7 @@ from data_tools.pokedex import species_names
 from data_tools.species import Entry, parse_line
 from pokejax.attributes import COLORS, Attributes
 from pokejax.prompts import lexicon
-from pokejax.prompts.phrases import stem, tokenize
+from pokejax.prompts.phrases import tokenize
 from pokejax.prompts.rules import parse_by_rules
 
 ANIMALS = set(
@@ -152,8 +152,8 @@ def _contradiction(text: str, entry: Entry, truth: Attributes) -> str:
     parts = [part.name for part in entry.parts]
     # "Shaped like a bird" and "no bigger than a cat" compare, and truly.
     compared = lexicon.SHAPE_PHRASES[entry.shape] + lexicon.SIZE_PHRASES["Small"]
-    told = {stem(w) for w in " ".join([*entry.nouns, *parts, *compared]).split()}
-    said = {token.stem for token in tokenize(text)}
+    told = _stems(" ".join([*entry.nouns, *parts, *compared]))
+    said = _stems(text)
     if invented := (said & ANIMALS) - told:
         return f"a {invented}"
     # Words of the table may also name a type or a place: a leaf tail isn't Grass.
@@ -173,9 +173,13 @@ def _contradiction(text: str, entry: Entry, truth: Attributes) -> str:
         value = parsed.attributes.known().get(field)
         if value is None or value in values:
             continue
-        if not {token.stem for token in tokenize(parsed.matches[field].text)} <= told:
+        if not _stems(parsed.matches[field].text) <= told:
             return f"{field} {value}"
     return ""
+
+
+def _stems(text: str) -> set[str]:
+    return {token.stem for token in tokenize(text)}
 
 
 def test_colour_letters_are_the_vocabulary_in_order():
