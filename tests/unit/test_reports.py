@@ -113,6 +113,16 @@ def test_peak_memory_is_at_least_what_is_held():
 
 
 @pytest.mark.parametrize(
+    ("active", "nats", "collapsed"),
+    [(0, 536.0, False), (0, 3.0, True), (2, 3.0, False), (40, 0.4, True)],
+)
+def test_a_code_of_many_nats_has_not_collapsed(
+    active: int, nats: float, collapsed: bool
+):
+    assert Latents(active, np.full(100, nats / 100)).collapsed == collapsed
+
+
+@pytest.mark.parametrize(
     ("epochs", "text"),
     [([], ""), ([4], "4"), ([1, 2, 3, 7], "1-3, 7"), ([2, 4, 5], "2, 4-5")],
 )
