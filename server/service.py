@@ -31,7 +31,7 @@ _CACHED_PROMPTS = 4096
 # Concurrent questions to a language model; each holds a thread while it waits.
 _LLM_THREADS = 8
 
-State = Literal["starting", "ready", "draining", "broken"]
+State = Literal["starting", "ready", "draining"]
 
 
 class Service:
@@ -75,10 +75,6 @@ class Service:
         if failure is not None:
             LOG.error("the model can't draw", exc_info=failure)
             self.failure = failure
-            self._compiled = False
-            if self.state != "draining":
-                self.state = "broken"
-            self.metrics.ready.set(0)
             return
         self._compiled = True
         self._opening = asyncio.create_task(self._open())
