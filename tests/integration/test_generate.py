@@ -77,10 +77,26 @@ def test_command_writes_pictures_sheet_and_json(
     assert len(report["samples"]) == 4
     assert {entry["seed"] for entry in report["samples"]} == {5, 6}
     assert all(e["attributes"]["size"] == "Huge" for e in report["samples"])
+    assert report["prompts"][0]["sources"] == {
+        **dict.fromkeys(report["samples"][0]["attributes"], "rules"),
+        "size": "request",
+    }
+    assert report["prompts"][1]["unrecognised"] == ["etc", "passwd"]
     written = {path.name for path in tmp_path.rglob("*")}
     assert written == {Path(e["path"]).name for e in report["samples"]} | {
         "contact_sheet.png"
     }
+
+
+def test_command_says_what_it_understood(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    options = ["--prompt", "a red wobbly fish", "--prompt", "xyzzy", "--num=1"]
+    assert run(tiny_run, tmp_path, *options) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("'a red wobbly fish': type1 Water, primary_color Red")
+    assert first.endswith("; not understood: wobbly")
+    assert second == "'xyzzy': nothing understood; not understood: xyzzy"
 
 
 @pytest.mark.parametrize(
@@ -93,6 +109,7 @@ def test_command_writes_pictures_sheet_and_json(
         (["--prompt", "x", "--temperature", "nan"], "temperature is nan"),
         (["--prompt", "x", "--set", "size=Tinny"], "did you mean 'Tiny'"),
         (["--prompt", "x", "--set", "Tiny"], "expected NAME=VALUE"),
+        (["--prompt", "x", "--out", "README.md"], "README.md is not a directory"),
         (["--prompt", "x", "--model", "nowhere.safetensors"], "no model at nowhere"),
     ],
 )
