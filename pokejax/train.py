@@ -81,7 +81,8 @@ def train(
         check_installed()
     check_writable(workdir, directory=True)
     with StopRequest() as stop, ExitStack() as held:
-        if workdir.is_dir() and is_first():
+        was_there = workdir.is_dir()
+        if was_there and is_first():
             held.enter_context(locked(workdir))
         trainer = _prepare(config, debug_samples)
         if debug_images_dir:
@@ -89,8 +90,8 @@ def train(
         history = []
         if source:
             history = resume_lib.resume(trainer, source, workdir, anyway=resume_anyway)
-        if not workdir.is_dir() and is_first():
-            workdir.mkdir(parents=True)
+        if not was_there and is_first():
+            workdir.mkdir(parents=True, exist_ok=True)
             held.enter_context(locked(workdir))
         meet("work directory")
         if not source and is_first():

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from pokejax import pack
+from pokejax.attributes import CONDITIONS, STYLES
 from pokejax.config import DataConfig, TextConfig
 from pokejax.data import dataset as data
+from pokejax.data import packed
 from pokejax.data.dataset import DataError
 from pokejax.data.fingerprint import fingerprint
 from pokejax.data.split import Dataset
@@ -84,6 +86,24 @@ def test_packed_file_holds_the_same(drawn_dataset: Path, tmp_path: Path):
     assert fingerprint(ours) == fingerprint(theirs)
     with pytest.raises(DataError, match=r"pass --text\.encoder static"):
         data.load(DataConfig(dir=str(packed), image_size=32), TextConfig("clip"))
+
+
+def test_a_packed_file_is_filtered_as_a_directory_is(
+    drawn_dataset: Path, tmp_path: Path
+):
+    whole = load(drawn_dataset)
+    marked = dict(whole.splits)
+    for name, split in whole.splits.items():
+        attributes = split.attributes.copy()
+        attributes[::2, list(CONDITIONS).index("style")] = STYLES.index("native")
+        marked[name] = replace(split, attributes=attributes)
+    packed.write(replace(whole, splits=marked), tmp_path / "set.npz")
+    kept = load(tmp_path / "set.npz", styles=("native",)).splits["train"]
+    np.testing.assert_array_equal(kept.images, marked["train"].images[::2])
+    with pytest.raises(DataError, match="no training picture of styles"):
+        load(tmp_path / "set.npz", styles=("tuxemon",))
+    with pytest.raises(DataError, match="doesn't hold the names of views"):
+        load(tmp_path / "set.npz", views=("front",))
 
 
 def test_a_fingerprint_tells_what_differs(drawn_dataset: Path):
