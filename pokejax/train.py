@@ -75,7 +75,7 @@ def train(
     source = resume_lib.locate(resume, workdir) if resume else None
     if resume and not source:
         say(f"no checkpoint in {workdir} yet: starting anew")
-    if not source:
+    if not source or not source.is_of(workdir):
         _refuse_silent_restart(workdir)
     if config.train.tensorboard:
         check_installed()

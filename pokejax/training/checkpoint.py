@@ -81,6 +81,7 @@ class Checkpoints:
         for metrics in directory.glob("[0-9]*/metrics/metrics"):
             if not _is_json(metrics):
                 set_aside(metrics.parents[1])
+        self._checked: set[int] = set()
         self._sealing: threading.Thread | None = None
         self._sealing_failed: OSError | None = None
         context = ocp.Context()
@@ -214,7 +215,7 @@ class Checkpoints:
           DamagedError: a file is missing, or isn't as it was written.
         """
         path = Path(self._checkpointer.directory) / str(step)
-        if not (path / _SUMS).exists():
+        if step in self._checked or not (path / _SUMS).exists():
             return
         try:
             expected = json.loads((path / _SUMS).read_bytes())
@@ -224,6 +225,7 @@ class Checkpoints:
             bad = [_SUMS]
         if bad:
             raise DamagedError(f"checkpoint {path} is damaged: {bad[0]} has changed")
+        self._checked.add(step)
 
     @property
     def latest(self) -> int | None:
@@ -256,6 +258,7 @@ class Checkpoints:
         return self._metadata(step).get("first_step", 0)
 
     def _metadata(self, step: int) -> dict[str, Any]:
+        self.check(step)  # Orbax looks at the arrays, too
         metadata = self._checkpointer.metadata(step).custom_metadata
         if not isinstance(metadata, dict) or "history" not in metadata:
             path = self._checkpointer.directory / str(step)
@@ -349,7 +352,7 @@ def has_complete(directory: Path) -> bool:
 def is_complete(path: Path) -> bool:
     """Whether a path is a checkpoint whose save came to its end."""
     # A save in progress has a longer name, with Orbax's mark at its end.
-    return path.name.isdigit() and (path / "_CHECKPOINT_METADATA").is_file()
+    return path.name.isdigit() and path.is_dir()
 
 
 def set_aside(path: Path) -> None:

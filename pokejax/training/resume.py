@@ -51,6 +51,10 @@ class Source:
     directory: Path
     step: int | None = None
 
+    def is_of(self, workdir: Path) -> bool:
+        """Whether it is the run in this directory that goes on."""
+        return self.directory.resolve() == (workdir / "checkpoints").resolve()
+
 
 def locate(request: str, workdir: Path) -> Source | None:
     """What `--resume` names; None if that is the work directory, and it has no run.
@@ -105,7 +109,7 @@ def resume(
         step, history = _restore(trainer, checkpoints, source, anyway)
     finally:
         checkpoints.close()
-    if source.directory.resolve() == (workdir / "checkpoints").resolve():
+    if source.is_of(workdir):
         meet("resumed")  # nobody reads there any more
         if is_first():
             for path in source.directory.glob("[0-9]*"):
@@ -125,7 +129,6 @@ def _restore(
     steps = checkpoints.steps if source.step is None else [source.step]
     for step in steps:
         try:
-            checkpoints.check(step)
             _check_same_run(checkpoints.header(step), trainer.header, source, anyway)
             state = checkpoints.restore(step, trainer.state)
             history = checkpoints.history(step)

@@ -10,6 +10,7 @@ from data_tools import create_dataset
 from pokejax import pack, train
 from pokejax.config import override
 from pokejax.data import dataset as data
+from pokejax.inference import bundle
 from pokejax.training import resume
 from pokejax.training.checkpoint import (
     CheckpointError,
@@ -137,6 +138,28 @@ def test_what_is_asked_for_by_name_must_be_whole(run: Path, trainer: Trainer):
         resume.resume(trainer, Source(run / "checkpoints", 8), run)
     with pytest.raises(CheckpointError, match="is damaged"):
         load_bundle(run)
+
+
+def test_without_one_whole_checkpoint_nothing_begins_anew(
+    drawn_dataset: Path, run: Path, capsys: pytest.CaptureFixture[str]
+):
+    for step in (4, 8, 12):
+        harm(run, step, "_CHECKPOINT_METADATA", Path.unlink)
+    assert train.main([*argv(drawn_dataset, run), "--resume=auto"]) == 2
+    assert "checkpoints/4 is damaged" in capsys.readouterr().err
+
+
+def test_another_run_is_not_mixed_with_what_is_there(
+    drawn_dataset: Path, run: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train.main([*argv(drawn_dataset, run), f"--resume={finished}"]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
+def test_a_bundle_says_what_it_was_trained_on(finished: Path, trainer: Trainer):
+    model = bundle.read(finished / "model.safetensors")
+    assert model.header.fingerprint == trainer.header.fingerprint
+    assert {"pictures", "splits", "prompts"} <= model.header.fingerprint.keys()
 
 
 def test_every_way_to_name_a_checkpoint(finished: Path, tmp_path: Path):
