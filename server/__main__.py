@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import uvicorn
 
-    from server.protocol import PatientProtocol
+    from server.protocol import StrictProtocol
 
     with tempfile.TemporaryDirectory(prefix="pokejax-metrics-") as folder:
         if args.workers > 1:
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             host=args.host,
             port=args.port,
             workers=args.workers,
-            http=PatientProtocol,
+            http=StrictProtocol,
             ws="none",
             access_log=False,
             server_header=False,

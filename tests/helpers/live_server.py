@@ -14,6 +14,7 @@ import uvicorn
 
 from pokejax.inference.sampler import Sampler
 from server.app import create_app
+from server.protocol import StrictProtocol
 from server.service import Service
 from server.settings import Settings
 
@@ -58,7 +59,7 @@ class HeldSampler:
 def serve(settings: Settings) -> Iterator[Live]:
     gate_app = create_app(settings)
     config = uvicorn.Config(
-        gate_app, port=0, log_level="error", ws="none", http="httptools"
+        gate_app, port=0, log_level="error", ws="none", http=StrictProtocol
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
