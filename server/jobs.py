@@ -107,12 +107,13 @@ class Job:
 
     async def _draw(self) -> None:
         batcher = self._service.require_ready()
-        body = self._body
+        body, deadline = self._body, self._service.deadline()
         self._say_position(batcher.depth)
         if self._parsed is None:
             parsed = await self._service.parse(
                 body.prompt,
                 overrides_of(body.attributes),
+                deadline=deadline,
                 use_llm=body.use_llm_parsing,
             )
             self._parsed = parsed
@@ -124,7 +125,8 @@ class Job:
             temperature=body.temperature,
             guidance=body.guidance,
         )
-        await self._order({i: r for i, r in enumerate(recipes) if i not in self._drawn})
+        left = {i: r for i, r in enumerate(recipes) if i not in self._drawn}
+        await self._order(left, deadline)
         took = 1000 * (time.perf_counter() - self._born)
         self.finished = True
         self._emit(
@@ -136,7 +138,7 @@ class Job:
             },
         )
 
-    async def _order(self, recipes: dict[int, Recipe]) -> None:
+    async def _order(self, recipes: dict[int, Recipe], deadline: float) -> None:
         """Order pictures and emit each as it arrives."""
         body = self._body
         previews = [functools.partial(self._show_preview, i) for i in recipes]
@@ -144,6 +146,7 @@ class Job:
             list(recipes.values()),
             format=body.format,
             scale=body.scale,
+            deadline=deadline,
             previews=previews,
         )
         left: dict[asyncio.Future[bytes], int] = {

@@ -50,9 +50,7 @@ async def images_generations(
     format: Format = body.output_format or "png"
     if body.stream:
         service.require_ready().check_room(len(recipes))
-        events = _events(
-            service, recipes, shape, format, scale, body.partial_images or 0
-        )
+        events = _events(drawing, recipes, shape, format, scale)
         return Stream(events, media_type=EVENT_STREAM, headers=SSE_HEADERS)
     files = await drawing.draw(recipes, format=format, scale=scale)
     as_url = body.response_format == "url"
@@ -102,19 +100,25 @@ def _shape(body: ImagesBody, scale: int, service: Service) -> dict[str, str]:
 
 
 async def _events(
-    service: Service,
+    drawing: Drawing[ImagesBody],
     recipes: list[Recipe],
     shape: dict[str, str],
     format: Format,
     scale: int,
-    partial: int,
 ) -> AsyncIterator[bytes]:
-    """At most `partial` rounds of the first picture, then every picture."""
+    """Some rounds of the first picture, as many as were asked for, then every one."""
+    service, partial = drawing.service, drawing.body.partial_images or 0
     shown: asyncio.Queue[bytes] = asyncio.Queue()
     wanted = [shown.put_nowait if partial else None] + [None] * (len(recipes) - 1)
     tickets: list[Ticket] = []
     try:
-        tickets = service.order(recipes, format=format, scale=scale, previews=wanted)
+        tickets = service.order(
+            recipes,
+            format=format,
+            scale=scale,
+            deadline=drawing.deadline,
+            previews=wanted,
+        )
         kept = _spread(partial, service.require_ready().sampler.previews)
         number = 0
         async for i, file in _until(tickets[0].done, shown):

@@ -23,13 +23,12 @@ from pokejax.prompts.parsed import ParsedPrompt
 from server.batcher import Batcher, Ticket
 from server.errors import ApiError, busy
 from server.metrics import Metrics
+from server.reader import LlmReader
 from server.schemas import Format
 from server.settings import Settings
 
 LOG = logging.getLogger("pokejax.server")
 _CACHED_PROMPTS = 4096
-# Concurrent questions to a language model; each holds a thread while it waits.
-_LLM_THREADS = 8
 
 State = Literal["starting", "ready", "draining"]
 
@@ -49,7 +48,7 @@ class Service:
         self._compiled = False
         self._parsed: OrderedDict[str, ParsedPrompt] = OrderedDict()
         self._text_thread = ThreadPoolExecutor(1, thread_name_prefix="text")
-        self._llm_threads = ThreadPoolExecutor(_LLM_THREADS, thread_name_prefix="llm")
+        self._reader = LlmReader()
 
     async def start(self) -> None:
         """Load the model, then compile it in the background.
@@ -93,7 +92,6 @@ class Service:
         if self.batcher:
             await asyncio.to_thread(self.batcher.close)
         self._text_thread.shutdown()
-        self._llm_threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def model_version(self) -> str | None:
@@ -113,14 +111,24 @@ class Service:
             raise busy("the model is still being compiled", "starting", 2)
         return self.batcher
 
+    def deadline(self) -> float:
+        """When a request that comes now must be drawn, by `time.monotonic`."""
+        return time.monotonic() + self.settings.deadline_s
+
     async def parse(
-        self, prompt: str, overrides: Attributes, *, use_llm: bool = False
+        self,
+        prompt: str,
+        overrides: Attributes,
+        *,
+        deadline: float,
+        use_llm: bool = False,
     ) -> ParsedPrompt:
         """Parse a prompt and embed it, both off the event loop unless cached.
 
         Args:
           prompt: of the request.
           overrides: attributes that the request sets.
+          deadline: of the request; a language model gets the time until then at most.
           use_llm: let a language model read the prompt.
         """
         batcher = self.require_ready()
@@ -138,13 +146,9 @@ class Service:
             self.metrics.prompts.labels("cached").inc()
             self._parsed.move_to_end(prompt)
         if use_llm:
-            ask = functools.partial(
-                parse_prompt,
-                prompt,
-                use_llm=True,
-                timeout_s=self.settings.llm_timeout_s,
-            )
-            parsed = await loop.run_in_executor(self._llm_threads, ask)
+            left = deadline - time.monotonic()
+            seconds = min(left, self.settings.llm_timeout_s)
+            parsed = await self._reader.read(parsed, seconds)
         return parsed.override(overrides)
 
     def order(
@@ -153,6 +157,7 @@ class Service:
         *,
         format: Format,
         scale: int,
+        deadline: float,
         previews: Sequence[Callable[[bytes], None] | None] | None = None,
     ) -> list[Ticket]:
         """Queue a picture of each recipe; the ticket's future gets the file.
@@ -163,7 +168,6 @@ class Service:
         batcher = self.require_ready()
         loop = asyncio.get_running_loop()
         encode = functools.partial(encode_file, format=format, scale=scale)
-        deadline = time.monotonic() + self.settings.deadline_s
         previews = previews or [None] * len(recipes)
         tickets = [
             Ticket(recipe, encode, deadline, loop.create_future(), preview)

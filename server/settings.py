@@ -69,7 +69,10 @@ class Settings:
     )
     log_prompts: bool = _setting(False, "1 writes prompts to the log")
     llm_timeout_s: float = _setting(
-        8.0, "seconds for a language model to read a prompt", 0.1, 120
+        8.0,
+        "seconds for a language model to read a prompt, waiting for it included",
+        0.1,
+        120,
     )
 
     def __repr__(self) -> str:
