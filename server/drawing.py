@@ -20,7 +20,7 @@ from litestar.params import SkipValidationMarker
 from pokejax.attributes import Attributes
 from pokejax.inference.recipe import Recipe, recipes_for
 from pokejax.prompts.parsed import ParsedPrompt
-from server.batcher import Ticket
+from server.batcher import Caller, Ticket
 from server.decoding import read_body, read_query
 from server.errors import ApiError
 from server.schemas import Format
@@ -49,7 +49,7 @@ class Drawing(Generic[Body]):
       parsed: its prompt, with the attributes that the request sets.
       service: that draws.
       request: the HTTP request.
-      deadline: when it must be drawn, by `time.monotonic`.
+      caller: who sent it, and until when it must be drawn.
       started: when it came, by `time.perf_counter`.
     """
 
@@ -57,7 +57,7 @@ class Drawing(Generic[Body]):
     parsed: ParsedPrompt
     service: Service
     request: AnyRequest
-    deadline: float
+    caller: Caller
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -73,7 +73,7 @@ class Drawing(Generic[Body]):
     async def parse(self, prompt: str, attributes: Attributes) -> ParsedPrompt:
         """Parse another prompt of the same request."""
         return await _parse(
-            self.request, self.service, self.body, prompt, attributes, self.deadline
+            self.request, self.service, self.body, prompt, attributes, self.caller
         )
 
     def recipes(
@@ -98,7 +98,7 @@ class Drawing(Generic[Body]):
           ClientLeft: what wasn't drawn yet has left the queue.
         """
         tickets = self.service.order(
-            recipes, format=format, scale=scale, deadline=self.deadline
+            recipes, caller=self.caller, format=format, scale=scale
         )
         try:
             return await _unless_gone(self.request, _files(tickets))
@@ -113,7 +113,7 @@ async def read_drawing(request: AnyRequest, service: Provided[Service]) -> Drawi
       ApiError: 4xx, the request doesn't fit; 503, the service isn't ready.
       ClientLeft: while a language model was reading.
     """
-    started, deadline = time.perf_counter(), service.deadline()
+    started, caller = time.perf_counter(), service.caller(client_of(request))
     kind = body_of(request.route_handler)
     assert kind is not None  # or the handler would not ask for a drawing
     if request.method == "GET":
@@ -121,8 +121,8 @@ async def read_drawing(request: AnyRequest, service: Provided[Service]) -> Drawi
     else:
         body = await read_body(request, kind)
     attributes = overrides_of(body.attributes)
-    parsed = await _parse(request, service, body, body.prompt, attributes, deadline)
-    return Drawing(body, parsed, service, request, deadline, started)
+    parsed = await _parse(request, service, body, body.prompt, attributes, caller)
+    return Drawing(body, parsed, service, request, caller, started)
 
 
 async def _parse(
@@ -131,12 +131,19 @@ async def _parse(
     body: Any,
     prompt: str,
     attributes: Attributes,
-    deadline: float,
+    caller: Caller,
 ) -> ParsedPrompt:
     """Parse a prompt; if a language model does, for as long as the client stays."""
     use_llm = getattr(body, "use_llm_parsing", False)
-    reading = service.parse(prompt, attributes, deadline=deadline, use_llm=use_llm)
+    reading = service.parse(
+        prompt, attributes, deadline=caller.deadline, use_llm=use_llm
+    )
     return await (_unless_gone(request, reading) if use_llm else reading)
+
+
+def client_of(request: AnyRequest) -> str:
+    """Who sent a request, as the gate made out."""
+    return request.scope["state"]["client"]
 
 
 def body_of(handler: BaseRouteHandler) -> type[msgspec.Struct] | None:

@@ -79,6 +79,7 @@ class Gate:
     async def _exchange(self, scope: Scope, receive: Any, send: Any) -> None:
         exchange = Exchange(scope)
         scope.setdefault("state", {})["request_id"] = exchange.id
+        scope["state"]["client"] = exchange.client
         cors = self._cors(exchange)
 
         async def send_marked(message: Any) -> None:

@@ -2,8 +2,11 @@
 
 import hmac
 import time
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from prometheus_client import Gauge
 
 from server.errors import ApiError, busy
 
@@ -74,3 +77,45 @@ class RateLimit:
                 seconds + 0.5,
                 status=429,
             )
+
+
+class OpenStreams:
+    """How many streams each client has open; those that ended don't count."""
+
+    def __init__(self, most: int, gauge: Gauge):
+        """Allow each client `most`; `gauge` shows how many there are in all."""
+        self._most = most
+        self._gauge = gauge
+        self._open: Counter[str] = Counter()
+
+    def check(self, client: str) -> None:
+        """Refuse another stream of a client that has enough.
+
+        Raises:
+          ApiError: 429, it has.
+        """
+        if self._open[client] >= self._most:
+            raise busy(
+                f"{self._most} of your streams are open already",
+                "too_many_streams",
+                5,
+                status=429,
+            )
+
+    @contextmanager
+    def open(self, client: str) -> Iterator[None]:
+        """Count a stream of a client while it lasts.
+
+        Raises:
+          ApiError: 429, the client has enough.
+        """
+        self.check(client)
+        self._open[client] += 1
+        self._gauge.inc()
+        try:
+            yield
+        finally:
+            self._gauge.dec()
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]

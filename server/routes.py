@@ -14,7 +14,7 @@ from pokejax.attributes import CONDITIONS
 from pokejax.inference.recipe import Recipe, count_up
 from server import animation
 from server.decoding import read_query
-from server.drawing import AnyRequest, Drawing, Provided
+from server.drawing import AnyRequest, Drawing, Provided, client_of
 from server.jobs import Jobs
 from server.metrics import CONTENT_TYPE
 from server.schemas import (
@@ -74,19 +74,20 @@ async def generate_stream(
     last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
 ) -> Response[Any]:
     """Draw pictures as a stream of events; `Last-Event-ID` resumes a broken one."""
+    client = client_of(request)
     if last_event_id is None:
-        job, after = jobs.new(read_query(request, GenerateBody)), 0
+        job = jobs.new(read_query(request, GenerateBody), client)
     else:
-        job, after = jobs.resume(last_event_id)
-        if job.finished and after == len(job.events):
-            return Response(b"", status_code=204)  # tells an EventSource to stop
-    return Stream(job.watch(after), media_type=EVENT_STREAM, headers=SSE_HEADERS)
+        job = jobs.resume(last_event_id, client)
+    if job is None:
+        return Response(b"", status_code=204)  # tells an EventSource to stop
+    return Stream(job.watch(), media_type=EVENT_STREAM, headers=SSE_HEADERS)
 
 
 @get("/api/v1/jobs/{job_id:str}", summary="How far a stream is; 404 if unknown")
 async def job_status(jobs: Provided[Jobs], job_id: FromPath[str]) -> JobStatus:
     """Whether a stream's job is finished."""
-    return jobs.get(job_id).status()
+    return jobs.status(job_id)
 
 
 @get(

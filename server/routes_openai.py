@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,7 +11,6 @@ from litestar import Response, post
 from litestar.response import Stream
 
 from pokejax.inference.recipe import Recipe, count_up
-from server.batcher import Ticket
 from server.drawing import Drawing, Provided
 from server.errors import ApiError
 from server.routes import TURTLE
@@ -49,7 +49,9 @@ async def images_generations(
     shape = _shape(body, scale, service)
     format: Format = body.output_format or "png"
     if body.stream:
-        service.require_ready().check_room(len(recipes))
+        client = drawing.caller.client
+        service.require_ready().check_room(client, len(recipes))
+        service.streams.check(client)
         events = _events(drawing, recipes, shape, format, scale)
         return Stream(events, media_type=EVENT_STREAM, headers=SSE_HEADERS)
     files = await drawing.draw(recipes, format=format, scale=scale)
@@ -110,28 +112,28 @@ async def _events(
     service, partial = drawing.service, drawing.body.partial_images or 0
     shown: asyncio.Queue[bytes] = asyncio.Queue()
     wanted = [shown.put_nowait if partial else None] + [None] * (len(recipes) - 1)
-    tickets: list[Ticket] = []
     try:
-        tickets = service.order(
-            recipes,
-            format=format,
-            scale=scale,
-            deadline=drawing.deadline,
-            previews=wanted,
-        )
-        kept = _spread(partial, service.require_ready().sampler.previews)
-        number = 0
-        async for i, file in _until(tickets[0].done, shown):
-            if i in kept:
-                yield _event("partial_image", file, shape, partial_image_index=number)
-                number += 1
-        for ticket, recipe in zip(tickets, recipes, strict=True):
-            file = await ticket.done
-            yield _event("completed", file, shape, seed=recipe.seed, usage=_USAGE)
+        with service.streams.open(drawing.caller.client), contextlib.ExitStack() as end:
+            tickets = service.order(
+                recipes,
+                caller=drawing.caller,
+                format=format,
+                scale=scale,
+                previews=wanted,
+            )
+            end.callback(service.drop, tickets)
+            kept = _spread(partial, service.require_ready().sampler.previews)
+            number = 0
+            async for i, file in _until(tickets[0].done, shown):
+                if i in kept:
+                    more = {"partial_image_index": number}
+                    yield _event("partial_image", file, shape, **more)
+                    number += 1
+            for ticket, recipe in zip(tickets, recipes, strict=True):
+                file = await ticket.done
+                yield _event("completed", file, shape, seed=recipe.seed, usage=_USAGE)
     except ApiError as error:
         yield b"event: error\ndata: " + error.body("") + b"\n\n"
-    finally:
-        service.drop(tickets)
 
 
 def _spread(wanted: int, rounds: int) -> set[int]:

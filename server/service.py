@@ -20,11 +20,12 @@ from pokejax.inference.recipe import Recipe, Sample
 from pokejax.inference.sampler import Sampler
 from pokejax.prompts.parse import parse_prompt
 from pokejax.prompts.parsed import ParsedPrompt
-from server.batcher import Batcher, Ticket
+from server.batcher import Batcher, Caller, Ticket
 from server.errors import ApiError, busy
+from server.limits import OpenStreams
 from server.metrics import Metrics
 from server.reader import LlmReader
-from server.schemas import Format
+from server.schemas import MAX_FRAMES, Format
 from server.settings import Settings
 
 LOG = logging.getLogger("pokejax.server")
@@ -49,6 +50,7 @@ class Service:
         self._parsed: OrderedDict[str, ParsedPrompt] = OrderedDict()
         self._text_thread = ThreadPoolExecutor(1, thread_name_prefix="text")
         self._reader = LlmReader()
+        self.streams = OpenStreams(settings.client_streams, self.metrics.streams)
 
     async def start(self) -> None:
         """Load the model, then compile it in the background.
@@ -66,6 +68,8 @@ class Service:
             self.metrics,
             max_batch=settings.max_batch,
             max_queue=settings.max_queue,
+            # Room for others, but no less than the largest request needs.
+            max_share=max(settings.max_queue // 2, MAX_FRAMES),
             max_wait_s=settings.max_wait_ms / 1000,
         )
         self.batcher.start(self._on_compiled)
@@ -111,9 +115,9 @@ class Service:
             raise busy("the model is still being compiled", "starting", 2)
         return self.batcher
 
-    def deadline(self) -> float:
-        """When a request that comes now must be drawn, by `time.monotonic`."""
-        return time.monotonic() + self.settings.deadline_s
+    def caller(self, client: str) -> Caller:
+        """`client`, with the deadline of a request that comes now."""
+        return Caller(client, time.monotonic() + self.settings.deadline_s)
 
     async def parse(
         self,
@@ -155,12 +159,12 @@ class Service:
         self,
         recipes: Sequence[Recipe],
         *,
+        caller: Caller,
         format: Format,
         scale: int,
-        deadline: float,
         previews: Sequence[Callable[[bytes], None] | None] | None = None,
     ) -> list[Ticket]:
-        """Queue a picture of each recipe; the ticket's future gets the file.
+        """Queue a picture of each recipe for `caller`; the future gets the file.
 
         Raises:
           ApiError: 429, the queue is full; 503, not ready.
@@ -170,10 +174,10 @@ class Service:
         encode = functools.partial(encode_file, format=format, scale=scale)
         previews = previews or [None] * len(recipes)
         tickets = [
-            Ticket(recipe, encode, deadline, loop.create_future(), preview)
+            Ticket(recipe, encode, caller, loop.create_future(), preview)
             for recipe, preview in zip(recipes, previews, strict=True)
         ]
-        batcher.submit(tickets)
+        batcher.submit(caller, tickets)
         return tickets
 
     def drop(self, tickets: Sequence[Ticket]) -> None:

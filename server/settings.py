@@ -42,7 +42,10 @@ class Settings:
         2.0, "longest wait for company before a part-filled call", 0, 1000
     )
     max_queue: int = _setting(
-        1024, "pictures that may wait; a request past them gets 429", 16
+        1024,
+        "pictures that may wait, half of them of one client; a request past them gets"
+        " 429",
+        16,
     )
     deadline_s: float = _setting(
         30.0, "seconds after which a request that waits gets 504", 0.01
@@ -51,8 +54,12 @@ class Settings:
         20.0, "seconds that requests under way get to finish after SIGTERM"
     )
     resume_s: float = _setting(
-        15.0, "seconds for which a broken stream can be resumed by Last-Event-ID"
+        15.0, "seconds for which /api/v1/jobs knows a stream after its reader left"
     )
+    resume_key: str = _setting(
+        "", "secret that lets servers of the same model resume each other's streams"
+    )
+    client_streams: int = _setting(64, "streams that a client may have open", 1)
     keep_alive_s: float = _setting(
         10.0, "seconds between the comments of a silent stream", 0.01
     )
@@ -105,8 +112,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _convert(name: str, text: str, kind: Any, limits: Mapping[str, Any]) -> Any:
-    if kind is Path:
-        return Path(text)
+    if kind in (Path, str):
+        return kind(text)
     if kind is bool:
         if text.lower() not in ("0", "1", "true", "false"):
             raise SettingsError(f"{name} is {text!r}; expected 0 or 1")
@@ -133,6 +140,8 @@ def settings_help() -> str:
         default = setting.default
         if default == ():
             shown = "none"
+        elif setting.name == "resume_key":
+            shown = "a random one"
         elif default == shipped.MODEL:
             shown = "the one that comes with pokejax"
         elif isinstance(default, bool):
