@@ -247,8 +247,8 @@ class Batcher:
         try:
             for ticket, image in zip(tickets, images, strict=True):
                 if ticket.preview and not ticket.dropped:
-                    file = ticket.encode(self._sample(ticket, image))
-                    self._tell(ticket.preview, file)
+                    sample = self._sample(ticket, image, partial=True)
+                    self._tell(ticket.preview, ticket.encode(sample))
         except Exception as error:  # the final picture may still succeed
             LOG.error("encoding a preview failed", exc_info=error)
         finally:
@@ -269,8 +269,10 @@ class Batcher:
             self._backlog.release()
             self._tell(_settle_all, results)
 
-    def _sample(self, ticket: Ticket, image: np.ndarray) -> Sample:
-        return Sample(image, ticket.recipe, self.sampler.model_id)
+    def _sample(
+        self, ticket: Ticket, image: np.ndarray, *, partial: bool = False
+    ) -> Sample:
+        return Sample(image, ticket.recipe, self.sampler.model_id, partial)
 
     def _tell(self, function: Callable[..., None], *args: object) -> None:
         """Call `function` on the event loop, unless that has been closed."""

@@ -5,6 +5,7 @@ With several workers each writes its numbers to files in `PROMETHEUS_MULTIPROC_D
 """
 
 import os
+from pathlib import Path
 
 import jax
 from prometheus_client import (
@@ -15,7 +16,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
@@ -101,6 +102,17 @@ class Metrics:
         self.recompilations.set(self.recompiled())
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self.registry)
+        _forget_dead_workers()
         everyone = CollectorRegistry()
         MultiProcessCollector(everyone)
         return generate_latest(everyone)
+
+
+def _forget_dead_workers() -> None:
+    """Leave out what workers that were killed said of themselves."""
+    for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("gauge_live*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)

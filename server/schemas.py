@@ -256,7 +256,7 @@ class ImagesAnswer(Struct, kw_only=True):
 class Health(Struct, kw_only=True):
     """Whether the process is alive, and what it is doing."""
 
-    status: Literal["starting", "ready", "draining"]
+    status: Literal["starting", "ready", "broken", "draining"]
     model_version: str | None
     queued: Annotated[int, Meta(description="How many pictures are waiting.")]
     uptime_s: float

@@ -1,7 +1,7 @@
 """Between the routes and the batcher: parsing prompts, ordering pictures.
 
-Owns the state of the process (starting, ready, draining) and knows no HTTP but the
-errors it raises.
+Owns the state of the process (starting, ready, broken, draining) and knows no HTTP but
+the errors it raises.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from server.settings import Settings
 LOG = logging.getLogger("pokejax.server")
 _CACHED_PROMPTS = 4096
 
-State = Literal["starting", "ready", "draining"]
+State = Literal["starting", "ready", "broken", "draining"]
 
 
 class Service:
@@ -42,7 +42,6 @@ class Service:
         self.metrics = Metrics()
         self.state: State = "starting"
         self.born = time.monotonic()
-        self.failure: Exception | None = None
         self.batcher: Batcher | None = None
         # Run once everything is compiled, before the service calls itself ready.
         self.rehearse: Callable[[], Awaitable[None]] | None = None
@@ -77,7 +76,8 @@ class Service:
     def _on_compiled(self, failure: Exception | None) -> None:
         if failure is not None:
             LOG.error("the model can't draw", exc_info=failure)
-            self.failure = failure
+            if self.state == "starting":
+                self.state = "broken"
             return
         self._compiled = True
         self._opening = asyncio.create_task(self._open())
@@ -110,7 +110,7 @@ class Service:
         """
         # Also while draining: the gate lets nothing new in; what is in may finish.
         if not self._compiled or self.batcher is None:
-            if self.failure is not None:
+            if self.state == "broken":
                 raise ApiError(503, "broken", "the model can't draw; the log says why")
             raise busy("the model is still being compiled", "starting", 2)
         return self.batcher

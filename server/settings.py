@@ -68,9 +68,14 @@ class Settings:
     )
     max_body_bytes: int = _setting(65536, "largest request body", 1024)
     api_keys: tuple[str, ...] = _setting(
-        (), "comma-separated keys, one of which a request must show; none: open"
+        (), "comma-separated keys, one of which a request must show; unset: open"
     )
-    rate_limit: int = _setting(0, "requests a minute and client; 0: no limit")
+    rate_limit: int = _setting(
+        0, "requests a minute and client (a key, else an address); 0: no limit"
+    )
+    key_limits: tuple[int, ...] = _setting(
+        (), "comma-separated requests a minute of each key, in their order; 0: no limit"
+    )
     cors_origins: tuple[str, ...] = _setting(
         (), "comma-separated origins whose pages may call; * is any"
     )
@@ -103,12 +108,23 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         if name not in known:
             hint = nearest_hint(name, known)
             raise SettingsError(f"there is no setting {name}{hint}")
+        if name == f"{PREFIX}API_KEYS" and not text.strip(" ,"):
+            # Set by somebody who wants keys, and whose file of secrets is empty, say.
+            raise SettingsError(
+                f"{name} is set but holds no key; unset it to do without"
+            )
         if text.strip():
             setting = known[name]
             kind = types[setting.name]
             # A key is never part of a message.
             values[setting.name] = _convert(name, text.strip(), kind, setting.metadata)
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.key_limits and len(settings.key_limits) != len(settings.api_keys):
+        raise SettingsError(
+            f"{PREFIX}KEY_LIMITS has {len(settings.key_limits)} numbers for"
+            f" {len(settings.api_keys)} keys; expected one for each"
+        )
+    return settings
 
 
 def _convert(name: str, text: str, kind: Any, limits: Mapping[str, Any]) -> Any:
@@ -130,7 +146,10 @@ def _convert(name: str, text: str, kind: Any, limits: Mapping[str, Any]) -> Any:
                 f" to {limits['most']:g}"
             )
         return value
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if kind == tuple[int, ...]:
+        return tuple(_convert(name, word, int, limits) for word in words)
+    return tuple(words)
 
 
 def settings_help() -> str:

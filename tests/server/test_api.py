@@ -217,11 +217,12 @@ def test_the_stock_openai_client_streams(stock: openai.OpenAI, client: httpx.Cli
     expected = {
         t: file_of(ask(client, seed=42, temperature=t)["image"]) for t in (0, 1)
     }
-    # The texts in the file are the final picture's, the pixels the typical one's.
     shown = Image.open(io.BytesIO(base64.b64decode(partial.b64_json)))
     typical = Image.open(io.BytesIO(expected[0]))
     assert shown.tobytes() == typical.tobytes()
     assert base64.b64decode(completed.b64_json) == expected[1]
+    # It says what it is, and nothing that would draw another picture.
+    assert shown.text.keys() == {"prompt", "partial"}  # type: ignore[attr-defined]
     assert completed.usage.total_tokens == 0
 
 
@@ -249,6 +250,73 @@ def test_keys_are_asked_for(start: Starter):
             assert answer.status_code == 200
         assert client.get("/api/v1/health").status_code == 200
         assert "first-key" not in repr(live.service.settings)
+        # After many wrong keys, the right one doesn't help for a while, or a program
+        # could try them all.
+        answers = [
+            client.get("/metrics", headers={"X-API-Key": "x"}) for _ in range(25)
+        ]
+        assert answers[-1].status_code == 429
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        right = {"X-API-Key": "second-key"}
+        assert client.get("/metrics", headers=right).status_code == 429
+        assert client.get("/", headers=right).status_code == 200
+        with httpx.Client(
+            base_url=live.url,
+            transport=httpx.HTTPTransport(local_address="127.0.0.2"),
+        ) as other:
+            assert other.get("/metrics", headers=right).status_code == 200
+
+
+def test_keys_have_quotas_of_their_own(start: Starter):
+    with (
+        start(api_keys=("a", "b", "c"), key_limits=(2, 5, 0), rate_limit=9) as live,
+        live.client() as client,
+    ):
+
+        def ask(key: str) -> httpx.Response:
+            return client.get("/api/v1/attributes", headers={"X-API-Key": key})
+
+        left = [ask("a").headers["x-ratelimit-remaining"] for _ in range(2)]
+        assert left == ["1", "0"]
+        refused = ask("a")
+        assert refused.status_code == 429
+        limits = {
+            k: refused.headers[f"x-ratelimit-{k}"] for k in ("limit", "remaining")
+        }
+        assert limits == {"limit": "2", "remaining": "0"}
+        assert 1 <= int(refused.headers["x-ratelimit-reset"]) <= 60
+        assert ask("b").headers["x-ratelimit-limit"] == "5"
+        assert "x-ratelimit-limit" not in ask("c").headers
+
+
+def test_head_is_get_without_the_body(client: httpx.Client, live: Live):
+    query = {"prompt": PROMPT, "seed": 1, "num_samples": 3}
+    for path in ("/", "/api/v1/health", "/api/v1/attributes", "/web/style.css"):
+        head, got = client.head(path), client.get(path)
+        assert head.status_code == got.status_code == 200 and head.content == b""
+        assert head.headers["content-type"] == got.headers["content-type"]
+    one = {"prompt": PROMPT, "seed": 1}
+    head, got = (
+        client.request(m, "/api/v1/download", params=one) for m in ("HEAD", "GET")
+    )
+    assert head.headers["content-length"] == got.headers["content-length"]
+    live.gate.clear()  # a head doesn't wait for a stream's end
+    head = client.head("/api/v1/generate/stream", params=query)
+    live.gate.set()
+    assert head.headers["content-type"].startswith("text/event-stream")
+    assert client.head("/api/v1/generate").status_code == 405
+
+
+def test_a_broken_model_is_told(start: Starter, monkeypatch: pytest.MonkeyPatch):
+    def fail(_sampler: Sampler) -> None:
+        raise RuntimeError("no finite pixel")
+
+    monkeypatch.setattr(Sampler, "warm_up", fail)
+    with start(until="broken") as live, live.client() as client:
+        assert client.get("/api/v1/health").json()["status"] == "broken"
+        assert client.get("/api/v1/ready").status_code == 503
+        answer = client.post("/api/v1/generate", json={"prompt": PROMPT})
+        assert answer.json()["error"]["code"] == "broken"
 
 
 def test_a_client_may_ask_so_often(start: Starter):

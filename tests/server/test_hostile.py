@@ -73,3 +73,18 @@ def test_what_is_no_http_is_told_so_in_json(sent: bytes, live: Live):
     assert head.startswith(b"HTTP/1.1 400 Bad Request")
     assert b"application/json" in head
     assert json.loads(body)["error"]["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /api/v1/health HTTP/1.1\r\n", b"400"),
+        (b"GET /api/v1/health HTTP/1.1\r\nHost: a\r\nHost: b\r\n", b"400"),
+        (b"GET /api/v1/health HTTP/1.0\r\n", b"200"),
+    ],
+    ids=["no host", "two hosts", "HTTP/1.0 needs none"],
+)
+def test_a_request_names_its_host_once(head: bytes, status: bytes, live: Live):
+    got, _ = answer_to(live.port, iter([head + b"Connection: close\r\n\r\n"]))
+    assert got[9:12] == status
+    assert status == b"200" or b'"param":"Host"' in got

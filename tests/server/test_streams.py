@@ -237,6 +237,24 @@ def depth(live: Live) -> int:
     return live.service.batcher.depth
 
 
+def test_a_full_queue_is_measured_in_tiles(start: Starter):
+    with start(max_queue=64) as live, live.client() as client:
+        batcher = live.service.batcher
+        assert batcher
+        body = {"prompt": "a fish", "num_samples": 16}
+        # As if a tile, full or not, took a second.
+        batcher._tile_s = 1.0
+        live.gate.clear()
+        results: list[httpx.Response] = []
+        threads = [ask(live, results, num_samples=16) for _ in range(4)]
+        wait_for(lambda: depth(live) == 64 - batcher.max_rows)
+        refused = client.post("/api/v1/generate", json=body)
+        assert refused.headers["retry-after"] == str(64 // batcher.max_rows - 1)
+        live.gate.set()
+        for thread in threads:
+            thread.join(60)
+
+
 def test_a_full_queue_says_when_to_come_again(start: Starter):
     with start(max_queue=16) as live, live.client() as client:
         live.gate.clear()
