@@ -155,7 +155,7 @@ class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
             str,
             Meta(
                 pattern=r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$",
-                description="auto, or a square whole multiple of the model's own size.",
+                description="auto, or a square whole multiple of the model's own size",
                 examples=["256x256"],
             ),
         ]
