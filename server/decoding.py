@@ -187,8 +187,10 @@ def _explain(
 
 def _wrong_value(path: list[str], param: str, value: Any, found: inspect.Type) -> str:
     if path and path[-1].endswith("prompt") and isinstance(value, str):
-        if len(value) > MAX_PROMPT_CHARS:
-            return f"{param} has {len(value):,} characters; at most {MAX_PROMPT_CHARS}"
+        text = found.type if isinstance(found, inspect.Metadata) else found
+        most = getattr(text, "max_length", None) or MAX_PROMPT_CHARS
+        if len(value) > most:
+            return f"{param} has {len(value):,} characters; at most {most}"
         if wrong := _unfit_character(value):
             return f"{param} has {wrong}"
         return f"{param} is empty; describe a creature"

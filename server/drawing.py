@@ -23,7 +23,8 @@ from pokejax.prompts.parsed import ParsedPrompt
 from server.batcher import Caller, Ticket
 from server.decoding import read_body, read_query
 from server.errors import ApiError
-from server.schemas import Format
+from server.files import Look
+from server.schemas import MAX_PROMPT_CHARS
 from server.service import Service, overrides_of
 
 AnyRequest = Request[Any, Any, Any]
@@ -88,18 +89,14 @@ class Drawing(Generic[Body]):
             guidance=body.guidance,
         )
 
-    async def draw(
-        self, recipes: Sequence[Recipe], *, format: Format, scale: int
-    ) -> list[bytes]:
+    async def draw(self, recipes: Sequence[Recipe], look: Look) -> list[bytes]:
         """The files of all recipes, unless the client leaves before they are there.
 
         Raises:
           ApiError: a picture can't be drawn.
           ClientLeft: what wasn't drawn yet has left the queue.
         """
-        tickets = self.service.order(
-            recipes, caller=self.caller, format=format, scale=scale
-        )
+        tickets = self.service.order(recipes, caller=self.caller, look=look)
         try:
             return await _unless_gone(self.request, _files(tickets))
         finally:
@@ -121,7 +118,8 @@ async def read_drawing(request: AnyRequest, service: Provided[Service]) -> Drawi
     else:
         body = await read_body(request, kind)
     attributes = overrides_of(body.attributes)
-    parsed = await _parse(request, service, body, body.prompt, attributes, caller)
+    prompt = _cut(body.prompt)
+    parsed = await _parse(request, service, body, prompt, attributes, caller)
     return Drawing(body, parsed, service, request, caller, started)
 
 
@@ -139,6 +137,13 @@ async def _parse(
         prompt, attributes, deadline=caller.deadline, use_llm=use_llm
     )
     return await (_unless_gone(request, reading) if use_llm else reading)
+
+
+def _cut(prompt: str) -> str:
+    """What the text encoder can take of a prompt, in whole words if it has spaces."""
+    if len(prompt) <= MAX_PROMPT_CHARS:
+        return prompt
+    return prompt[: MAX_PROMPT_CHARS + 1].rsplit(None, 1)[0][:MAX_PROMPT_CHARS]
 
 
 def client_of(request: AnyRequest) -> str:

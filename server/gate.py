@@ -38,6 +38,9 @@ _HEADERS = [
         b" base-uri 'none'; form-action 'self'",
     ),
 ]
+_ALLOWED = b"Authorization, Content-Type, Last-Event-ID, X-API-Key, X-Request-Id"
+# What OpenAI's clients say of themselves.
+_CLIENT_HEADER = re.compile(rb"(?:x-stainless|openai)-[a-z-]{1,40}")
 _EXPOSED = (
     b"X-Request-Id, X-Seed, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining,"
     b" X-RateLimit-Reset"
@@ -236,7 +239,9 @@ class Gate:
             or not cors
         ):
             return False
-        allowed = b"Authorization, Content-Type, Last-Event-ID, X-API-Key, X-Request-Id"
+        asked = exchange.headers.get(b"access-control-request-headers", b"")
+        extra = _CLIENT_HEADER.findall(asked.lower())
+        allowed = b", ".join([_ALLOWED, *extra])
         cors += [
             (b"access-control-allow-methods", b"GET, POST"),
             (b"access-control-allow-headers", allowed),

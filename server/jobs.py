@@ -22,6 +22,7 @@ from pokejax.prompts.parsed import ParsedPrompt
 from server.batcher import Caller, Ticket
 from server.bookmarks import Bookmark, Bookmarks, unknown_job
 from server.errors import ApiError, as_api_error
+from server.files import Look
 from server.schemas import GenerateBody, JobStatus, parsed_answer
 from server.service import Service, overrides_of
 from server.wire import data_url, sse_event
@@ -124,8 +125,7 @@ class Job:
         tickets = self._service.order(
             list(recipes.values()),
             caller=caller,
-            format=body.format,
-            scale=body.scale,
+            look=Look(body.format, body.scale),
             previews=previews,
         )
         left: dict[asyncio.Future[bytes], int] = {

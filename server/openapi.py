@@ -19,10 +19,10 @@ from pokejax.attributes import CONDITIONS
 from server.drawing import body_of
 from server.errors import ErrorBody
 from server.routes import ROUTES
-from server.routes_openai import images_generations
+from server.routes_openai import OPENAI_ROUTES
 from server.wire import EVENT_STREAM
 
-API_ROUTES: Sequence[HTTPRouteHandler] = (*ROUTES, images_generations)
+API_ROUTES: Sequence[HTTPRouteHandler] = (*ROUTES, *OPENAI_ROUTES)
 _JSON = "application/json"
 # Of one event: the fields of its lines; `data` is JSON.
 _EVENT = {

@@ -15,6 +15,7 @@ from pokejax.inference.recipe import Recipe, count_up
 from server import animation
 from server.decoding import read_query
 from server.drawing import AnyRequest, Drawing, Provided, client_of
+from server.files import Look
 from server.jobs import Jobs
 from server.metrics import CONTENT_TYPE
 from server.schemas import (
@@ -46,9 +47,7 @@ async def generate(drawing: Provided[Drawing[GenerateBody]]) -> GenerateAnswer:
     """Draw pictures of a prompt."""
     body = drawing.body
     seeds = count_up(body.seed, body.num_samples)
-    files = await drawing.draw(
-        drawing.recipes(seeds), format=body.format, scale=body.scale
-    )
+    files = await drawing.draw(drawing.recipes(seeds), Look(body.format, body.scale))
     images = [data_url(file, body.format) for file in files]
     return GenerateAnswer(
         **msgspec.structs.asdict(parsed_answer(drawing.parsed)),
@@ -101,7 +100,7 @@ async def download(drawing: Provided[Drawing[DownloadQuery]]) -> Response[bytes]
     query = drawing.body
     (seed,) = seeds = count_up(query.seed, 1)
     (file,) = await drawing.draw(
-        drawing.recipes(seeds), format=query.format, scale=query.scale
+        drawing.recipes(seeds), Look(query.format, query.scale)
     )
     return Response(
         file,
@@ -141,8 +140,7 @@ async def interpolate(drawing: Provided[Drawing[InterpolateBody]]) -> Interpolat
     last = body.frames - 1
     files = await drawing.draw(
         [animation.between(first, towards, i / last) for i in range(body.frames)],
-        format=body.format,
-        scale=body.scale,
+        Look(body.format, body.scale),
     )
     gif = None
     if body.gif:
@@ -173,8 +171,7 @@ async def variations(drawing: Provided[Drawing[VariationsBody]]) -> VariationsAn
     ends = [Recipe(parsed.prompt, parsed.attributes, seed) for seed in seeds]
     files = await drawing.draw(
         [animation.between(first, end, body.strength) for end in ends],
-        format=body.format,
-        scale=body.scale,
+        Look(body.format, body.scale),
     )
     images = [data_url(file, body.format) for file in files]
     return VariationsAnswer(

@@ -16,16 +16,18 @@ from typing import Literal
 import msgspec
 
 from pokejax.attributes import Attributes
-from pokejax.inference.recipe import Recipe, Sample
+from pokejax.inference.recipe import Recipe
 from pokejax.inference.sampler import Sampler
 from pokejax.prompts.parse import parse_prompt
 from pokejax.prompts.parsed import ParsedPrompt
+from server import files
 from server.batcher import Batcher, Caller, Ticket
 from server.errors import ApiError, busy
+from server.files import Look
 from server.limits import OpenStreams
 from server.metrics import Metrics
 from server.reader import LlmReader
-from server.schemas import MAX_FRAMES, Format
+from server.schemas import MAX_FRAMES
 from server.settings import Settings
 
 LOG = logging.getLogger("pokejax.server")
@@ -42,6 +44,7 @@ class Service:
         self.metrics = Metrics()
         self.state: State = "starting"
         self.born = time.monotonic()
+        self.born_at = int(time.time())
         self.batcher: Batcher | None = None
         # Run once everything is compiled, before the service calls itself ready.
         self.rehearse: Callable[[], Awaitable[None]] | None = None
@@ -160,8 +163,7 @@ class Service:
         recipes: Sequence[Recipe],
         *,
         caller: Caller,
-        format: Format,
-        scale: int,
+        look: Look,
         previews: Sequence[Callable[[bytes], None] | None] | None = None,
     ) -> list[Ticket]:
         """Queue a picture of each recipe for `caller`; the future gets the file.
@@ -171,7 +173,7 @@ class Service:
         """
         batcher = self.require_ready()
         loop = asyncio.get_running_loop()
-        encode = functools.partial(encode_file, format=format, scale=scale)
+        encode = functools.partial(files.encode, look=look)
         previews = previews or [None] * len(recipes)
         tickets = [
             Ticket(recipe, encode, caller, loop.create_future(), preview)
@@ -189,11 +191,6 @@ class Service:
 def _parse_and_embed(prompt: str, sampler: Sampler) -> ParsedPrompt:
     sampler.embed(prompt)
     return parse_prompt(prompt)
-
-
-def encode_file(sample: Sample, *, format: Format, scale: int) -> bytes:
-    """The file of a sample."""
-    return sample.webp(scale=scale) if format == "webp" else sample.png(scale=scale)
 
 
 def overrides_of(given: msgspec.Struct | None) -> Attributes:

@@ -79,6 +79,9 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting(
         (), "comma-separated origins whose pages may call; * is any"
     )
+    any_model: bool = _setting(
+        False, "1 answers OpenAI's clients whatever model they name"
+    )
     log_prompts: bool = _setting(False, "1 writes prompts to the log")
     llm_timeout_s: float = _setting(
         8.0,

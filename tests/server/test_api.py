@@ -6,6 +6,7 @@ import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -228,10 +229,62 @@ def test_the_stock_openai_client_streams(stock: openai.OpenAI, client: httpx.Cli
 
 def test_the_stock_openai_client_understands_errors(stock: openai.OpenAI):
     with pytest.raises(openai.BadRequestError) as caught:
-        stock.images.generate(prompt=PROMPT, size="1024x1536")
-    assert caught.value.param == "size" and "512x512" in caught.value.message
+        stock.images.generate(prompt=PROMPT, size="2048x2048")
+    assert caught.value.param == "size" and "from 64 to 1792" in caught.value.message
     with pytest.raises(openai.BadRequestError, match="prompt is empty"):
         stock.images.generate(prompt=" ", stream=True)
+    with pytest.raises(openai.NotFoundError, match="no model 'dall-e-3'") as missing:
+        stock.images.generate(prompt=PROMPT, model="dall-e-3")
+    assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+
+
+def test_the_stock_openai_client_lists_models(stock: openai.OpenAI, live: Live):
+    names = [model.id for model in stock.models.list()]
+    assert names == ["pokejax", live.service.model_version]
+    for name in names:
+        assert stock.models.retrieve(name).owned_by == "pokejax"
+        assert stock.images.generate(prompt=PROMPT, model=name).data
+    with pytest.raises(openai.NotFoundError, match="did you mean 'pokejax'"):
+        stock.models.retrieve("pokejay")
+
+
+def test_formats_frames_and_long_prompts_of_openais(
+    stock: openai.OpenAI, client: httpx.Client
+):
+    def drawn(**asked: Any) -> Image.Image:
+        answer = stock.images.generate(prompt=PROMPT, extra_body={"seed": 42}, **asked)
+        assert answer.data and answer.size == asked.get("size", answer.size)
+        return Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json or "")))
+
+    small = pixels(ask(client, seed=42)["image"])
+    wide = np.asarray(drawn(size="300x100"))
+    assert wide.shape == (100, 300, 3)
+    large = small.repeat(3, axis=0).repeat(3, axis=1)
+    np.testing.assert_array_equal(wide[2:98, 102:198], large)
+    assert (wide[:, :102] == 255).all() and (wide[98:] == 255).all()
+    jpeg = drawn(output_format="jpeg", size="256x256")
+    assert jpeg.format == "JPEG" and jpeg.size == (256, 256)
+    near = np.asarray(jpeg).astype(int)[::8, ::8] - small
+    assert np.abs(near).mean() < 8
+    long = "a red dragon " * 2000
+    answer = stock.images.generate(prompt=long, extra_body={"seed": 1})
+    assert answer.data and answer.data[0].revised_prompt
+    kept = answer.data[0].revised_prompt
+    assert long.startswith(kept) and 980 < len(kept) <= 1000
+    assert "characters of the prompt" in (answer.model_extra or {})["warning"]
+    same = file_of(ask(client, prompt=kept, seed=1)["image"])
+    assert base64.b64decode(answer.data[0].b64_json or "") == same
+    # A pattern that looks twice would take minutes.
+    with pytest.raises(openai.BadRequestError, match="control character"):
+        stock.images.generate(prompt="a" * 30_000 + "\x07")
+
+
+def test_any_model_if_told_so(start: Starter):
+    with (
+        start(any_model=True) as live,
+        openai.OpenAI(api_key="any", base_url=f"{live.url}/v1", max_retries=0) as it,
+    ):
+        assert it.images.generate(prompt=PROMPT, model="gpt-image-1").data
 
 
 def test_keys_are_asked_for(start: Starter):
@@ -336,6 +389,10 @@ def test_pages_elsewhere_may_call_if_allowed(start: Starter, client: httpx.Clien
         preflight = c.options("/api/v1/generate", headers=asked)
         assert preflight.status_code == 204
         assert "Content-Type" in preflight.headers["access-control-allow-headers"]
+        asked["Access-Control-Request-Headers"] = "x-evil,X-Stainless-Retry-Count"
+        preflight = c.options("/v1/images/generations", headers=asked)
+        allowed = preflight.headers["access-control-allow-headers"]
+        assert "x-stainless-retry-count" in allowed and "evil" not in allowed
         answer = c.get("/api/v1/nowhere", headers=origin)
         allowed = answer.headers["access-control-allow-origin"]
         assert allowed == "https://studio.example"
