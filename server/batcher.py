@@ -36,10 +36,14 @@ class Caller(NamedTuple):
     Attributes:
       client: the key shown, else the address.
       deadline: by `time.monotonic`, seconds.
+      route: that was called.
+      key: number of the key that was shown, or empty.
     """
 
     client: str
     deadline: float
+    route: str = ""
+    key: str = ""
 
 
 @dataclass(eq=False)
@@ -53,6 +57,7 @@ class Ticket:
       done: gets the file, or an `ApiError`.
       preview: called on the event loop with the file of each round before the last.
       dropped: nobody is waiting any more.
+      queued: when, by `time.monotonic`, seconds.
     """
 
     recipe: Recipe
@@ -61,6 +66,7 @@ class Ticket:
     done: asyncio.Future[bytes]
     preview: Callable[[bytes], None] | None = None
     dropped: bool = False
+    queued: float = 0.0
 
 
 class Batcher:
@@ -140,6 +146,8 @@ class Batcher:
             gap = min(1.0, now - self._last_arrival) / len(tickets)
             self._gap_s += 0.2 * (gap - self._gap_s)
             self._last_arrival = now
+            for ticket in tickets:
+                ticket.queued = now
             self._waiting.add(caller.client, tickets)
             self._wake.notify()
         self.metrics.queued.set(self.depth)
@@ -212,6 +220,9 @@ class Batcher:
                         self._tell(_settle, ticket, late)
                     else:
                         taken.append(ticket)
+                        self.metrics.queue_seconds.labels(
+                            ticket.caller.route, ticket.caller.key
+                        ).observe(now - ticket.queued)
                 self.metrics.queued.set(self.depth)
                 if taken:
                     return taken
@@ -241,7 +252,11 @@ class Batcher:
         self._tile_s += 0.1 * (seconds - self._tile_s)
         self.metrics.draw_seconds.observe(seconds)
         self.metrics.batch_rows.observe(len(tickets))
-        self.metrics.pictures.inc(len(tickets))
+        self.metrics.tile_fill.observe(len(tickets) / self.sampler.tile_rows)
+        for ticket in tickets:
+            labels = ticket.caller.route, ticket.caller.key
+            self.metrics.pictures.labels(*labels).inc()
+            self.metrics.picture_seconds.labels(*labels).observe(seconds)
 
     def _encode_previews(self, tickets: list[Ticket], images: np.ndarray) -> None:
         try:

@@ -110,7 +110,7 @@ async def read_drawing(request: AnyRequest, service: Provided[Service]) -> Drawi
       ApiError: 4xx, the request doesn't fit; 503, the service isn't ready.
       ClientLeft: while a language model was reading.
     """
-    started, caller = time.perf_counter(), service.caller(client_of(request))
+    started, caller = time.perf_counter(), caller_of(request, service)
     kind = body_of(request.route_handler)
     assert kind is not None  # or the handler would not ask for a drawing
     if request.method == "GET":
@@ -146,9 +146,15 @@ def _cut(prompt: str) -> str:
     return prompt[: MAX_PROMPT_CHARS + 1].rsplit(None, 1)[0][:MAX_PROMPT_CHARS]
 
 
-def client_of(request: AnyRequest) -> str:
-    """Who sent a request, as the gate made out."""
-    return request.scope["state"]["client"]
+def caller_of(request: AnyRequest, service: Service) -> Caller:
+    """Who sent a request, as the gate made out, and until when it must be answered."""
+    state = request.scope["state"]
+    return Caller(
+        state["client"],
+        time.monotonic() + service.settings.deadline_s,
+        min(request.route_handler.paths),
+        state["key"],
+    )
 
 
 def body_of(handler: BaseRouteHandler) -> type[msgspec.Struct] | None:

@@ -70,7 +70,12 @@ class Exchange:
     @property
     def client(self) -> str:
         """Whose limits and turns are meant; a key is never spelled out."""
-        return self.address if self.key is None else f"key {self.key + 1}"
+        return self.address if self.key is None else f"key {self.key_label}"
+
+    @property
+    def key_label(self) -> str:
+        """Number of the key that was shown, from 1, or empty."""
+        return "" if self.key is None else str(self.key + 1)
 
 
 class Gate:
@@ -169,7 +174,7 @@ class Gate:
             exchange.key = self._keys.number(exchange.headers, exchange.address)
             if exchange.path not in _PROBES:
                 exchange.quota = self._quotas.take(exchange.client, exchange.key)
-        scope["state"]["client"] = exchange.client
+        scope["state"] |= {"client": exchange.client, "key": exchange.key_label}
         if exchange.method in ("GET", "HEAD"):
             return receive
         exchange.body = await self._read_body(exchange, receive)
@@ -256,15 +261,16 @@ class Gate:
         paths = getattr(handler, "paths", None)
         route = min(paths) if paths else "none"
         metrics = self.service.metrics
-        metrics.requests.labels(route, str(exchange.status)).inc()
+        key = exchange.key_label
+        metrics.requests.labels(route, key, str(exchange.status)).inc()
         if exchange.path in _PROBES:
             return
-        metrics.request_seconds.observe(seconds)
+        metrics.request_seconds.labels(route, key).observe(seconds)
         entry: dict[str, Any] = {
             "event": "request",
             "request_id": exchange.id,
             "client": exchange.address,
-            **({} if exchange.key is None else {"key": exchange.key + 1}),
+            **({"key": exchange.key_label} if exchange.key_label else {}),
             "method": exchange.method,
             "path": exchange.path[:200],
             "status": exchange.status,

@@ -34,11 +34,11 @@ _KNOWN_JOBS = 4096
 class Job:
     """The events of one streamed request, from a bookmark on."""
 
-    def __init__(self, service: Service, jobs: "Jobs", mark: Bookmark, client: str):
+    def __init__(self, service: Service, jobs: "Jobs", mark: Bookmark, caller: Caller):
         self.mark = mark
         self._service = service
         self._jobs = jobs
-        self._client = client
+        self._caller = caller
         self._born = time.perf_counter()
         self._seeds = count_up(mark.body.seed, mark.body.num_samples)
         self._position = -1
@@ -48,7 +48,7 @@ class Job:
         """Draw, and give events as they come, with comments in long silences."""
         with contextlib.ExitStack() as opened:
             try:
-                opened.enter_context(self._service.streams.open(self._client))
+                opened.enter_context(self._service.streams.open(self._caller.client))
             except ApiError as error:
                 yield sse_event("error", msgspec.Raw(error.body(self.mark.job)))
                 return
@@ -83,13 +83,13 @@ class Job:
 
     async def _draw(self) -> None:
         batcher = self._service.require_ready()
-        body, caller = self.mark.body, self._service.caller(self._client)
+        body = self.mark.body
         self._say_position(batcher.depth)
         if self.mark.attributes is None:
             parsed = await self._service.parse(
                 body.prompt,
                 overrides_of(body.attributes),
-                deadline=caller.deadline,
+                deadline=self._caller.deadline,
                 use_llm=body.use_llm_parsing,
             )
             known = parsed.attributes.known()
@@ -106,7 +106,7 @@ class Job:
         )
         left = {i: r for i, r in enumerate(recipes) if not self.mark.drawn >> i & 1}
         if left:
-            await self._order(left, caller)
+            await self._order(left)
         took = 1000 * (time.perf_counter() - self._born)
         self._emit(
             "done",
@@ -118,13 +118,13 @@ class Job:
             finished=True,
         )
 
-    async def _order(self, recipes: dict[int, Recipe], caller: Caller) -> None:
+    async def _order(self, recipes: dict[int, Recipe]) -> None:
         """Order pictures and emit each as it arrives."""
         body = self.mark.body
         previews = [functools.partial(self._show_preview, i) for i in recipes]
         tickets = self._service.order(
             list(recipes.values()),
-            caller=caller,
+            caller=self._caller,
             look=Look(body.format, body.scale),
             previews=previews,
         )
@@ -169,22 +169,22 @@ class Jobs:
         self._bookmarks = Bookmarks(service.settings.resume_key)
         self._statuses: OrderedDict[str, JobStatus] = OrderedDict()
 
-    def new(self, body: GenerateBody, client: str) -> Job:
+    def new(self, body: GenerateBody, caller: Caller) -> Job:
         """Begin a stream.
 
         Raises:
           ApiError: 429, there is no room in the queue, or the client has too many
             streams; 503, not ready.
         """
-        self._check(client, body.num_samples)
+        self._check(caller.client, body.num_samples)
         (seed,) = count_up(body.seed, 1)
         body = msgspec.structs.replace(body, seed=seed)
         mark = Bookmark(
             secrets.token_hex(8), 0, self._service.model_version or "", body
         )
-        return Job(self._service, self, mark, client)
+        return Job(self._service, self, mark, caller)
 
-    def resume(self, last_event_id: str, client: str) -> Job | None:
+    def resume(self, last_event_id: str, caller: Caller) -> Job | None:
         """Go on after an event; None if it was the last one.
 
         Raises:
@@ -194,10 +194,10 @@ class Jobs:
         mark = self._bookmarks.read(last_event_id)
         if mark.finished:
             return None
-        self._check(client, mark.body.num_samples - mark.drawn.bit_count())
+        self._check(caller.client, mark.body.num_samples - mark.drawn.bit_count())
         if mark.model != self._service.model_version:
             raise unknown_job(mark.job)
-        return Job(self._service, self, mark, client)
+        return Job(self._service, self, mark, caller)
 
     def _check(self, client: str, pictures: int) -> None:
         self._service.require_ready().check_room(client, pictures)

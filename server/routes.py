@@ -14,7 +14,7 @@ from pokejax.attributes import CONDITIONS
 from pokejax.inference.recipe import Recipe, count_up
 from server import animation
 from server.decoding import read_query
-from server.drawing import AnyRequest, Drawing, Provided, client_of
+from server.drawing import AnyRequest, Drawing, Provided, caller_of
 from server.files import Look
 from server.jobs import Jobs
 from server.metrics import CONTENT_TYPE
@@ -69,15 +69,16 @@ async def generate(drawing: Provided[Drawing[GenerateBody]]) -> GenerateAnswer:
 )
 async def generate_stream(
     request: AnyRequest,
+    service: Provided[Service],
     jobs: Provided[Jobs],
     last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
 ) -> Response[Any]:
     """Draw pictures as a stream of events; `Last-Event-ID` resumes a broken one."""
-    client = client_of(request)
+    caller = caller_of(request, service)
     if last_event_id is None:
-        job = jobs.new(read_query(request, GenerateBody), client)
+        job = jobs.new(read_query(request, GenerateBody), caller)
     else:
-        job = jobs.resume(last_event_id, client)
+        job = jobs.resume(last_event_id, caller)
     if job is None:
         return Response(b"", status_code=204)  # tells an EventSource to stop
     return Stream(job.watch(), media_type=EVENT_STREAM, headers=SSE_HEADERS)

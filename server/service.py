@@ -118,10 +118,6 @@ class Service:
             raise busy("the model is still being compiled", "starting", 2)
         return self.batcher
 
-    def caller(self, client: str) -> Caller:
-        """`client`, with the deadline of a request that comes now."""
-        return Caller(client, time.monotonic() + self.settings.deadline_s)
-
     async def parse(
         self,
         prompt: str,

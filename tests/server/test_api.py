@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,9 @@ def test_vocabularies_health_and_metrics(client: httpx.Client):
         assert answer.status_code == 200
         assert answer.json()["status"] == "ready" and answer.json()["queued"] == 0
     text = client.get("/metrics").text
-    assert 'pokejax_requests_total{route="/api/v1/attributes",status="200"}' in text
+    asked = 'pokejax_requests_total{key="",route="/api/v1/attributes",status="200"}'
+    assert asked in text
+    assert 'pokejax_queue_seconds_count{key="",route="/api/v1/generate"}' in text
     assert "pokejax_queued_pictures 0.0" in text
     assert "pokejax_recompilations" in text
 
@@ -339,6 +342,17 @@ def test_keys_have_quotas_of_their_own(start: Starter):
         assert limits == {"limit": "2", "remaining": "0"}
         assert 1 <= int(refused.headers["x-ratelimit-reset"]) <= 60
         assert ask("b").headers["x-ratelimit-limit"] == "5"
+        body = {"prompt": PROMPT}
+        client.post("/v1/images/generations", json=body, headers={"X-API-Key": "b"})
+        told = client.get("/metrics", headers={"X-API-Key": "c"}).text
+        for name in ("queue_seconds_count", "picture_draw_seconds_count"):
+            of = 'key="2",route="/v1/images/generations"'
+            assert f"pokejax_{name}{{{of}}} 1.0" in told
+        # What the dashboard shows is there.
+        shown = Path("docs/grafana.json").read_text()
+        for name in set(re.findall(r"pokejax_[a-z_]+", shown)):
+            name = re.sub("_(bucket|sum|count)$", "", name)
+            assert f"# HELP {name} " in told, name
         assert "x-ratelimit-limit" not in ask("c").headers
 
 
