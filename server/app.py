@@ -6,6 +6,7 @@ import sys
 from litestar import Litestar
 from litestar.di import Provide
 
+from server.batches import Batches
 from server.drawing import read_drawing
 from server.errors import answer_error
 from server.gate import Gate
@@ -28,12 +29,13 @@ def create_app(settings: Settings | None = None) -> Gate:
     """
     settings = read_settings() if settings is None else settings
     service = Service(settings)
-    jobs = Jobs(service)
+    jobs, batches = Jobs(service), Batches()
     litestar = Litestar(
         [*API_ROUTES, openapi_document, *PAGES],
         dependencies={
             "service": Provide(lambda: service, sync_to_thread=False),
             "jobs": Provide(lambda: jobs, sync_to_thread=False),
+            "batches": Provide(lambda: batches, sync_to_thread=False),
             "drawing": Provide(read_drawing),
         },
         exception_handlers={Exception: answer_error},

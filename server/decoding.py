@@ -18,7 +18,6 @@ from pokejax.attributes import CONDITIONS, nearest_hint
 from server.errors import ApiError
 from server.schemas import (
     MAX_PROMPT_CHARS,
-    AttributeOverrides,
 )
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -26,6 +25,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _NULLS = {"null", "NULL", "Null"}
 
 _PLACE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_STEP = re.compile(r"[^.\[\]]+|\[[0-9]+\]")  # a name, or an index in a list
 _FIELD = re.compile(r"(?P<what>missing required|contains unknown) field `(?P<name>.+)`")
 
 
@@ -165,28 +165,31 @@ def _explain(
     """msgspec's message with the field, its value, and what was expected."""
     message = str(error)
     place = _PLACE.search(message)
-    path = place["path"].split(".") if place and place["path"] else []
+    path = _STEP.findall(place["path"]) if place else []
     message = _PLACE.sub("", message)
     if field := _FIELD.search(message):
         path.append(field["name"][:100])
         if field["what"] == "contains unknown":
-            inside = AttributeOverrides if len(path) > 1 else kind
-            names = [*inside.__struct_fields__, *(CONDITIONS if flat else ())]
-            hint = nearest_hint(path[-1], names)
-            message = f"there is no field {'.'.join(path)}{hint}"
+            found = inspect.type_info(kind)
+            for name in path[:-1]:
+                found = _type_within(found, name)
+            assert isinstance(found, inspect.StructType)
+            names = [field.encode_name for field in found.fields]
+            hint = nearest_hint(path[-1], [*names, *(CONDITIONS if flat else ())])
+            message = f"there is no field {_joined(path)}{hint}"
         else:
-            message = f"{'.'.join(path)} is missing"
-        return _bad(message, ".".join(path))
+            message = f"{_joined(path)} is missing"
+        return _bad(message, _joined(path))
     value, found = values, inspect.type_info(kind)
     for name in path:
-        value = value.get(name, UNSET) if isinstance(value, dict) else UNSET
-        found = _field_type(found, name)
-    param = path[-1] if flat and path else ".".join(path) or "body"
+        value = _value_within(value, name)
+        found = _type_within(found, name)
+    param = path[-1] if flat and path else _joined(path) or "body"
     return _bad(_wrong_value(path, param, value, found), param)
 
 
 def _wrong_value(path: list[str], param: str, value: Any, found: inspect.Type) -> str:
-    if path and path[-1].endswith("prompt") and isinstance(value, str):
+    if re.search(r"prompt(s\[[0-9]+\])?$", param) and isinstance(value, str):
         text = found.type if isinstance(found, inspect.Metadata) else found
         most = getattr(text, "max_length", None) or MAX_PROMPT_CHARS
         if len(value) > most:
@@ -206,10 +209,25 @@ def _wrong_value(path: list[str], param: str, value: Any, found: inspect.Type) -
     return f"{param} {shown}; expected {expected}"
 
 
-def _field_type(found: inspect.Type, name: str) -> inspect.Type:
-    """The type of a field of a struct, without the null that it may be instead."""
-    assert isinstance(found, inspect.StructType)
-    (kind,) = (field.type for field in found.fields if field.encode_name == name)
+def _joined(path: list[str]) -> str:
+    return ".".join(path).replace(".[", "[")
+
+
+def _value_within(value: Any, name: str) -> Any:
+    if isinstance(value, list) and name.startswith("["):
+        return value[int(name[1:-1])]
+    return value.get(name, UNSET) if isinstance(value, dict) else UNSET
+
+
+def _type_within(found: inspect.Type, name: str) -> inspect.Type:
+    """The type of a field or item, without the null that it may be instead."""
+    if isinstance(found, inspect.Metadata):
+        found = found.type
+    if isinstance(found, inspect.ListType):
+        kind = found.item_type
+    else:
+        assert isinstance(found, inspect.StructType)
+        (kind,) = (field.type for field in found.fields if field.encode_name == name)
     if isinstance(kind, inspect.UnionType):
         (kind,) = (k for k in kind.types if not isinstance(k, inspect.NoneType))
     if isinstance(kind, inspect.Metadata) and isinstance(
@@ -234,6 +252,8 @@ def _in_words(kind: inspect.Type, value: Any) -> str:
             return _in_words(inner, value)
         case inspect.StrType():
             return "text"
+        case inspect.ListType(min_length=least, max_length=most):
+            return f"a list of {least} to {most}"
         case _:
             return "an object"
 

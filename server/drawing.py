@@ -98,7 +98,7 @@ class Drawing(Generic[Body]):
         """
         tickets = self.service.order(recipes, caller=self.caller, look=look)
         try:
-            return await _unless_gone(self.request, _files(tickets))
+            return await unless_gone(self.request, _files(tickets))
         finally:
             self.service.drop(tickets)
 
@@ -136,7 +136,7 @@ async def _parse(
     reading = service.parse(
         prompt, attributes, deadline=caller.deadline, use_llm=use_llm
     )
-    return await (_unless_gone(request, reading) if use_llm else reading)
+    return await (unless_gone(request, reading) if use_llm else reading)
 
 
 def _cut(prompt: str) -> str:
@@ -163,7 +163,7 @@ def body_of(handler: BaseRouteHandler) -> type[msgspec.Struct] | None:
     return typing.get_args(drawing)[0] if drawing else None
 
 
-async def _unless_gone(request: AnyRequest, work: Coroutine[Any, Any, T]) -> T:
+async def unless_gone(request: AnyRequest, work: Coroutine[Any, Any, T]) -> T:
     """What `work` returns; it is cancelled if the client leaves before.
 
     Raises:

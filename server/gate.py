@@ -42,8 +42,8 @@ _ALLOWED = b"Authorization, Content-Type, Last-Event-ID, X-API-Key, X-Request-Id
 # What OpenAI's clients say of themselves.
 _CLIENT_HEADER = re.compile(rb"(?:x-stainless|openai)-[a-z-]{1,40}")
 _EXPOSED = (
-    b"X-Request-Id, X-Seed, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining,"
-    b" X-RateLimit-Reset"
+    b"X-Request-Id, X-Seed, X-Job, Retry-After, X-RateLimit-Limit,"
+    b" X-RateLimit-Remaining, X-RateLimit-Reset"
 )
 
 Scope = dict[str, Any]

@@ -17,6 +17,7 @@ from pokejax.prompts.parsed import ParsedPrompt, Source
 MAX_SAMPLES = 16
 MAX_FRAMES = 60
 MAX_SCALE = 8
+MAX_BATCH = 1024
 # Anything but control characters (tab and line ends are spaces), and not only spaces.
 # Linear in the length: the first part takes spaces only.
 _CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f"
@@ -149,6 +150,53 @@ class VariationsBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
         Fraction, Meta(description="How far away: 0 is the same, 1 another picture.")
     ] = 0.3
     variation_seed: Seed | None = None
+
+
+class BatchPicture(Struct, kw_only=True, forbid_unknown_fields=True):
+    """One picture of a batch's list."""
+
+    prompt: Prompt
+    seed: Seed | None = None
+    attributes: Overrides = None
+
+
+class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A request for many pictures: `pictures`, or a matrix that begins with `prompts`.
+
+    A picture without a seed gets one that is the same for all of these.
+    """
+
+    pictures: (
+        Annotated[list[BatchPicture], Meta(min_length=1, max_length=MAX_BATCH)] | None
+    ) = None
+    prompts: (
+        Annotated[list[Prompt], Meta(min_length=1, max_length=MAX_BATCH)] | None
+    ) = None
+    seeds: Annotated[list[Seed], Meta(min_length=1, max_length=MAX_BATCH)] | None = None
+    attributes: (
+        Annotated[
+            list[Overrides],
+            Meta(
+                min_length=1,
+                max_length=MAX_BATCH,
+                description="Each prompt is drawn with each of these.",
+            ),
+        ]
+        | None
+    ) = None
+    guidance: Guidance = 1.0
+    temperature: Temperature = 1.0
+    format: Format = "png"
+    scale: Scale = 1
+    answer: Literal["zip", "sheet"] = "zip"
+
+
+class BatchQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    """From where on a batch is wanted."""
+
+    offset: Annotated[
+        int, Meta(ge=0, le=2**40, description="Bytes that are there already.")
+    ] = 0
 
 
 _SIDE = "(6[4-9]|[7-9][0-9]|[1-9][0-9]{2}|1[0-6][0-9]{2}|17[0-8][0-9]|179[0-2])"
