@@ -117,7 +117,9 @@ class Job:
             )
             self._parsed = parsed
             self._emit("parsed", parsed_answer(parsed))
-            self._emit("encoded", {"encoder": batcher.sampler.encoder.identity})
+            sampler = batcher.sampler
+            encoded = {"encoder": sampler.encoder.identity, "steps": sampler.previews}
+            self._emit("encoded", encoded)
         recipes = recipes_for(
             self._parsed,
             self._seeds,

@@ -5,6 +5,7 @@ strict (`server.decoding`). So the document is built here, from what the handler
 declare: method, path, summary, the struct in their signature, what they return.
 """
 
+import re
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -20,9 +21,14 @@ from server.drawing import body_of
 from server.errors import ErrorBody
 from server.routes import ROUTES
 from server.routes_openai import images_generations
+from server.routes_studio import STUDIO_ROUTES
 from server.wire import EVENT_STREAM
 
-API_ROUTES: Sequence[HTTPRouteHandler] = (*ROUTES, images_generations)
+API_ROUTES: Sequence[HTTPRouteHandler] = (
+    *ROUTES,
+    *STUDIO_ROUTES,
+    images_generations,
+)
 _JSON = "application/json"
 # Of one event: the fields of its lines; `data` is JSON.
 _EVENT = {
@@ -109,8 +115,7 @@ def _parameters(
     handler: HTTPRouteHandler, components: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     path = _path(handler)
-    if "{" in path:
-        name = path.partition("{")[2].partition("}")[0]
+    for name in re.findall(r"{(\w+)}", path):
         schema = {"type": "string", "minLength": 1}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     struct = _body(handler)

@@ -67,6 +67,9 @@ class Settings:
     cors_origins: tuple[str, ...] = _setting(
         (), "comma-separated origins whose pages may call; * is any"
     )
+    runs_dir: Path | None = _setting(  # noqa: RUF009
+        None, "directory of training runs that the studio shows"
+    )
     log_prompts: bool = _setting(False, "1 writes prompts to the log")
     llm_timeout_s: float = _setting(
         8.0, "seconds for a language model to read a prompt", 0.1, 120
@@ -102,7 +105,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _convert(name: str, text: str, kind: Any, limits: Mapping[str, Any]) -> Any:
-    if kind is Path:
+    if kind in (Path, Path | None):
         return Path(text)
     if kind is bool:
         if text.lower() not in ("0", "1", "true", "false"):
@@ -128,7 +131,7 @@ def settings_help() -> str:
     lines: list[str] = []
     for setting in fields(Settings):
         default = setting.default
-        if default == ():
+        if default in ((), None):
             shown = "none"
         elif default == shipped.MODEL:
             shown = "the one that comes with pokejax"
