@@ -14,7 +14,7 @@ export const read = { attributes: {}, words: {}, unrecognised: [] };
 export const state = {
   prompt: "",
   attributes: {}, // set by hand; they win over the prompt
-  count: 4,
+  count: 6, // two rows of three; on a CPU a tile of eight takes as long as one
   seed: randomSeed(),
   locked: false,
   guidance: 1,

@@ -34,7 +34,11 @@ export async function openStore() {
     };
     database = await settled(opening);
     await reload();
-    others.onmessage = reload;
+    let soon = null; // pictures come in bursts
+    others.onmessage = () => {
+      clearTimeout(soon);
+      soon = setTimeout(reload, 100);
+    };
   } catch {
     toast("This browser keeps no pictures here: save those you like before you leave");
   }

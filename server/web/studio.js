@@ -31,7 +31,6 @@ export function drawNow() {
     const blanks = seedsOf(job).map(blank);
     grid.replaceChildren(...blanks.map(({ element }) => element));
     shown = [];
-    grid.setAttribute("aria-busy", "true");
     if (grid.getBoundingClientRect().top > innerHeight * 0.8) {
       status.element.scrollIntoView({ block: "start" });
     }
@@ -49,7 +48,6 @@ export function drawNow() {
     } finally {
       // What was cancelled leaves no empty frames, and a later job's frames are its own.
       for (const { element } of blanks) element.remove();
-      grid.setAttribute("aria-busy", "false");
     }
     return job.count === 1 ? "The picture is drawn" : `${job.count} pictures are drawn`;
   });

@@ -183,7 +183,8 @@ def test_pages_come_from_here_only(client: httpx.Client):
         assert answer.status_code == 200, path
         assert "https://" not in answer.text and "//cdn" not in answer.text
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'self'" in policy and "unsafe" not in policy
 
 
 @pytest.fixture

@@ -138,15 +138,25 @@ def test_partial_pictures_come_first(page: Page):
     assert page.evaluate("window.partials") >= 1
 
 
-def test_drawing_can_be_cancelled(page: Page, site: Site):
+def test_the_place_in_the_queue_is_shown_and_can_be_left(page: Page, site: Site):
+    batcher = site.live.service.batcher
+    assert batcher
     site.live.gate.clear()
+    body = {"prompt": "a fish", "num_samples": 16}
+    other = threading.Thread(target=asked, args=(site,), kwargs=body)
+    other.start()
+    wait_for(lambda: batcher.depth == 8)  # the other eight are being drawn
     page.fill("#prompt", PROMPT)
     page.click("#draw")
-    wait_for(site.live.is_held)
+    said = page.locator(".status-text").first
+    expect(said).to_have_text("In the queue, 8 pictures ahead")
+    wait_for(lambda: batcher.depth == 14)
     page.get_by_role("button", name="Cancel").click()
-    expect(page.locator(".status-text").first).to_have_text("Cancelled")
+    expect(said).to_have_text("Cancelled")
     expect(page.locator("#results .card")).to_have_count(0)
+    wait_for(lambda: batcher.depth == 8)
     site.live.gate.set()
+    other.join(60)
     draw(page)
     assert len(stored(page)) == 2
 
@@ -191,14 +201,14 @@ def test_a_busy_server_is_waited_for(page: Page, site: Site, complaints: list[st
     page.press("#prompt", "Enter")
     expect(said).to_contain_text(re.compile(r"trying again in \d+ s"))
     site.live.gate.set()
-    expect(said).to_have_text("4 pictures are drawn")
+    expect(said).to_have_text("6 pictures are drawn")
     for thread in asking:
         thread.join(60)
     site.live.service.state = "draining"
     page.press("#prompt", "Enter")
     expect(said).to_contain_text("the server is shutting down: trying again in")
     site.live.service.state = "ready"
-    expect(said).to_have_text("4 pictures are drawn")
+    expect(said).to_have_text("6 pictures are drawn")
 
 
 def test_a_key_is_asked_for(
@@ -428,8 +438,8 @@ def test_the_keyboard_is_enough(page: Page):
     page.keyboard.press("/")
     page.keyboard.type(PROMPT)
     page.keyboard.press("Enter")
-    expect(page.locator("#gallery a.shown")).to_have_count(4)
-    expect(page.locator(".status-text").first).to_have_text("4 pictures are drawn")
+    expect(page.locator("#gallery a.shown")).to_have_count(6)
+    expect(page.locator(".status-text").first).to_have_text("6 pictures are drawn")
     page.locator("#results a.shown").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
