@@ -134,6 +134,10 @@ export function showPicture(id, leave) {
       button("Copy link", () => copy(linkTo(recipe), "Link")),
     );
   }
+  if (isWalk(recipe)) {
+    const again = async () => (await import("./walk.js")).walkAgain(recipe);
+    actions.append(button("Walk again", again, { class: "primary" }));
+  }
   actions.append(button("Copy seed", () => copy(String(recipe.seed), "Seed")), heart);
   actions.append(button("Delete", gone));
   right.append(actions, exportRow(picture));

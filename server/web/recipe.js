@@ -73,6 +73,7 @@ export async function restoreFile(file) {
     toast(`${file.name || "That file"} holds no settings: a PNG made here, or by A1111, does`);
     return;
   }
+  if (isWalk(recipe)) return (await import("./walk.js")).walkAgain(recipe);
   location.hash = "#/";
   try {
     await restore(recipe);

@@ -11,11 +11,22 @@ import { find, onPictures, urlOf } from "./store.js";
 const GIF_SCALE = 4;
 const FRAME_MS = 100; // as the GIF's
 const status = statusLine();
+const choices = el("div");
 const ends = [null, null];
 let place = null;
 let active = 0; // which end the next chosen picture becomes
 let walk = null; // {body, images, answer, started}
 let playing = null;
+let mix = 0; // where the slider starts: 0 is the first frame, 1 the last
+
+/** Walk again where the frame with this recipe comes from. */
+export function walkAgain({ towards, mix: far, ...from }) {
+  ends[0] = { recipe: from };
+  ends[1] = { recipe: { ...from, ...towards } };
+  walk = null;
+  mix = far;
+  location.hash = "#/walk";
+}
 
 /** Show the page; `ids` are of pictures to walk between, from the gallery. */
 export function show(box, ids) {
@@ -23,10 +34,11 @@ export function show(box, ids) {
     if (!find(id) || i > 1) return;
     ends[i] = find(id);
     walk = null;
+    mix = 0;
   });
   if (!place) {
     place = box;
-    onPictures(() => box.hidden || build());
+    onPictures(() => box.hidden || showChoices());
   }
   build();
 }
@@ -34,9 +46,13 @@ export function show(box, ids) {
 function slot(i) {
   const picture = ends[i];
   const name = i ? "To" : "From";
-  const inside = picture
-    ? el("img", { src: urlOf(picture), alt: altOf(picture) })
-    : el("span", { class: "hint" }, "choose below");
+  let inside = el("span", { class: "hint" }, "choose below");
+  if (picture) {
+    // An end that isn't in the gallery is seen once the walk is drawn.
+    const src = picture.id ? urlOf(picture) : walk?.images.at(-i);
+    const alt = altOf(picture);
+    inside = src ? el("img", { src, alt }) : el("span", { class: "hint" }, alt);
+  }
   const click = () => {
     active = i;
     build();
@@ -52,6 +68,7 @@ function slot(i) {
 
 function choose(picture) {
   ends[active] = picture;
+  mix = 0;
   active = 1 - active;
   walk = null;
   build();
@@ -69,10 +86,6 @@ function build() {
     "Walk",
   );
   start.addEventListener("click", () => frames.reportValidity() && run(Number(frames.value)));
-  const choices = strip(choose);
-  const empty = choices.childElementCount
-    ? "Choose a picture for each end."
-    : "Draw some pictures first: a walk leads from one to another.";
   place.replaceChildren(
     el("h1", {}, "Walk between two"),
     el("div", { class: "walk" }, slot(0), stage, slot(1)),
@@ -84,10 +97,18 @@ function build() {
       start,
     ),
     status.element,
-    el("p", { class: "hint" }, empty),
     choices,
   );
+  showChoices();
   if (walk) showFrames(stage);
+}
+
+function showChoices() {
+  const pictures = strip(choose);
+  const hint = pictures.childElementCount
+    ? "Choose a picture for each end."
+    : "Draw some pictures first: a walk leads from one to another.";
+  choices.replaceChildren(el("p", { class: "hint" }, hint), pictures);
 }
 
 function run(frames) {
@@ -115,8 +136,9 @@ function showFrames(stage) {
   const { images } = walk;
   const image = el("img", { class: "large", alt: "" });
   const slider = el("input", {
-    ...{ type: "range", min: 0, max: images.length - 1, value: 0, "aria-label": "Frame" },
+    ...{ type: "range", min: 0, max: images.length - 1, "aria-label": "Frame" },
   });
+  slider.value = Math.round(mix * (images.length - 1));
   const showFrame = () => {
     image.src = images[slider.value];
     image.alt = `frame ${Number(slider.value) + 1} of ${images.length}`;

@@ -395,8 +395,18 @@ def test_a_walk_is_seen_and_saved(page: Page):
     with Image.open(saving.value.path()) as gif:
         assert gif.size == (256, 256)
         assert gif.n_frames == 5  # type: ignore[attr-defined]
+    page.get_by_role("button", name="Keep this frame").click()
+    expect(page.locator("#gallery .card")).to_have_count(3)
+    expect(frame).to_have_attribute("alt", "frame 5 of 5")
     page.go_back()
     expect(page.locator("#studio")).to_be_visible()
+    kept = base64.b64decode(stored(page)[0]["file"])
+    page.reload()
+    drop(page, kept)
+    page.fill("#frames", "5")
+    page.locator("#walk").get_by_role("button", name="Walk", exact=True).click()
+    expect(frame).to_have_attribute("alt", "frame 5 of 5")
+    expect(page.locator(".slot img")).to_have_count(2)
 
 
 def test_a_matrix_of_prompts_seeds_and_values(page: Page):
