@@ -31,6 +31,12 @@ export function spoken(name) {
   return special[name] ?? name.replaceAll("_", " ").replace("color", "colour");
 }
 
+/** A square in the colour that a value has, or suggests; nothing for other attributes. */
+export function swatch(name, value) {
+  if (!/color|type|habitat/.test(name) || value === "None") return null;
+  return el("span", { class: "swatch", "data-word": value });
+}
+
 /** Tell screen readers, and only them. */
 export function announce(text) {
   byId("announced").textContent = text;

@@ -1,7 +1,7 @@
 // One picture, large: how it was made, and what can be done with it.
 
 import { altOf } from "./card.js";
-import { copy, dialog, el, spoken, toast } from "./dom.js";
+import { copy, dialog, el, spoken, swatch, toast } from "./dom.js";
 import { savePng } from "./export.js";
 import { neighbours } from "./gallery.js";
 import { isWalk, linkTo, restore } from "./recipe.js";
@@ -9,7 +9,7 @@ import { randomSeed, set } from "./state.js";
 import { find, remove, setFavourite, urlOf } from "./store.js";
 import { drawNow } from "./studio.js";
 
-const SOURCES = { rules: "the prompt", llm: "a language model", request: "set by hand" };
+const SOURCES = { rules: "from the prompt", llm: "from a language model", request: "set by hand" };
 
 const button = (text, click, properties = {}) =>
   el("button", { type: "button", on: { click }, ...properties }, text);
@@ -25,8 +25,8 @@ function attributesOf({ recipe, sources, words }) {
   const rows = Object.entries(recipe.attributes).map(([name, value]) => {
     const word = words?.[name] ? ` (“${words[name]}”)` : "";
     const from = sources?.[name] ? `${SOURCES[sources[name]] ?? sources[name]}${word}` : "";
-    const swatch = el("span", { class: "swatch", "data-word": value });
-    return [spoken(name), swatch, ` ${value} `, el("span", { class: "from" }, from)];
+    const square = swatch(name, value);
+    return [spoken(name), square, ` ${value} `, el("span", { class: "from" }, from)];
   });
   return rows.length ? facts(rows) : el("p", {}, "None: the words alone steered it.");
 }

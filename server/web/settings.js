@@ -1,7 +1,7 @@
 // The panel of settings, and the chips under the prompt: two views of one state.
 
 import { ask } from "./api.js";
-import { byId, copy, el, spoken } from "./dom.js";
+import { byId, copy, el, spoken, swatch } from "./dom.js";
 import { icon } from "./icons.js";
 import { jobOf, seedsOf } from "./draw.js";
 import { onChange, randomSeed, read, set, setAttribute, setRead, state } from "./state.js";
@@ -56,10 +56,10 @@ function showChips() {
     const why = byHand ? "set by hand" : `from “${from}”`;
     const pick = menu(name, { id: `chip-${name}`, "aria-label": `${spoken(name)}, ${why}` });
     showMenu(pick, name);
-    const swatch = el("span", { class: "swatch", "data-word": value });
+    const square = swatch(name, value);
     const label = el("span", { class: "chip-name", "aria-hidden": "true" }, spoken(name));
     const kind = byHand ? "chip by-hand" : "chip";
-    return el("span", { class: kind, role: "listitem", title: why }, swatch, label, pick);
+    return el("span", { class: kind, role: "listitem", title: why }, square, label, pick);
   });
   const unknown = read.unrecognised.map((word) =>
     el(

@@ -266,7 +266,7 @@ def test_any_pictures_settings_come_back(page: Page):
     page.locator("#gallery a.shown").nth(2).click()  # seed 22 of the first two
     dialog = page.get_by_role("dialog")
     made = dialog.inner_text()
-    for fact in ("22", "1.5", "Red", "the prompt (“red”)", "Sea", "set by hand"):
+    for fact in ("22", "1.5", "Red", "from the prompt (“red”)", "Sea", "set by hand"):
         assert fact in made
     page.get_by_role("button", name="Use these settings").click()
     expect(page.locator("#pick-habitat")).to_have_value("Sea")
