@@ -48,7 +48,7 @@ export function card(picture, { mark = null } = {}) {
       title: "Copy the seed",
       on: { click: () => copy(String(recipe.seed), "Seed") },
     },
-    String(recipe.seed),
+    recipe.towards ? `${recipe.seed} → ${recipe.towards.seed}` : String(recipe.seed),
   );
   const box =
     mark &&

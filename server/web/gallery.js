@@ -107,6 +107,10 @@ export function startGallery() {
   on("zip-of-selected", () => saveZip(chosen()));
   on("delete-selected", () => remove(chosen()));
   on("select-none", clear);
+  on("select-all", () => {
+    for (const id of visible()) selected.add(id);
+    show();
+  });
   on("compare", () => (location.hash = `#/compare/${[...selected].join(",")}`));
   on("walk-between", () => (location.hash = `#/walk/${[...selected].reverse().join(",")}`));
   show();

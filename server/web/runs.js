@@ -13,6 +13,7 @@ const KINDS = {
 };
 let timer = null;
 let showing = ""; // name and time of what is on the page
+const chosen = new Map(); // the epoch that each slider was left at, if not the last
 
 /** Show the list, or one run. */
 export async function show(box, name) {
@@ -21,7 +22,7 @@ export async function show(box, name) {
   const refresh = async () => {
     if (box.hidden) return;
     try {
-      await (name ? showRun(box, name) : showList(box));
+      if (!document.hidden) await (name ? showRun(box, name) : showList(box));
     } catch (problem) {
       box.replaceChildren(el("h1", {}, "Runs"), el("p", { class: "hint" }, problem.message));
     }
@@ -94,16 +95,24 @@ function scrubber(path, title, pictures) {
     ...{ type: "range", min: 0, max: pictures.length - 1, "aria-label": `Epoch: ${title}` },
     hidden: pictures.length < 2,
   });
-  slider.value = pictures.length - 1;
+  const key = `${path} ${title}`;
+  const last = pictures.length - 1;
+  const left = pictures.findIndex(({ epoch }) => epoch === chosen.get(key));
+  slider.value = left < 0 ? last : left;
   const showOne = async () => {
     const { file, epoch } = pictures[slider.value];
     said.textContent = epoch === null ? "" : `epoch ${epoch}`;
     const answer = await request(`${path}/${encodeURIComponent(file)}`);
+    const blob = await answer.blob();
+    if (pictures[slider.value].file !== file) return; // it has moved on
     const old = image.src;
-    image.src = URL.createObjectURL(await answer.blob());
+    image.src = URL.createObjectURL(blob);
     URL.revokeObjectURL(old);
   };
-  slider.addEventListener("input", showOne);
+  slider.addEventListener("input", () => {
+    chosen.set(key, Number(slider.value) === last ? null : pictures[slider.value].epoch);
+    showOne();
+  });
   showOne();
   const caption = el("figcaption", {}, title, " ", said);
   return el("figure", {}, caption, slider, el("div", { class: "scroll", tabindex: 0 }, image));

@@ -93,7 +93,7 @@ function watchPrompt() {
       // Drawing will say what is wrong; while typing it would only disturb.
     }
   };
-  field.addEventListener("input", () => set({ prompt: field.value }));
+  field.addEventListener("input", () => set({ prompt: field.value, near: null }));
   onChange(() => {
     if (field.value !== state.prompt) field.value = state.prompt;
     if (state.prompt.trim() === reading) return;

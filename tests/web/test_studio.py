@@ -440,6 +440,10 @@ def test_a_training_run_is_shown(page: Page, site: Site):
     expect(page.locator("output")).to_have_text("epoch 2")
     page.get_by_label("Epoch:").press("Home")
     expect(page.locator("output")).to_have_text("epoch 1")
+    with log.open("a") as file:  # training goes on
+        file.write(json.dumps({"Epoch": 3, **row}) + "\n")
+    expect(page.locator("svg.chart").first).to_contain_text("epoch 3")
+    expect(page.locator("output")).to_have_text("epoch 1")
     page.go_back()
     expect(page.get_by_role("link", name="mine <b>")).to_be_visible()
 
