@@ -11,7 +11,7 @@ const PASSING = new Set([
 ]);
 
 /** What went wrong, in words for people; `passing` if trying again may help. */
-export class Problem extends Error {
+class Problem extends Error {
   constructor(message, code, retryAfter = null) {
     super(message);
     this.code = code;

@@ -34,7 +34,7 @@ export function showComparison(ids, leave) {
   const head = el("tr", {}, el("td", {}), ...images);
   const table = el("table", { class: "compare" }, head, ...rows);
   const scroll = { class: "scroll", tabindex: 0, role: "region", "aria-label": "Comparison" };
-  const box = dialog("Side by side", { class: "wide" }, el("div", scroll, table));
+  const box = dialog("Side by side", {}, el("div", scroll, table));
   box.addEventListener("close", leave);
   return box;
 }

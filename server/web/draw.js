@@ -36,8 +36,9 @@ export function fileOf(dataUrl) {
  * Draw a job.
  * @param {object} job
  * @param {AbortSignal} signal
- * @param {object} show what to call on the way: `parsed(answer)`, `partial(index, url)`,
- *   `picture(index, picture)`, `say(words)`, `progress(done, of)`, `waiting(…)`.
+ * @param {object} show what to call on the way: `partial(index, url)`,
+ *   `picture(index, picture)`, `say(words)`, `progress(done, of)`,
+ *   `waiting(seconds, problem)`.
  */
 export async function draw(job, signal, show) {
   const started = performance.now();
@@ -54,7 +55,7 @@ async function drawStream(job, signal, show, started) {
   const done = Array.from({ length: job.count }, () => 0);
   const kept = [];
   const progress = () => {
-    const sum = done.reduce((a, b) => a + Math.min(b, steps), 0);
+    const sum = done.reduce((a, b) => a + b, 0);
     show.progress(sum, steps * job.count);
   };
   await stream(job, signal, (name, data) => {
@@ -63,13 +64,10 @@ async function drawStream(job, signal, show, started) {
       const ahead = data.position;
       show.say(ahead ? `In the queue, ${ahead} pictures ahead` : "Drawing …");
     }
-    if (name === "parsed") {
-      parsed = data;
-      show.parsed?.(data);
-    }
+    if (name === "parsed") parsed = data;
     if (name === "encoded") steps = (data.steps ?? 0) + 1;
     if (name === "partial") {
-      done[data.index] += 1;
+      done[data.index] = Math.min(done[data.index] + 1, steps - 1);
       show.partial(data.index, data.image);
     }
     if (name === "image") {
@@ -95,7 +93,6 @@ async function drawNear(job, signal, show, started) {
   };
   const attempt = () => ask("variations", { body, signal });
   const answer = await patiently(attempt, signal, show.waiting);
-  show.parsed?.(answer);
   for (const [i, url] of answer.images.entries()) {
     show.picture(i, await keepFile(url, answer, started));
   }

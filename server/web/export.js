@@ -6,7 +6,7 @@ import { zip } from "./zip.js";
 
 const MOST_ON_A_SHEET = 400;
 
-export function nameOf({ recipe }, ending = "png") {
+function nameOf({ recipe }, ending = "png") {
   const words = recipe.prompt.toLowerCase().match(/[a-z0-9]+/g) ?? ["creature"];
   return `${words.slice(0, 8).join("-").slice(0, 60)}_${recipe.seed}.${ending}`;
 }

@@ -45,12 +45,20 @@ async function route() {
   }
   if (page === "studio") return;
   const { show } = await import(`./${page}.js`);
-  show(byId(page), decodeURIComponent(rest));
+  show(byId(page), decoded(rest));
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // somebody wrote it by hand
+  }
 }
 
 /** Draw the picture that a link describes. */
 async function openLink(query) {
-  history.replaceState(null, "", "#/");
+  location.replace("#/");
   const recipe = recipeIn(query);
   if (!recipe.prompt) return toast("That link describes no picture");
   try {

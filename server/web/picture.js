@@ -71,6 +71,7 @@ function variationRow(picture, box) {
   });
   const run = async () => {
     box.close();
+    location.hash = "#/";
     await restore(recipe, 4);
     const near = { seed: recipe.seed, strength: Number(far.value) };
     set({ near, seed: randomSeed(), locked: false });
@@ -89,6 +90,7 @@ async function settingsBack({ recipe }, box) {
   try {
     await restore(recipe);
     box.close();
+    location.hash = "#/";
     document.getElementById("prompt").focus();
     toast("Settings restored: draw to see this picture again");
   } catch (problem) {
@@ -117,7 +119,7 @@ export function showPicture(id, leave) {
   const right = el("div", { class: "about" });
   const left = el("div", {}, large, arrows);
   const both = el("div", { class: "picture" }, left, right);
-  const box = dialog(recipe.prompt, { class: "wide" }, both);
+  const box = dialog(recipe.prompt, {}, both);
   const heart = button(picture.favourite ? "♥ Favourite" : "♡ Favourite", () => {
     setFavourite(picture, !picture.favourite);
     heart.textContent = picture.favourite ? "♥ Favourite" : "♡ Favourite";

@@ -45,7 +45,7 @@ async function showList(box) {
     ),
   );
   const list = items.length
-    ? el("ul", { class: "runs" }, ...items)
+    ? el("ul", {}, ...items)
     : el("p", { class: "hint" }, "No run has finished an epoch yet.");
   box.replaceChildren(el("h1", {}, "Runs"), list);
 }
@@ -89,7 +89,7 @@ async function showRun(box, name) {
 
 /** Pictures of a kind, the last one first in sight, and a slider over the epochs. */
 function scrubber(path, title, pictures) {
-  const image = el("img", { alt: title, class: "sheet" });
+  const image = el("img", { alt: title });
   const said = el("output", {});
   const slider = el("input", {
     ...{ type: "range", min: 0, max: pictures.length - 1, "aria-label": `Epoch: ${title}` },

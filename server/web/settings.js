@@ -4,8 +4,8 @@ import { ask } from "./api.js";
 import { byId, copy, el, spoken, swatch } from "./dom.js";
 import { icon } from "./icons.js";
 import { jobOf, seedsOf } from "./draw.js";
-import { onChange, randomSeed, read, set, setAttribute, setRead, state } from "./state.js";
-import { vocabularies } from "./state.js";
+import { onChange, randomSeed, read, set, setAttribute, setRead } from "./state.js";
+import { state, vocabularies } from "./state.js";
 
 const TYPING_MS = 250;
 
@@ -52,8 +52,7 @@ function showChips() {
   const chips = names.map((name) => {
     const byHand = name in state.attributes;
     const value = state.attributes[name] ?? read.attributes[name];
-    const from = read.words[name];
-    const why = byHand ? "set by hand" : `from “${from}”`;
+    const why = byHand ? "set by hand" : `from “${read.words[name] ?? "the prompt"}”`;
     const pick = menu(name, { id: `chip-${name}`, "aria-label": `${spoken(name)}, ${why}` });
     showMenu(pick, name);
     const square = swatch(name, value);

@@ -47,9 +47,6 @@ export function statusLine() {
     element,
     run,
     cancel: () => controller?.abort(),
-    get busy() {
-      return controller !== null;
-    },
     say: (words) => say(words),
     progress: (done, of) => {
       bar.max = of;
