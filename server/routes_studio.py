@@ -2,12 +2,10 @@
 
 import asyncio
 import mimetypes
-from typing import Annotated
 
-import msgspec
 from litestar import Response, get
 from litestar.params import FromPath
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from pokejax.prompts.parse import parse_prompt
 from server import runs
@@ -24,26 +22,14 @@ class ParseQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     prompt: Prompt
 
 
-class ParseAnswer(ParsedAnswer, kw_only=True):
-    """What the rules read in a prompt, and in which of its words."""
-
-    words: Annotated[
-        dict[str, str], Meta(description="The words that decided each attribute.")
-    ]
-
-
 @get(
     "/api/v1/parse",
     summary="Read a prompt by rules, without drawing",
     opt={"query": ParseQuery},
 )
-async def parse(request: AnyRequest) -> ParseAnswer:
+async def parse(request: AnyRequest) -> ParsedAnswer:
     """Read a prompt; a millisecond's work, which needs no model."""
-    parsed = parse_prompt(read_query(request, ParseQuery).prompt)
-    return ParseAnswer(
-        **msgspec.structs.asdict(parsed_answer(parsed)),
-        words={name: match.text for name, match in parsed.matches.items()},
-    )
+    return parsed_answer(parse_prompt(read_query(request, ParseQuery).prompt))
 
 
 @get("/api/v1/runs", summary="The training runs in the configured directory")

@@ -2,7 +2,6 @@
 
 import { ask, patiently, SEED_LIMIT, stream } from "./api.js";
 import { checked, recipeOf, textsOf } from "./png.js";
-import { read, state } from "./state.js";
 import { keep } from "./store.js";
 
 /** The settings as a job; its seed decides all of its pictures. */
@@ -18,9 +17,7 @@ export const seedsOf = ({ seed, count }) =>
 export async function keepFile(dataUrl, parsed, started) {
   const file = fileOf(dataUrl);
   const recipe = recipeOf(await textsOf(file));
-  const { sources = {}, unrecognised = [] } = parsed ?? {};
-  // Which words decided what is known if the prompt was read while it was typed.
-  const words = recipe.prompt === state.prompt.trim() ? read.words : {};
+  const { sources = {}, words = {}, unrecognised = [] } = parsed ?? {};
   const took = Math.round(performance.now() - started);
   return keep({ file, recipe, sources, words, unrecognised, took });
 }

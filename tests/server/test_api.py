@@ -44,6 +44,7 @@ def test_the_originals_contract(client: httpx.Client, live: Live):
     assert answer["generation_time_ms"] > 0
     assert answer["model_version"] == live.service.model_version
     assert answer["attributes"]["size"] == "Small"
+    assert answer["words"]["size"] == "small"
     assert set(answer["sources"].values()) == {"rules"}
     assert answer["sources"].keys() == answer["attributes"].keys()
 

@@ -264,6 +264,9 @@ def test_any_pictures_settings_come_back(page: Page):
     page.fill("#guidance-exact", "1")
     page.fill("#temperature-exact", "1")
     draw(page, "a green snake", seed=3)
+    page.locator("#gallery a.shown").first.click()  # drawn before it could be read
+    expect(page.get_by_role("dialog")).to_contain_text("from the prompt (“green”)")
+    page.keyboard.press("Escape")
     page.locator("#gallery a.shown").nth(2).click()  # seed 22 of the first two
     dialog = page.get_by_role("dialog")
     made = dialog.inner_text()
