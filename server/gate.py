@@ -25,6 +25,8 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Open to probes and people; everything else asks for a key.
 _OPEN_PATHS = {"/", "/docs", "/openapi.json", "/api/v1/health", "/api/v1/ready"}
 _PROBES = {"/api/v1/health", "/api/v1/ready", "/metrics"}
+# A millisecond's work, which the studio asks for while somebody types.
+_UNMETERED = {*_PROBES, "/api/v1/parse"}
 # Read and discarded, so that a client that sends before it reads gets its answer.
 _MOST_DISCARDED = 64 * 2**20
 _HEADERS = [
@@ -172,7 +174,7 @@ class Gate:
             raise busy("the server is shutting down", "draining", 5)
         if exchange.path not in _OPEN_PATHS and not exchange.path.startswith("/web/"):
             exchange.key = self._keys.number(exchange.headers, exchange.address)
-            if exchange.path not in _PROBES:
+            if exchange.path not in _UNMETERED:
                 exchange.quota = self._quotas.take(exchange.client, exchange.key)
         scope["state"] |= {"client": exchange.client, "key": exchange.key_label}
         if exchange.method in ("GET", "HEAD"):

@@ -94,7 +94,9 @@ class Job:
             )
             known = parsed.attributes.known()
             self._emit("parsed", parsed_answer(parsed), attributes=known)
-            self._emit("encoded", {"encoder": batcher.sampler.encoder.identity})
+            sampler = batcher.sampler
+            encoded = {"encoder": sampler.encoder.identity, "steps": sampler.previews}
+            self._emit("encoded", encoded)
         else:
             attributes = Attributes(**self.mark.attributes)
             parsed = ParsedPrompt(body.prompt, attributes)

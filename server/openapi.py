@@ -5,6 +5,7 @@ strict (`server.decoding`). So the document is built here, from what the handler
 declare: method, path, summary, the struct in their signature, what they return.
 """
 
+import re
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,9 +22,15 @@ from server.errors import ErrorBody
 from server.routes import ROUTES
 from server.routes_batch import BATCH_ROUTES
 from server.routes_openai import OPENAI_ROUTES
+from server.routes_studio import STUDIO_ROUTES
 from server.wire import EVENT_STREAM
 
-API_ROUTES: Sequence[HTTPRouteHandler] = (*ROUTES, *BATCH_ROUTES, *OPENAI_ROUTES)
+API_ROUTES: Sequence[HTTPRouteHandler] = (
+    *ROUTES,
+    *STUDIO_ROUTES,
+    *BATCH_ROUTES,
+    *OPENAI_ROUTES,
+)
 _JSON = "application/json"
 # Of one event: the fields of its lines; `data` is JSON.
 _EVENT = {
@@ -111,8 +118,7 @@ def _parameters(
     handler: HTTPRouteHandler, components: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     path = _path(handler)
-    if "{" in path:
-        name = path.partition("{")[2].partition("}")[0]
+    for name in re.findall(r"{(\w+)}", path):
         schema = {"type": "string", "minLength": 1}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     struct = _body(handler)

@@ -250,6 +250,10 @@ class ParsedAnswer(Struct, kw_only=True):
         dict[str, Source],
         Meta(description="Where each attribute came from."),
     ]
+    words: Annotated[
+        dict[str, str],
+        Meta(description="The words of the prompt that decided an attribute."),
+    ]
     unrecognised: Annotated[
         list[str], Meta(description="Words of the prompt that no rule knows.")
     ]
@@ -262,6 +266,7 @@ def parsed_answer(parsed: ParsedPrompt) -> ParsedAnswer:
     return ParsedAnswer(
         attributes=known,
         sources={name: parsed.sources[name] for name in known},
+        words={name: match.text for name, match in parsed.matches.items()},
         unrecognised=list(parsed.unrecognised),
         warning=parsed.warning or None,
     )

@@ -82,6 +82,9 @@ class Settings:
     any_model: bool = _setting(
         False, "1 answers OpenAI's clients whatever model they name"
     )
+    runs_dir: Path | None = _setting(  # noqa: RUF009
+        None, "directory of training runs that the studio shows"
+    )
     log_prompts: bool = _setting(False, "1 writes prompts to the log")
     llm_timeout_s: float = _setting(
         8.0,
@@ -131,8 +134,10 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _convert(name: str, text: str, kind: Any, limits: Mapping[str, Any]) -> Any:
-    if kind in (Path, str):
-        return kind(text)
+    if kind is str:
+        return text
+    if kind in (Path, Path | None):
+        return Path(text)
     if kind is bool:
         if text.lower() not in ("0", "1", "true", "false"):
             raise SettingsError(f"{name} is {text!r}; expected 0 or 1")
@@ -160,7 +165,7 @@ def settings_help() -> str:
     lines: list[str] = []
     for setting in fields(Settings):
         default = setting.default
-        if default == ():
+        if default in ((), None):
             shown = "none"
         elif setting.name == "resume_key":
             shown = "a random one"

@@ -14,6 +14,7 @@ import uvicorn
 
 from pokejax.inference.sampler import Sampler
 from server.app import create_app
+from server.gate import Gate
 from server.protocol import StrictProtocol
 from server.service import Service
 from server.settings import Settings
@@ -27,6 +28,7 @@ class Live:
     port: int
     service: Service
     gate: threading.Event
+    app: Gate
 
     def is_held(self) -> bool:
         """Whether the device has something to draw and waits at the gate."""
@@ -71,7 +73,7 @@ def serve(settings: Settings, until: str = "ready") -> Iterator[Live]:
         assert service.batcher
         service.batcher.sampler = HeldSampler(service.batcher.sampler, gate)  # type: ignore[assignment]
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield Live(f"http://127.0.0.1:{port}", port, service, gate)
+        yield Live(f"http://127.0.0.1:{port}", port, service, gate, gate_app)
     finally:
         gate.set()
         server.should_exit = True

@@ -46,6 +46,7 @@ def test_the_originals_contract(client: httpx.Client, live: Live):
     assert answer["generation_time_ms"] > 0
     assert answer["model_version"] == live.service.model_version
     assert answer["attributes"]["size"] == "Small"
+    assert answer["words"]["size"] == "small"
     assert set(answer["sources"].values()) == {"rules"}
     assert answer["sources"].keys() == answer["attributes"].keys()
 
@@ -181,12 +182,14 @@ def test_vocabularies_health_and_metrics(client: httpx.Client):
 
 
 def test_pages_come_from_here_only(client: httpx.Client):
-    for path in ("/", "/docs", "/web/style.css", "/web/docs.js", "/web/index.js"):
+    files = [f"/web/{path.name}" for path in Path("server/web").iterdir()]
+    for path in ("/", "/docs", *files):
         answer = client.get(path)
         assert answer.status_code == 200, path
         assert "https://" not in answer.text and "//cdn" not in answer.text
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'self'" in policy and "unsafe" not in policy
 
 
 @pytest.fixture
