@@ -195,6 +195,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if parsed.warning:
                 print(f"warning: {parsed.warning}", file=sys.stderr)
             parsed = parsed.override(overrides)
+            asked = parsed.attributes.known().keys() & sampler.unheeded
+            if asked and sampler.bundle.model.conditional:
+                print(
+                    f"warning: {args.model} was trained without"
+                    f" {' and '.join(sorted(asked))}, and draws as if unasked",
+                    file=sys.stderr,
+                )
             prompts.append(
                 {
                     "prompt": prompt,

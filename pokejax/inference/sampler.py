@@ -121,6 +121,19 @@ class Sampler:
         """Pixels a side of what is drawn."""
         return self.bundle.header.config.data.image_size
 
+    @functools.cached_property
+    def unheeded(self) -> frozenset[str]:
+        """Conditions that change nothing, since the model was trained without them."""
+        bundle = self.bundle
+        reader = (
+            bundle.prior if bundle.prior and self._prior == "flow" else bundle.model
+        )
+        tables = reader.category_embedder.tables if bundle.model.conditional else {}
+        heeded = {
+            name for name, table in tables.items() if np.any(table.embedding[...])
+        }
+        return frozenset(CONDITIONS) - heeded
+
     @property
     def previews(self) -> int:
         """How many rounds `rounds` has before the last one, if they are wanted."""
