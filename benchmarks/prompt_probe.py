@@ -31,6 +31,8 @@ def load_written(images_dir: Path) -> tuple[list[str], dict[str, np.ndarray], in
     species: set[str] = set()
     for path in sorted(images_dir.glob("*/*.json")):
         metadata = json.loads(path.read_text("utf-8"))
+        if "prompts" not in metadata:
+            continue  # facts that a source left beside its pictures
         attributes = attributes_from_metadata(metadata)
         if attributes.type1 is None or attributes.primary_color is None:
             continue

@@ -18,7 +18,7 @@ from pathlib import Path
 from PIL import Image
 
 from data_tools.metadata import describe, read_picture
-from data_tools.pictures import metadata_path
+from data_tools.pictures import find_metadata, metadata_path
 from pokejax.attributes import VOCABULARIES, attributes_from_metadata
 from pokejax.files import whole_file
 
@@ -68,7 +68,8 @@ def compare(path: Path) -> Comparison:
       ValueError: one of both can't be done.
       OSError: there's no metadata.
     """
-    metadata = json.loads(metadata_path(path).read_text("utf-8"))
+    beside = find_metadata(path) or metadata_path(path)
+    metadata = json.loads(beside.read_text("utf-8"))
     try:
         said = attributes_from_metadata(metadata).known()
         prompts = tuple(str(prompt) for prompt in metadata["prompts"])

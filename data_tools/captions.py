@@ -7,7 +7,7 @@ is said stands in the creature's entry or its attributes.
 
 import random
 
-from data_tools.prompt_writer import article, word_for, write_prompts
+from data_tools.prompt_writer import article, type_thing, word_for, write_prompts
 from data_tools.species import Entry, Part
 from pokejax.attributes import NONE, Attributes
 from pokejax.prompts import lexicon
@@ -34,8 +34,29 @@ _MASS = frozenset(
         "ice",
         "water",
         "armour",
+        "down",
+        "fluff",
+        "cloth",
+        "cotton",
+        "slime",
+        "lava",
+        "seaweed",
+        "sand",
+        "snow",
+        "trash",
+        "frost",
+        "silk",
+        "plasma",
+        "straw",
+        "rice",
+        "tea",
+        "jelly",
+        "shading",
+        "mist",
+        "wood",
     ]
 )
+_PLURAL = frozenset(["antennae", "teeth", "feet", "larvae", "hooves"])
 _LEADS = (
     "{a}", "{a}.", "draw {a}", "Draw me {a}.", "make {a}", "I want {a}.",
     "Can you draw {a}?", "a sprite of {a}", "pixel art of {a}", "Show me {a}.",
@@ -113,7 +134,7 @@ class _Teller:
             kind = "mythical" if "mythical" in known else "legendary"
             if rng.random() < 0.4:
                 words.append(kind)
-        if "primary_color" in known and rng.random() < 0.85:
+        if "primary_color" in known and rng.random() < 0.95:
             color = self.color("primary_color")
             if "secondary_color" in known and rng.random() < 0.25:
                 color += f" and {self.color('secondary_color')}"
@@ -130,16 +151,30 @@ class _Teller:
         choice = lexicon.TYPE_ADJECTIVES[self.known[name]]
         return word_for(self.rng, self.known, name, choice)
 
-    def parts(self, count: int) -> list[str]:
-        parts = self.rng.sample(self.entry.parts, min(count, len(self.entry.parts)))
-        return [self.part(part) for part in parts]
+    def powers(self) -> str:
+        return f"{type_thing(self.rng, self.known['type1'])} powers"
 
-    def part(self, part: Part) -> str:
+    def parts(self, count: int) -> list[str]:
+        # Without its colour, "brown body" says nothing.
+        telling = [p for p in self.entry.parts if " " in self.uncolored(p)]
+        parts = telling if self.turned and telling else self.entry.parts
+        chosen = self.rng.sample(parts, min(count, len(parts)))
+        return [self.part(part) for part in chosen]
+
+    @staticmethod
+    def uncolored(part: Part) -> str:
+        if part.color in ACHROMATIC:
+            return part.name
         words = part.name.split()
         plain = [w for w in words if w not in _COLOR_WORDS]
+        return " ".join(plain).removeprefix("and ") or words[-1]
+
+    def part(self, part: Part) -> str:
         if self.turned and part.color not in ACHROMATIC:
-            return " ".join(plain or words[-1:])
-        if plain == words and self.rng.random() < 0.6:
+            return self.uncolored(part)
+        words = part.name.split()
+        plain = [w for w in words if w not in _COLOR_WORDS]
+        if plain == words and self.rng.random() < 0.4:
             color = self.rng.choice(lexicon.COLOR_WORDS[part.color][:3])
             return f"{color} {part.name}"
         return part.name
@@ -160,9 +195,10 @@ class _Teller:
         return " ".join([*self.adjectives(0.6), self.noun()])
 
     def phrase(self, parts: int) -> str:
-        text = self.terse()
         seen = [self.with_article(part) for part in self.parts(parts)]
-        text += " with " + " and ".join(seen)
+        if self.known.get("type1", "Normal") != "Normal" and self.rng.random() < 0.3:
+            seen.append(self.powers())
+        text = f"{self.terse()} with {' and '.join(seen)}"
         if "habitat" in self.known and self.rng.random() < 0.2:
             text += f" from {self.place()}"
         return text
@@ -178,6 +214,9 @@ class _Teller:
     def told(self) -> str:
         """Two sentences."""
         first = self.with_article(self.terse())
+        if "type1" in self.known and self.rng.random() < 0.6:
+            phrases = lexicon.TYPE_PHRASES[self.known["type1"]]
+            first += f" {word_for(self.rng, self.known, 'type1', phrases)}"
         parts = [self.with_article(part) for part in self.parts(2)]
         text = f"{first[0].upper()}{first[1:]}. It has {' and '.join(parts)}"
         if "habitat" in self.known and self.rng.random() < 0.5:
@@ -187,6 +226,7 @@ class _Teller:
     @staticmethod
     def with_article(phrase: str) -> str:
         last = phrase.split(" with ")[0].split()[-1]
-        if last in _MASS or (last.endswith("s") and not last.endswith("ss")):
+        is_plural = last in _PLURAL or (last.endswith("s") and not last.endswith("ss"))
+        if last in _MASS or is_plural:
             return phrase
         return f"{article(phrase)} {phrase}"

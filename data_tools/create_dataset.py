@@ -194,9 +194,9 @@ batches.meta        label names, sizes, vocabularies, split, seed
     batch = safe_pickle.load("data_batch_1")
     images = batch["data"].reshape(-1, 3, {size}, {size}).transpose(0, 2, 3, 1)
 
-Other CIFAR-10 readers open it, too, if they don't take 32 pixels a side for granted;
-but unpickle a set of somebody else's only with a reader that, like this one, runs
-nothing in it.
+Other CIFAR-10 readers take 32 pixels a side for granted: they open a set made with
+--image-size 32, and no other. But unpickle a set of somebody else's only with a reader
+that, like this one, runs nothing in it.
 
 Further keys: labels (main type, -1 unknown), attributes (int32, 10 ids a picture, -1
 unknown, in the order of batches.meta's vocabularies), alpha (uint8, 0 is background),

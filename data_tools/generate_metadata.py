@@ -27,7 +27,7 @@ from data_tools.metadata import (
     read_outcome,
     write_metadata,
 )
-from data_tools.pictures import find_pictures, metadata_path
+from data_tools.pictures import find_metadata, find_pictures
 from data_tools.pokedex import load_facts
 from pokejax.attributes import VOCABULARIES
 
@@ -43,9 +43,9 @@ def process(path: Path, skip_existing: bool = True) -> Outcome:
     Raises:
       OSError: the file can't be written.
     """
-    if skip_existing and metadata_path(path).exists():
-        return read_outcome(path)
     try:
+        if skip_existing and find_metadata(path):
+            return read_outcome(path)
         return write_metadata(path, describe(path))
     except ValueError as error:
         return Outcome({}, problem=f"{path}: {error}")
@@ -259,6 +259,12 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
         nargs=2,
         metavar=("IN", "OUT"),
         help="US dollars per million tokens (data_tools/vision/llm_prices.json)",
+    )
+    add(
+        "--retry-refused",
+        action="store_true",
+        help="ask again about pictures whose answers were of no use; they cost, too, "
+        "and are kept in the ledger",
     )
     add(
         "--concurrency",

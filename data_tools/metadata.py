@@ -18,7 +18,8 @@ from PIL import Image
 from data_tools import heuristics, tuxemon
 from data_tools.captions import from_behind, write_captions
 from data_tools.native_sprites import STYLE as NATIVE
-from data_tools.pictures import base_view, metadata_path
+from data_tools.picture_files import open_picture, to_rgba
+from data_tools.pictures import base_view, find_metadata, metadata_path
 from data_tools.pokedex import Facts, load_facts, slug
 from data_tools.prompt_writer import write_prompts
 from data_tools.species import Entry, find
@@ -42,7 +43,6 @@ _FORMS = {
 # What the table calls a creature counts where this share of the picture shows it.
 _SEEN_SHARE = 0.08
 _LONGEST_CAPTIONS = 1 << 16  # bytes
-_LARGEST_PICTURE = 32 << 20  # pixels; a sprite has ten thousand
 
 
 class MetadataError(Exception):
@@ -179,7 +179,7 @@ def facts_of(species: str, form: str) -> Facts | None:
 
 
 def read_picture(path: Path) -> Image.Image:
-    """The first frame of the picture at `path`, decoded.
+    """The first frame of the picture at `path`, RGBA.
 
     Raises:
       ValueError: unreadable or too big.
@@ -188,13 +188,8 @@ def read_picture(path: Path) -> Image.Image:
         # Pillow warns about odd chunks, and about sizes that are checked here.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path) as image:
-                width, height = image.size
-                if width * height > _LARGEST_PICTURE:
-                    raise ValueError(f"{width}x{height} pixels is too big")
-                return image.copy()
-        except Image.DecompressionBombError as error:
-            raise ValueError("too many pixels") from error
+            with open_picture(path) as image:
+                return to_rgba(image)
         except (OSError, SyntaxError) as error:
             raise ValueError("not a readable picture") from error
 
@@ -307,7 +302,7 @@ def write_metadata(path: Path, metadata: dict[str, Any]) -> Outcome:
 
 def read_outcome(path: Path) -> Outcome:
     """What the metadata that is already beside the picture at `path` says."""
-    target = metadata_path(path)
+    target = find_metadata(path) or metadata_path(path)
     try:
         known = attributes_from_metadata(json.loads(target.read_text("utf-8"))).known()
     except (ValueError, KeyError, TypeError, AttributeError) as error:

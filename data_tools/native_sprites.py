@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from data_tools.git_source import Repository
+from data_tools.picture_files import leads_back
 from data_tools.pokedex import slug, species_names
 from data_tools.sprite_sources import FetchError, Species, Sprite, folder_name
 
@@ -52,7 +53,7 @@ def read_native(root: Path) -> tuple[list[Species], list[str]]:
     problems: list[str] = []
     found: list[Species] = []
     for folder in sorted(p for p in top.iterdir() if p.is_dir()):
-        if folder.name in _NO_SPECIES:
+        if folder.name in _NO_SPECIES or leads_back(folder, top):
             continue
         name = known.get(slug(folder.name), folder.name.replace("_", " ").title())
         pictures: list[Sprite] = []

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from data_tools.cifar import Picture
 from data_tools.framing import Fit, load_framed
+from data_tools.picture_files import LONGEST_NAME, SUFFIXES, is_too_long, leads_back
 from data_tools.pokedex import slug
 from data_tools.species import Entry, find
 from data_tools.sprite_sources import VIEWS
 from pokejax.attributes import STYLES, attributes_from_metadata, nearest_hint
 
-SUFFIXES = {".png", ".gif", ".jpg", ".jpeg", ".webp", ".bmp"}
 _SECTIONS = ("visual_attributes", "categorical_attributes", "semantic_attributes")
 NOT_WANTED = "are not among --views"
 _LARGEST_JSON = 1 << 20  # bytes; real ones have two thousand
@@ -43,7 +43,9 @@ def find_pictures(images_dir: Path) -> list[Path]:
         raise ValueError(f"--images-dir {str(images_dir)!r} is not a directory")
     paths = [
         p
-        for p in images_dir.glob("*/*")
+        for folder in images_dir.glob("*")
+        if folder.is_dir() and not leads_back(folder, images_dir)
+        for p in folder.glob("*")
         # Hidden files are left-overs of a killed writer.
         if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
     ]
@@ -56,8 +58,32 @@ def find_pictures(images_dir: Path) -> list[Path]:
 
 
 def metadata_path(picture: Path) -> Path:
-    """`images/Mew/mew_front.png` -> `images/Mew/mew_mew_front.json`."""
-    return picture.with_name(f"{slug(picture.parent.name)}_{picture.stem}.json")
+    """`images/Mew/mew_front.png` -> `images/Mew/mew_mew_front.json`.
+
+    Raises:
+      ValueError: there can't be a file of that name.
+    """
+    name = f"{slug(picture.parent.name)}_{picture.stem}.json"
+    if is_too_long(name):
+        raise ValueError(
+            f"its name is too long: {name[:24]}….json has over {LONGEST_NAME} bytes"
+        )
+    return picture.with_name(name)
+
+
+def find_metadata(picture: Path) -> Path | None:
+    """The file with the metadata of a picture, or None if there is none.
+
+    Raises:
+      ValueError: as `metadata_path`.
+    """
+    ours = metadata_path(picture)
+    # The original lowers the letters of the folder and leaves its marks:
+    # `mr. mime_front.json`, `farfetch'd_front.json`.
+    theirs = picture.with_name(f"{picture.parent.name.lower()}_{picture.stem}.json")
+    if ours.is_file():
+        return ours
+    return theirs if not is_too_long(theirs.name) and theirs.is_file() else None
 
 
 def load_picture(
@@ -72,9 +98,13 @@ def load_picture(
       fit: as in `framing.load_framed`.
     """
     filename = f"{path.parent.name}/{path.name}"
-    beside = metadata_path(path)
-    if not beside.is_file():
-        return Skipped("have no metadata", filename, f"{beside.name} is missing")
+    try:
+        beside = find_metadata(path)
+    except ValueError as error:
+        return Skipped("have no metadata", filename, str(error))
+    if beside is None:
+        missing = metadata_path(path).name
+        return Skipped("have no metadata", filename, f"{missing} is missing")
     try:
         if beside.stat().st_size > _LARGEST_JSON:
             raise ValueError("larger than 1 MiB")

@@ -14,6 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+# Letters that Unicode doesn't take for another one with a mark on it.
+_LETTERS = str.maketrans(
+    {
+        **{"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ð": "d"},
+        **{"Ð": "D", "ħ": "h", "Ħ": "H", "ŧ": "t", "Ŧ": "T", "ı": "i", "ŋ": "n"},
+        **{"Ŋ": "N", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ß": "ss"},
+        **{"ẞ": "SS", "þ": "th", "Þ": "Th", "’": "'"},
+    }
+)
 # First national number after each generation; Generation I is 1 to 151.
 _GENERATION_ENDS = (151, 251, 386, 493, 649, 721, 809, 905)
 
@@ -53,8 +62,16 @@ class Facts:
 
 def slug(name: str) -> str:
     """Lower-case letters and digits of `name` only: `"Mr. Mime"` -> `"mrmime"`."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]", "", plain.lower())
+    return re.sub(r"[^a-z0-9]", "", plain_letters(name).lower())
+
+
+def plain_letters(text: str) -> str:
+    """`text` in ASCII: `"Łódź Ølaf"` -> `"Lodz Olaf"`.
+
+    What has no letter like it, such as Japanese, is left out.
+    """
+    decomposed = unicodedata.normalize("NFKD", text).translate(_LETTERS)
+    return decomposed.encode("ascii", "ignore").decode()
 
 
 @functools.cache

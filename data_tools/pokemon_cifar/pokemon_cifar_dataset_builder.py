@@ -31,20 +31,35 @@ FILE_FORMAT = "array_record"
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class Config(tfds.core.BuilderConfig):
-    """One size of picture.
+    """One size of picture, each in train once or in balanced numbers.
 
     Attributes:
       image_size: side, pixels.
+      balanced: rows of train are repeated and thinned out, as the original does it;
+        otherwise each picture is one row, with a weight.
     """
 
     image_size: int
+    balanced: bool
+
+    @property
+    def directory_name(self) -> str:
+        """What its source is called inside `manual_dir`."""
+        return f"pokemon-cifar-{self.image_size}" + "-balanced" * self.balanced
 
 
-def _config(image_size: int) -> Config:
+def config_of(image_size: int, balanced: bool) -> Config:
+    """The config `"64x64"` or `"64x64_balanced"`, or of another size."""
+    rows = (
+        "those of train repeated and thinned out by type, colour and shape"
+        if balanced
+        else "each once, with a weight for training"
+    )
     return Config(
-        name=f"{image_size}x{image_size}",
-        description=f"RGB pictures of {image_size}x{image_size} pixels.",
+        name=f"{image_size}x{image_size}" + "_balanced" * balanced,
+        description=f"RGB pictures of {image_size}x{image_size} pixels, {rows}.",
         image_size=image_size,
+        balanced=balanced,
     )
 
 
@@ -56,7 +71,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         "2.0.0": "Alpha, style and weight of each picture.",
         "1.0.0": "Pictures, species, ten attributes, prompts, in the source's order.",
     }
-    BUILDER_CONFIGS: ClassVar[list[Config]] = [_config(32), _config(64)]
+    BUILDER_CONFIGS: ClassVar[list[Config]] = [
+        config_of(size, balanced) for balanced in (False, True) for size in (32, 64)
+    ]
     DEFAULT_BUILDER_CONFIG_NAME = "64x64"
     # Nothing is downloaded. TFDS would look for a list of URLs, by a package
     # (importlib_resources) that it doesn't declare for this Python.
@@ -67,6 +84,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
         python -m data_tools.create_dataset --image-size 64 \\
           --output-dir <manual_dir>/pokemon-cifar-64
+
+    or, for the configs that end in _balanced, `pokemon-cifar-64-balanced`, as made with
+    --target-per-group 50.
     """
 
     def __init__(self, *, file_format: Any = FILE_FORMAT, **kwargs: Any) -> None:
@@ -74,12 +94,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         super().__init__(file_format=file_format, **kwargs)
 
     @property
-    def _image_size(self) -> int:
+    def _own_config(self) -> Config:
         assert isinstance(self.builder_config, Config)
-        return self.builder_config.image_size
+        return self.builder_config
 
     def _info(self) -> tfds.core.DatasetInfo:
-        side = self._image_size
+        side = self._own_config.image_size
         text = tfds.features.Text
         features = {
             "image": tfds.features.Image(
@@ -117,14 +137,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
-        side = self._image_size
-        directory = Path(dl_manager.manual_dir) / directory_name(side)
-        splits = {
-            TFDS_SPLITS[name]: rows
-            for name, rows in cifar.read(directory, side).items()
-        }
+        source = read_source(Path(dl_manager.manual_dir), self._own_config)
+        splits = {TFDS_SPLITS[name]: rows for name, rows in source.items()}
         metadata = self.info.metadata
         assert metadata is not None  # as given in _info
+        # TFDS keeps no order in its own files.
+        metadata["attributes"] = list(VOCABULARIES)
         metadata["splits"] = {name: statistics(rows) for name, rows in splits.items()}
         # TFDS refuses to write a split without rows.
         return {
@@ -160,9 +178,27 @@ def _png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def directory_name(image_size: int) -> str:
-    """What the CIFAR directory of a size is called inside `manual_dir`."""
-    return f"pokemon-cifar-{image_size}"
+def read_source(manual_dir: Path, config: Config) -> dict[str, Rows]:
+    """The CIFAR directory that a config is a copy of.
+
+    Raises:
+      ValueError: `cifar.read`'s; or train is balanced where it shouldn't be, or isn't.
+    """
+    directory = manual_dir / config.directory_name
+    splits = cifar.read(directory, config.image_size)
+    train = splits["train"]
+    repeats = len(set(train.filenames)) < len(train)
+    if repeats and not config.balanced:
+        raise ValueError(
+            f"{directory} repeats pictures of train: call it {directory.name}-balanced"
+            " for the balanced config, or make it without --target-per-group"
+        )
+    if config.balanced and (train.weights != 1).any():
+        raise ValueError(
+            f"{directory} weighs its pictures and isn't balanced: make it with"
+            " --target-per-group"
+        )
+    return splits
 
 
 def statistics(rows: Rows) -> dict[str, Any]:

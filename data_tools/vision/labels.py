@@ -6,6 +6,7 @@ questions) and the report. A failing picture never ends the run.
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from data_tools.metadata import (
     read_picture,
     write_metadata,
 )
-from data_tools.pictures import metadata_path
+from data_tools.pictures import find_metadata, metadata_path
 from data_tools.vision import ledger
 from data_tools.vision.ledger import Entries, Ledger, read_ledger
 from data_tools.vision.pace import Pace, Stopped
@@ -46,6 +47,7 @@ class Labelled:
     Attributes:
       outcomes: of every picture that was looked at, by path.
       from_ledger: how many were answered by an earlier run.
+      refused: how many got no usable answer, and aren't asked about again.
       not_asked: how many were left when the run stopped.
       stop_reason: why it did, or empty.
       is_fatal: whether the user must fix something first.
@@ -54,6 +56,7 @@ class Labelled:
     outcomes: dict[Path, Outcome] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     from_ledger: int = 0
+    refused: int = 0
     not_asked: int = 0
     stop_reason: str = ""
     is_fatal: bool = False
@@ -66,13 +69,17 @@ class Labelled:
 
     def summary(self) -> str:
         """Counts, tokens and cost, a line or two."""
+        refused = (
+            f"\n{self.refused} of those failed since no model's answer was usable: "
+            f"they stand in {ledger.NAME}, and --retry-refused asks again"
+        )
         failed = sum(bool(o.problem) for o in self.outcomes.values())
         usage = self.usage
         return (
             f"{usage.questions} questions sent: {usage.input_tokens} tokens in, "
             f"{usage.output_tokens} out, ${usage.usd:.4f} at most; "
             f"{self.from_ledger} pictures answered from the ledger, {failed} failed, "
-            f"{self.not_asked} not asked"
+            f"{self.not_asked} not asked{refused if self.refused else ''}"
         )
 
 
@@ -99,6 +106,8 @@ def label_pictures(
         ) from error
     except OSError as error:
         raise MetadataError(f"cannot write {str(path)!r}: {error.strerror}") from error
+    if args.retry_refused:
+        book.entries.refused.clear()
     try:
         return asyncio.run(
             _label(args, paths, report, endpoint, questions, prices, book)
@@ -118,6 +127,8 @@ def estimate(args: argparse.Namespace, paths: list[Path]) -> str:
         entries = read_ledger(args.images_dir / ledger.NAME)
     except OSError as error:
         raise MetadataError(f"cannot read the ledger: {error.strerror}") from error
+    if args.retry_refused:
+        entries.refused.clear()
     done = Labelled()
     to_ask: list[Path] = []
     for path, _ in _unanswered(
@@ -128,24 +139,38 @@ def estimate(args: argparse.Namespace, paths: list[Path]) -> str:
             to_ask.append(path)
         except ValueError as error:
             done.outcomes[path] = Outcome({}, problem=f"{path}: {error}")
-    unusable = sum(bool(o.problem) for o in done.outcomes.values())
+    failed = {path for path, outcome in done.outcomes.items() if outcome.problem}
     price = prices.get(endpoint.model)
     of_price = price or Prices(0.0, 0.0)
     tokens = sum(questions.input_tokens(p, of_price)[0] for p in to_ask)
     lines = [
         f"{len(paths)} pictures: {len(to_ask)} to ask {endpoint.model} about, "
-        f"{len(done.outcomes) - unusable - done.from_ledger} have metadata, "
-        f"{done.from_ledger} answered in the ledger, {unusable} unusable",
+        f"{len(done.outcomes) - len(failed) - done.from_ledger} have metadata, "
+        f"{done.from_ledger} answered in the ledger, "
+        f"{done.refused} answered unusably (--retry-refused asks again), "
+        f"{len(failed) - done.refused} unusable",
         f"about {tokens} tokens in",
     ]
     if price:
         usual = sum(questions.usual_usd(p, price) for p in to_ask)
         most = sum(questions.most_usd(p, price) for p in to_ask)
         lines[1] += f"; about ${usual:.4f}, at most ${most:.4f} without retries"
+        lines.append(
+            f"all {len(paths)} pictures, none of them labelled or answered: about "
+            f"${_usual_usd(questions, paths, price):.4f}"
+        )
     else:
         lines[1] += f"; no price known for {endpoint.model!r}: add --price IN OUT"
     lines.append(f"spent so far, by the ledger: ${entries.spent_usd:.4f}")
     return "\n".join(lines)
+
+
+def _usual_usd(questions: Questions, paths: list[Path], price: Prices) -> float:
+    total = 0.0
+    for path in paths:
+        with contextlib.suppress(ValueError):  # can't be asked about
+            total += questions.usual_usd(path, price)
+    return total
 
 
 def _prepare(
@@ -186,14 +211,20 @@ def _unanswered(
         report(path, outcome)
 
     for path in paths:
-        if args.skip_existing and metadata_path(path).exists():
-            settle(path, read_outcome(path))
-            continue
         try:
+            found = find_metadata(path)  # before an answer is paid that has no place
+            if args.skip_existing and found:
+                settle(path, read_outcome(path))
+                continue
             digest = hash_file(path)
             metadata = questions.stored(entries, path, digest)
+            refused = questions.refused(entries, path, digest)
         except ValueError as error:
             settle(path, Outcome({}, problem=f"{path}: {error}"))
+            continue
+        if metadata is None and refused:
+            done.refused += 1
+            settle(path, Outcome({}, problem=f"{path}: {refused}"))
             continue
         if metadata is None:
             yield path, digest
@@ -263,6 +294,8 @@ async def _ask_all(
                 outcome = _write(path, await asker.ask(path, digest))
             except ValueError as error:
                 outcome = Outcome({}, problem=f"{path}: {error}")
+                entries = asker.ledger.entries
+                done.refused += bool(asker.questions.refused(entries, path, digest))
             except Stopped:
                 return
             done.outcomes[path] = outcome

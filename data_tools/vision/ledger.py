@@ -11,11 +11,13 @@ import fcntl
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 NAME = ".pokejax_ledger.jsonl"
+MOST_ANSWERS = 2  # that are bought to one question, if they can't be used
 
 
 class Key(NamedTuple):
@@ -38,11 +40,26 @@ class Entries:
 
     Attributes:
       answers: the text that the model sent, usable answers only.
+      refused: what was wrong with each answer, where none was usable; their texts are
+        in the file.
       spent_usd: all costs, at their upper bound where nothing came back.
     """
 
     answers: dict[Key, str] = field(default_factory=dict)
+    refused: dict[Key, list[str]] = field(default_factory=dict)
     spent_usd: float = 0.0
+
+    def add(self, key: Key, result: Mapping[str, Any]) -> None:
+        """Take up what became of a question, as `Ledger.settle` is given it."""
+        if result.get("answer"):
+            self.answers[key] = result["answer"]
+            self.refused.pop(key, None)
+        elif "refused" in result:
+            self.refused.setdefault(key, []).append(result["problem"])
+
+    def is_given_up(self, key: Key) -> bool:
+        """Whether as many answers as we pay for were bought, and none was usable."""
+        return len(self.refused.get(key, ())) >= MOST_ANSWERS
 
 
 def read_ledger(path: Path) -> Entries:
@@ -64,9 +81,7 @@ def read_ledger(path: Path) -> Entries:
             entry = json.loads(line)
             # A later line of the same question replaces its upper bound.
             costs[str(entry["id"])] = float(entry["usd"])
-            if entry.get("answer"):
-                key = Key(entry["picture"], entry["prompt"], entry["model"])
-                entries.answers[key] = entry["answer"]
+            entries.add(Key(entry["picture"], entry["prompt"], entry["model"]), entry)
     entries.spent_usd = sum(costs.values())
     return entries
 
@@ -116,13 +131,12 @@ class Ledger:
           question: the id that `ask` gave.
           key: of the question.
           usd: what it cost.
-          result: `answer`, the model's text, where it's good, else `problem`; counts of
-            tokens.
+          result: `answer`, the model's text, where it's good, else `problem`, and the
+            text as `refused` if there was one; counts of tokens.
         """
         self._append({"id": question, "usd": usd, **result, **key._asdict()})
         os.fsync(self._file.fileno())
-        if result.get("answer"):
-            self.entries.answers[key] = result["answer"]
+        self.entries.add(key, result)
 
     def _append(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry).encode() + b"\n"

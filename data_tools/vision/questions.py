@@ -98,6 +98,17 @@ class Questions:
                     return self.metadata(path, answer)
         return None
 
+    def refused(self, entries: Entries, path: Path, digest: str) -> str:
+        """Why no model's answer about a picture was usable; empty if one may yet be.
+
+        Raises:
+          ValueError: the picture's name isn't text.
+        """
+        keys = [self.key(path, digest, model) for model in self._endpoint.models]
+        if not all(map(entries.is_given_up, keys)):
+            return ""
+        return f"{keys[-1].model}: {entries.refused[keys[-1]][-1]}"
+
     def body(self, path: Path, model: str) -> dict[str, Any]:
         """The request's JSON.
 

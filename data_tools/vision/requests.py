@@ -15,13 +15,12 @@ from typing import Any
 
 import openai
 
-from data_tools.vision.ledger import Key, Ledger
+from data_tools.vision.ledger import MOST_ANSWERS, Key, Ledger
 from data_tools.vision.pace import Pace, Stopped, retry_after_s
 from data_tools.vision.questions import MOST_OUTPUT_TOKENS, Questions
 from data_tools.vision.spending import Budget, OverBudget, Prices
 from pokejax.prompts.llm import LlmEndpoint
 
-_PAID_TRIES = 2  # of answers that can't be used
 _FREE_TRIES = 4  # of failures of the server or the way there
 _WAITS = 50  # times that a server says "too many requests"
 _FIRST_BACKOFF_S = 0.5
@@ -47,6 +46,7 @@ class _Reply:
       metadata: of a good answer, else None.
       problem: why there is none.
       is_paid: whether it was an answer, even an unusable one.
+      is_refused: whether the model itself gave an unusable one.
       is_final: whether another try would end the same.
       is_fatal: whether any question would.
       wait_s: how long to leave the server alone; None if it didn't ask for that.
@@ -55,6 +55,7 @@ class _Reply:
     metadata: dict[str, Any] | None = None
     problem: str = ""
     is_paid: bool = False
+    is_refused: bool = False
     is_final: bool = False
     is_fatal: bool = False
     is_rate_limit: bool = False
@@ -96,6 +97,10 @@ class Asker:
             if stored := self.questions.stored(self.ledger.entries, path, digest):
                 return stored
             for model in self.endpoint.models:
+                key = self.questions.key(path, digest, model)
+                if self.ledger.entries.is_given_up(key):
+                    problem = f"{model}: {self.ledger.entries.refused[key][-1]}"
+                    continue
                 reply = await self._ask_model(path, digest, model)
                 if reply.metadata is not None:
                     return reply.metadata
@@ -103,7 +108,10 @@ class Asker:
         raise ValueError(problem)
 
     async def _ask_model(self, path: Path, digest: str, model: str) -> _Reply:
-        paid = free = waits = 0
+        key = self.questions.key(path, digest, model)
+        # A run that was ended in between has bought some.
+        paid = len(self.ledger.entries.refused.get(key, ()))
+        free = waits = 0
         while True:
             reply = await self._try(path, digest, model)
             if reply.is_fatal:
@@ -126,7 +134,7 @@ class Asker:
                     self._end(reply.problem)
                     raise Stopped
                 return reply
-            if paid >= _PAID_TRIES or free >= _FREE_TRIES or waits >= _WAITS:
+            if paid >= MOST_ANSWERS or free >= _FREE_TRIES or waits >= _WAITS:
                 return reply
             if not reply.is_rate_limit and not reply.is_paid:
                 backoff_s = _FIRST_BACKOFF_S * 2 ** (free - 1)
@@ -163,6 +171,8 @@ class Asker:
             if tokens is not None:
                 spent_usd = prices.usd(*tokens)
             result = {"problem": reply.problem} if reply.problem else {"answer": text}
+            if reply.is_refused:
+                result["refused"] = self.endpoint.redact(text)
             self._settle(question, key, spent_usd, tokens=tokens, **result)
         finally:
             self.usage.usd += spent_usd
@@ -240,7 +250,8 @@ class Asker:
             except ValueError as error:
                 problem = f"answer not as asked: {error}"
         problem = self.endpoint.redact(problem)
-        return _Reply(metadata, problem, is_paid=True), tokens, str(text)
+        reply = _Reply(metadata, problem, is_paid=True, is_refused=bool(problem))
+        return reply, tokens, str(text or refusal or "")
 
     def _status_reply(self, error: openai.APIStatusError) -> _Reply:
         status = error.status_code

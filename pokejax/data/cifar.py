@@ -32,6 +32,7 @@ and `num_vis` as in CIFAR-10; `image_size`, `vocabularies`, `split_by`, `seed`,
 As in the original files, keys and byte strings are Python-2 strings: a reader that
 asks for `encoding="bytes"` finds `b"data"`, one that asks for `"latin1"` finds
 `"data"`. What can hold any character (prompts, species, views, styles) is text in both.
+Other readers of CIFAR-10 take S = 32 for granted.
 """
 
 import hashlib

@@ -22,7 +22,7 @@ INFO_FILE = "dataset_info.json"
 
 
 def is_prepared(directory: Path) -> bool:
-    """Whether TFDS prepared this directory, `<data_dir>/pokemon_cifar/64x64/1.0.0`."""
+    """Whether TFDS prepared this directory, `<data_dir>/pokemon_cifar/64x64/2.0.0`."""
     return (directory / INFO_FILE).is_file()
 
 

@@ -234,7 +234,14 @@ def _name_table() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _oklch(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lightness, chroma and hue in degrees of `n 3` sRGB in [0, 1].
+    """Lightness, chroma and hue in degrees of `n 3` sRGB in [0, 1]."""
+    lab = oklab(rgb)
+    hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
+    return lab[:, 0], np.hypot(lab[:, 1], lab[:, 2]), hue
+
+
+def oklab(rgb: np.ndarray) -> np.ndarray:
+    """OKLab of `n 3` sRGB in [0, 1].
 
     Source: Björn Ottosson, "A perceptual color space for image processing" (2020).
     """
@@ -249,6 +256,4 @@ def _oklch(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         [1.9779984951, -2.4285922050, 0.4505937099],
         [0.0259040371, 0.7827717662, -0.8086757660],
     ]
-    lab = np.cbrt(linear @ np.array(to_lms).T) @ np.array(to_lab).T
-    hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])) % 360
-    return lab[:, 0], np.hypot(lab[:, 1], lab[:, 2]), hue
+    return np.cbrt(linear @ np.array(to_lms).T) @ np.array(to_lab).T

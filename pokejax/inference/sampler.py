@@ -181,9 +181,20 @@ class Sampler:
         Args:
           recipes: 1 to `tile_rows` of them.
           previews: whether rounds before the last one are wanted.
+
+        Raises:
+          BundleError: the model drew pixels that aren't finite numbers, which would
+            look black.
         """
         rounds = self._programs.rounds(*self._tile(recipes), previews=previews)
-        for images, final in rounds:
+        for images, sound, final in rounds:
+            for recipe, fine in zip(recipes, np.asarray(sound), strict=False):
+                if not fine:
+                    raise BundleError(
+                        f"{self.model_id} drew pixels that aren't finite numbers for"
+                        f" seed {recipe.seed}: the model is broken, or its guidance of"
+                        f" {recipe.guidance} too much for it"
+                    )
             yield Round(np.asarray(images)[: len(recipes)], final)
 
     def warm_up(self) -> None:

@@ -644,6 +644,7 @@ HABITAT_TERMS = {
     "Sea": ("undersea", "under the sea", "under the waves"),
     "Freshwater": ("in a stream", "from a stream", "in the stream", "near a stream"),
     "Sky": ("up in the clouds", "high above the ground"),
+    "Tundra": ("in the snow", "in deep snow", "through the snow"),
 }
 
 LEGENDARY_ADJECTIVES = {
@@ -727,6 +728,11 @@ NEGATING_PAIRS = ("anything but", "instead of", "rather than", "other than",
     "apart from", "aside from", "no longer", "far from", "devoid of", "free of")
 # "Black except for its red eyes" says that the eyes are red.
 EXCEPTIVES = ("except", "excluding", "minus", "apart from", "aside from", "other than")
+# What a creature does to another ("a wolf fighting a bear"), and no type of its own.
+ACTS = ("fighting", "fights", "boxing", "wrestling", "brawling", "punching", "kicking",
+    "battling", "attacking", "chasing", "hunting", "eating", "eats", "riding",
+    "hugging")
+DETERMINERS = ("a", "an", "the", "its", "his", "her", "another", "some", "two", "with")
 # A noun after one of these is something that the creature has ...
 HAVING = ("with", "has", "have", "having", "wearing", "wears", "holding", "holds",
     "carrying", "carries", "wielding", "wields", "sporting", "eating", "eats", "riding",
@@ -736,20 +742,38 @@ HAVING = ("with", "has", "have", "having", "wearing", "wears", "holding", "holds
 WHERE = ("in", "from", "at", "near", "by", "on", "under", "beneath", "beside", "behind",
     "among", "inside", "through", "across", "around", "along", "over", "beyond",
     "above", "below", "into", "within", "between", "of", "to", "underneath", "atop",
-    "onto", "off", "against", "outside")
+    "onto", "off", "against", "outside", "before")
+# ... and the sky after one of these is what all live under.
+UNDER = ("under", "beneath", "below", "underneath", "against", "before", "behind")
 # "A little grumpy" isn't little.
 HEDGES = ("bit", "too", "more", "less", "while")
 # Color words long enough that few others are one letter from them.
 FANCY_COLORS = ("crimson", "scarlet", "tangerine", "turquoise", "lavender", "magenta",
     "silver", "golden", "violet", "indigo", "maroon", "emerald", "sapphire",
     "chocolate")
-# English words that are one letter from a color or a type, and no slip of the pen.
-LOOKALIKES = ("block", "blank", "brack", "blown", "brawn", "dragoon", "fairly", "faire",
-    "frying", "fling", "flaying", "glass", "gross", "grasp", "greek", "greed", "greet",
-    "greene", "gulden", "marion", "marron", "martin", "norman", "norma", "orang",
-    "poisson", "prison", "starlet", "solver", "sliver", "salver", "steep", "steer",
-    "steed", "steen", "stele", "steal", "violent", "waiter", "wafer", "wager", "walter",
-    "waver", "wader", "write", "whine", "whiten", "while")
+# English words, and names of creatures, that are a slip from a color, a type, a size or
+# an animal, and none.
+LOOKALIKES = ("block", "blank", "brack", "blown", "brawn", "dragoon", "fairly",
+    "faire", "frying", "fling", "flaying", "glass", "gross", "grasp", "greek", "greed",
+    "greet", "greene", "gulden", "marion", "marron", "martin", "norman", "norma",
+    "orang", "poisson", "prison", "starlet", "solver", "sliver", "salver", "steep",
+    "steer", "steed", "steen", "stele", "steal", "violent", "waiter", "wafer", "wager",
+    "walter", "waver", "wader", "write", "whine", "whiten", "while", "money", "came",
+    "shot", "kill", "starting", "fair", "dance", "hearing", "hero", "danger", "founder",
+    "sake", "angle", "gene", "stat", "teen", "chip", "mama", "pleasant", "sink", "beta",
+    "bulk", "tier", "staring", "sterling", "surgeon", "roster", "slot", "starring",
+    "toll", "demo", "slim", "badge", "insert", "terrain", "heroin", "bury",
+    "automation", "starving", "cane", "sunk", "hose", "genome", "wrath", "persona",
+    "rabbi", "chic", "peasant", "condo", "inspect", "tally", "muse", "pawn", "rave",
+    "stripping", "loft", "paddle", "robbin", "inject", "bearer", "sire", "startling",
+    "infect", "meddling", "petit", "archery", "arched", "slider", "trot", "locus",
+    "stalling", "tout", "whit", "shrewd", "solder", "wrestled", "beater", "sledge",
+    "scrapping", "ducking", "banger", "whiter", "herding", "immerse", "nursed",
+    "constructor", "flinch", "burley", "inset", "pirated", "husk", "puffing", "smudge",
+    "beaker", "candor", "seep", "showman", "peddle", "heft", "ouster", "snarling",
+    "hoarse", "roaster", "macroscopic", "earthwork", "morose", "snaked", "chomp",
+    "whaler", "cameo", "archen", "charmeleon", "coalossal", "flamigo", "furret",
+    "goldeen", "horsea", "komala", "mankey", "palafin", "polteageist", "seel", "woobat")
 # A description of a noun doesn't reach past one of these ...
 CLAUSE_ENDS = ("with", "that", "who", "which", "whose", "in", "on", "from", "is", "are",
     "has", "have", "but", "of", "at", "under", "its", "it", "and", "while")

@@ -5,17 +5,23 @@ that is `pokejax.prompts.rules`' business.
 """
 
 from enum import Enum, auto
+from itertools import pairwise
+from operator import or_
 
 from pokejax.prompts import lexicon
 from pokejax.prompts.phrases import LIKENESS, Phrase, Token, stems
 
 SOLID = frozenset({"entirely", "solid", "completely", "wholly", "uniformly"})
 PURE = frozenset({"pure", "purely", "mono", "solely", "strictly", "only"})
+TYPE_MARKS = frozenset({"type", "typed", "element", "elemental"})
 _COMPARING = frozenset({"like", "as"})
 _CLAUSE_ENDS = stems((*lexicon.CLAUSE_ENDS, *lexicon.NEGATORS, "than"))
 _LINKS = stems(lexicon.LINKS)
 _HAVING = stems(lexicon.HAVING)
 _WHERE = stems(lexicon.WHERE)
+_UNDER = stems(lexicon.UNDER)
+_ACTS = stems(lexicon.ACTS)
+_DETERMINERS = stems(lexicon.DETERMINERS)
 _PARTS = stems(lexicon.PARTS)
 _WRAPS = stems(lexicon.WRAPS)
 _PATTERNED = stems(lexicon.PATTERNED)
@@ -47,6 +53,8 @@ class NounFinder:
 
     Attributes:
       located: for each token, whether it tells where: "in the deep blue sea".
+      acts: tokens that tell what the creature does: "a wolf fighting".
+      acted_on: for each token, whether it tells to whom: "fighting a red dragon".
     """
 
     def __init__(self, tokens: list[Token], found: list[Phrase]) -> None:
@@ -54,6 +62,8 @@ class NounFinder:
         self.tokens = tokens
         self.owner = {i: f for f in found for i in range(f.first, f.last + 1)}
         self.located = self._located()
+        self.acts = {i for i in range(len(tokens)) if self._is_act(i)}
+        self.acted_on = self._acted_on()
 
     def _stem_at(self, index: int) -> str:
         return self.tokens[index].stem if 0 <= index < len(self.tokens) else ""
@@ -72,7 +82,64 @@ class NounFinder:
             is_place = f is not None and f.of("habitat") is not None
             if is_place and start is not None and i - start <= _PLACE_REACH:
                 located[start : i + 1] = [True] * (i + 1 - start)
+        has_shape = any(f.of("shape") for f in self.owner.values())
+        for clause in self._clauses() if has_shape else ():
+            if self._is_scenery(clause):
+                located[clause.start : clause.stop] = [True] * len(clause)
         return located
+
+    def _clauses(self) -> list[range]:
+        """What punctuation parts."""
+        starts = [0, *(i for i, token in enumerate(self.tokens) if i and token.breaks)]
+        return [range(a, b) for a, b in pairwise([*starts, len(self.tokens)])]
+
+    def _is_scenery(self, clause: range) -> bool:
+        """Whether it is a place with its color, and no more: "gray sky, brown dog"."""
+        last = self.owner.get(clause[-1])
+        if not last or not last.of("habitat") or last.of("shape"):
+            return False
+        before = range(clause.start, last.first)
+        colors = [self._is_color(i) for i in before]
+        empty = [self.tokens[i].stem in EMPTY_WORDS for i in before]
+        return any(colors) and all(map(or_, colors, empty))
+
+    def _is_creature(self, index: int) -> bool:
+        f = self.owner.get(index)
+        shape = f and f.of("shape")
+        return self._stem_at(index) in _CREATURES or bool(
+            shape and shape.rank == LIKENESS
+        )
+
+    def _is_act(self, i: int) -> bool:
+        following, owner = self._stem_at(i + 1), self.owner.get(i)
+        if self._stem_at(i) not in _ACTS or self.tokens[i].breaks:
+            return False
+        if owner and owner.first < owner.last:
+            return False  # "riding the waves"
+        if following in _DETERMINERS:
+            return True
+        names_type = self._is_creature(i + 1) or following in TYPE_MARKS
+        return self._is_creature(i - 1) and not names_type
+
+    def _acted_on(self) -> list[bool]:
+        acted_on = [False] * len(self.tokens)
+        for i in self.acts:
+            for j in range(i + 1, len(self.tokens)):
+                word = self.tokens[j].stem
+                ends = word in _CLAUSE_ENDS and word not in _DETERMINERS
+                if ends or self.tokens[j].breaks:
+                    break
+                acted_on[j] = True
+        return acted_on
+
+    def is_overhead(self, f: Phrase) -> bool:
+        """Whether it is only what all live under: "beneath a gray sky"."""
+        for i in range(f.first - 1, max(f.first - 1 - _PLACE_REACH, -1), -1):
+            if self.tokens[i + 1].breaks:
+                break
+            if self.tokens[i].stem in _WHERE:
+                return self.tokens[i].stem in _UNDER
+        return False
 
     def _is_color(self, index: int) -> bool:
         f = self.owner.get(index)
@@ -82,6 +149,8 @@ class NounFinder:
         """What the noun is that the phrase `f` describes."""
         if self.located[f.first]:
             return Noun.PLACE
+        if self.acted_on[f.first]:
+            return Noun.THING
         maybe = Noun.UNSAID
         for i in range(f.last + 1, min(f.last + 1 + _NOUN_REACH, len(self.tokens))):
             token = self.tokens[i]

@@ -128,16 +128,16 @@ def find_phrases(tokens: list[Token]) -> list[Phrase]:
 
 
 def correct(tokens: list[Token]) -> list[Token]:
-    """`tokens` with misspelt names of colors and types under their right stems.
+    """`tokens` with misspelt colors, types, sizes and animals under their right stems.
 
-    A word that the lexicon doesn't have counts as a name of five letters or more if it
-    begins with the same letter, is one slip away (a letter missing, added or wrong, or
-    two swapped), and no other name is.
+    A word of four letters or more that the lexicon doesn't have counts as a name if it
+    begins with the same letter, is one slip away (a letter missing, added or, in longer
+    names, wrong, or two swapped), and no other name is.
     """
     return [
         token
         if token.stem in _KNOWN_WORDS
-        or not _SHORTEST_NAME <= len(token.stem) <= _LONGEST_NAME
+        or not _SHORTEST_MISSPELT <= len(token.stem) <= _LONGEST_NAME
         else token._replace(stem=_intended(token.stem))
         for token in tokens
     ]
@@ -160,9 +160,10 @@ def _slips(names: Iterable[str]) -> dict[str, str]:
         keys = {f"{name}*"}
         for i in range(1, len(name)):
             keys.add(name[:i] + name[i + 1 :])
-            keys.add(f"{name[:i]}*{name[i + 1 :]}")
             keys.add(f"{name[:i]}*{name[i:]}")
             keys.add(name[:i] + name[i : i + 2][::-1] + name[i + 2 :])
+            if len(name) > _SHORT_NAME or name in _COLORS_AND_TYPES:
+                keys.add(f"{name[:i]}*{name[i + 1 :]}")
         for key in keys - {name}:
             table[key] = "" if key in table else name
     return table
@@ -269,6 +270,11 @@ def _placed(
     )
 
 
+def _single_words(table: Mapping[str, Iterable[str]], shortest: int) -> list[str]:
+    words = (word for words in table.values() for word in words)
+    return [word for word in words if word.isalpha() and len(word) >= shortest]
+
+
 _TABLE = _compile()
 _LONGEST: dict[str, int] = {}
 for _key in _TABLE:
@@ -283,12 +289,17 @@ _NEGATING_PAIRS = {tuple(map(stem, pair.split())) for pair in lexicon.NEGATING_P
 _EXCEPTIVES = {stem(w) for w in lexicon.EXCEPTIVES if " " not in w} | {
     tuple(map(stem, w.split())) for w in lexicon.EXCEPTIVES if " " in w
 }
-_SHORTEST_NAME = 5
-_NAMES = [
+_SHORTEST_MISSPELT = 4
+_COLORS_AND_TYPES = [
     name.lower()
     for name in (*lexicon.COLOR_WORDS, *lexicon.TYPE_ADJECTIVES, *lexicon.FANCY_COLORS)
-    if len(name) >= _SHORTEST_NAME
+    if len(name) > _SHORTEST_MISSPELT
 ]
+# With any letter of them wrong, too many short names are another word: horse, house.
+_SHORT_NAME = 5
+_SIZES = _single_words(lexicon.SIZE_ADJECTIVES, shortest=4)
+_ANIMALS = _single_words(lexicon.SHAPE_NOUNS, shortest=5)
+_NAMES = dict.fromkeys((*_COLORS_AND_TYPES, *_SIZES, *_ANIMALS))
 _SLIPS = _slips(_NAMES)
 _LONGEST_NAME = max(map(len, _NAMES)) + 1
 _KNOWN_WORDS = {word for key in _TABLE for word in key} | _NOUNS | _NEGATORS

@@ -5,13 +5,16 @@ Owns how the words of a prompt become attributes; the words are
 network, well under a millisecond a prompt. The rules, in the order they are applied:
 
 1. Words are compared in lower case without accents, plurals as singulars, hyphens as
-   spaces; a color's or type's name with one slip of the pen still counts. The longest
-   phrase wins, and it never spans a comma or a full stop.
+   spaces; a color, type, size or animal with one slip of the pen still counts. The
+   longest phrase wins, and it never spans a comma or a full stop.
 2. "no", "not", "without", "instead of" and the like cancel what follows, up to a noun,
    four words, or the end of the clause. What is denied outright ("not poisonous") isn't
    let in by a side door either ("viper"). A denied legendary or mythical is "No".
 3. A place after "in", "from" and the like takes its adjectives with it: neither the
-   colors, sizes nor types in "from the deep blue sea" are the creature's.
+   colors, sizes nor types in "from the deep blue sea" are the creature's; so does a
+   clause that is only a place ("gray sky, brown dog"). The sky above is no habitat.
+   Whom it fights, chases or rides is another creature: "a wolf fighting a dragon" is
+   of neither type.
 4. A color or size describes the next noun. That of a part ("red shell", "big ears") or
    of a thing ("with a red umbrella") can only be the secondary color and is no size.
    "On a black body" is the primary color whatever was said before, and so is that of
@@ -32,7 +35,14 @@ from itertools import pairwise
 
 from pokejax.attributes import FLAGS, NONE, Attributes
 from pokejax.prompts import lexicon
-from pokejax.prompts.nouns import EMPTY_WORDS, PURE, SOLID, Noun, NounFinder
+from pokejax.prompts.nouns import (
+    EMPTY_WORDS,
+    PURE,
+    SOLID,
+    TYPE_MARKS,
+    Noun,
+    NounFinder,
+)
 from pokejax.prompts.parsed import Match, ParsedPrompt
 from pokejax.prompts.phrases import (
     LIKENESS,
@@ -50,7 +60,6 @@ from pokejax.prompts.phrases import (
     tokenize,
 )
 
-_TYPE_MARKS = frozenset({"type", "typed", "element", "elemental"})
 _HEDGES = stems(lexicon.HEDGES)
 _PARTS = stems(lexicon.PARTS)
 _NOT_ITSELF = (Noun.PART, Noun.WRAP, Noun.THING)
@@ -80,7 +89,7 @@ def parse_by_rules(prompt: str) -> ParsedPrompt:
     denied = find_denied(tokens, found)
     reader = _Reader(tokens, found, denied)
     chosen = reader.types() | reader.colors() | reader.shape() | reader.sizes()
-    chosen |= reader.first("evolution_stage") | reader.first("habitat")
+    chosen |= reader.first("evolution_stage") | reader.habitat()
     chosen |= reader.flag("legendary") | reader.flag("mythical")
     chosen |= reader.first("view")
 
@@ -90,6 +99,7 @@ def parse_by_rules(prompt: str) -> ParsedPrompt:
 
     used = {i for f in reader.found for i in range(f.first, f.last + 1)}
     used |= {i for f in reader.legs for i in (f.first, f.last)}
+    used -= reader.nouns.acts
     left = (
         prompt[t.start : t.end]
         for i, t in enumerate(tokens)
@@ -132,6 +142,14 @@ class _Reader:
         for f in self.found:
             if meaning := f.of(kind):
                 return {kind: (meaning.value, f)}
+        return {}
+
+    def habitat(self) -> _Chosen:
+        for f in self.found:
+            meaning = f.of("habitat")
+            if not meaning or (meaning.value == "Sky" and self.nouns.is_overhead(f)):
+                continue
+            return {"habitat": (meaning.value, f)}
         return {}
 
     def sizes(self) -> _Chosen:
@@ -208,8 +226,11 @@ class _Reader:
                 continue
             rank = NAMED if f.first in self.listed else meaning.rank
             rank = MARKED if f.first in self.marked else rank
-            if rank < MARKED and self.nouns.located[f.first]:
+            elsewhere = self.nouns.located[f.first] or self.nouns.acted_on[f.first]
+            if rank < MARKED and (elsewhere or f.first in self.nouns.acts):
                 continue
+            if self._stem_at(f.first) == "dark" and self.nouns.noun_of(f) is Noun.PART:
+                continue  # "dark wings" are of any type
             if meaning.value not in denied or self._is_plain(f):
                 said.append((rank, meaning, f))
         # A place says where a creature lives, and only at a pinch what it is.
@@ -217,7 +238,7 @@ class _Reader:
         said.sort(key=lambda s: -s[0])
         for rank, meaning, f in said:
             if rank >= NAMED:
-                after = f.last + 1 + (self._stem_at(f.last + 1) in _TYPE_MARKS)
+                after = f.last + 1 + (self._stem_at(f.last + 1) in TYPE_MARKS)
                 if self._stem_at(f.first - 1) in PURE or self._stem_at(after) == "only":
                     return {"type1": (meaning.value, f), "type2": (NONE, f)}
         chosen: _Chosen = {}
@@ -249,13 +270,13 @@ class _Reader:
         marked: set[int] = set()
         for f in reversed(names):
             joined = f.last + 1 + (self._stem_at(f.last + 1) == "and")
-            if self._stem_at(f.last + 1) in _TYPE_MARKS or (
+            if self._stem_at(f.last + 1) in TYPE_MARKS or (
                 joined in marked and not self.tokens[joined].breaks
             ):
                 marked.add(f.first)
         for f in names:
             before = f.first - 1 - (self._stem_at(f.first - 1) == "and")
-            is_mark = self._stem_at(before) in _TYPE_MARKS and before - 1 not in starts
+            is_mark = self._stem_at(before) in TYPE_MARKS and before - 1 not in starts
             if is_mark or before in marked:
                 marked.add(f.first)
         return marked

@@ -76,8 +76,8 @@ def split_arrays(split: Split, text_emb: Any) -> DeviceSplit:
     )
 
 
-def optimizer(config: Config, total_steps: int) -> optax.GradientTransformation:
-    """Adam behind a clip of the global gradient norm."""
+def learning_rate(config: Config, total_steps: int) -> optax.Schedule:
+    """Adam's step size at each step."""
     train = config.train
     schedule = optax.constant_schedule(train.learning_rate)
     if train.schedule == "cosine":
@@ -86,7 +86,13 @@ def optimizer(config: Config, total_steps: int) -> optax.GradientTransformation:
     if train.warmup_steps:
         warmup = optax.linear_schedule(0.0, train.learning_rate, train.warmup_steps)
         schedule = optax.join_schedules([warmup, schedule], [train.warmup_steps])
-    return optax.chain(optax.clip_by_global_norm(train.grad_clip), optax.adam(schedule))
+    return schedule
+
+
+def optimizer(config: Config, total_steps: int) -> optax.GradientTransformation:
+    """Adam behind a clip of the global gradient norm."""
+    adam = optax.adam(learning_rate(config, total_steps))
+    return optax.chain(optax.clip_by_global_norm(config.train.grad_clip), adam)
 
 
 def initial_state(

@@ -81,6 +81,13 @@ def test_pictures_are_what_the_tests_say():
     assert colors["blue_aquatic"] == ("Blue", "Yellow")
 
 
+def test_the_source_has_no_warnings():
+    command = [CLI, "check", "--from", SOURCE]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0
+    assert "warning" not in (result.stdout + result.stderr).lower()
+
+
 def test_baml_tests_run_against_a_server():
     """`baml-cli test` sends the drawn pictures and checks what comes back."""
     with LlmServer(labels=LABELS) as server:

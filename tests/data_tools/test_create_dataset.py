@@ -42,7 +42,7 @@ def create(images, output, *more):
 
 
 def read(path, encoding):
-    # The plain way, as a CIFAR-10 reader does it.
+    # The plain way, as other CIFAR-10 readers do it where a side has 32 pixels.
     with open(path, "rb") as file:
         return pickle.load(file, encoding=encoding)
 

@@ -263,7 +263,7 @@ def test_hostile_names_and_files_stay_inside_out(tmp_path: Path, capfd) -> None:
     }
     lines = [x for x in capfd.readouterr().err.splitlines() if x.startswith("skipped")]
     assert len(lines) == 8
-    for reason in ("4096 pixels", "empty file", "not an image", "notes.txt", "Latin"):
+    for reason in ("4096 pixels", "empty file", "not a picture", "notes.txt", "Latin"):
         assert any(reason in line for line in lines), reason
 
 

@@ -7,7 +7,9 @@ paths) is checked here by hand.
 
 import dataclasses
 import json
+import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -65,7 +67,7 @@ def prepared(data_dir: Path) -> Path:
 
 
 def stock_batch(path: Path) -> dict:
-    """As any CIFAR-10 reader does it."""
+    """As other CIFAR-10 readers do it, which take 32 pixels a side for granted."""
     with path.open("rb") as file:
         return pickle.load(file, encoding="bytes")
 
@@ -85,7 +87,9 @@ def write_pictures(directory: Path, **splits: list[cifar.Picture]) -> None:
 
 def test_the_builder_is_registered_with_its_configs():
     assert tfds.builder_cls("pokemon_cifar") is data_tools.pokemon_cifar.Builder
-    assert set(Builder.builder_configs) == {"32x32", "64x64"}
+    sizes = {"32x32", "64x64"}
+    assert set(Builder.builder_configs) == sizes | {f"{s}_balanced" for s in sizes}
+    assert Builder.DEFAULT_BUILDER_CONFIG_NAME == "64x64"
     assert str(Builder.VERSION) in Builder.RELEASE_NOTES
 
 
@@ -98,6 +102,8 @@ def test_features_are_typed(side: int, tmp_path: Path):
     for name, vocabulary in VOCABULARIES.items():
         assert tuple(info.features["attributes"][name].names) == vocabulary
     assert str(side) in info.config_description
+    assert list(info.features["attributes"]) == list(VOCABULARIES)
+    assert {"style", "view"} <= set(info.features)
 
 
 def test_data_source_holds_what_the_pickles_hold(manual_dir: Path, data_dir: Path):
@@ -117,6 +123,7 @@ def test_data_source_holds_what_the_pickles_hold(manual_dir: Path, data_dir: Pat
                 assert [p.decode() for p in row["prompts"]] == batch[b"prompts"][j]
                 assert row["species"].decode() == batch[b"species"][j]
                 assert row["view"].decode() == batch[b"views"][j]
+                assert row["style"].decode() == batch[b"styles"][j]
                 assert row["filename"] == batch[b"filenames"][j]
                 i += 1
         assert len(rows) == i > 0
@@ -138,6 +145,63 @@ def test_the_reader_returns_what_the_directory_holds(manual_dir: Path, data_dir:
             assert getattr(split, field) == getattr(expected[name], field)
 
 
+def test_the_examples_in_the_documents_run(
+    data_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+):
+    """On a small set, with one worker instead of two."""
+    text = Path("docs/tfds.md").read_text("utf-8").replace("64x64", "32x32")
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    monkeypatch.chdir(tmp_path)
+    Path("tfds").symlink_to(data_dir, target_is_directory=True)
+    reading, batches = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    capsys.readouterr()
+    exec(reading, {})
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert names == list(VOCABULARIES)
+    for whole, part in (
+        ("STEPS = 64, 200", "STEPS = 4, 3"),
+        ("workers=2", "workers=1"),
+    ):
+        assert whole in batches
+        batches = batches.replace(whole, part)
+    Path("grain_example.py").write_text(batches, "utf-8")
+    result = subprocess.run(
+        [sys.executable, "grain_example.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    shapes = "{'attributes': (4, 10), 'image': (4, 32, 32, 3), 'prompt': (4,)}"
+    assert result.stdout == f"3 {shapes}\n"
+
+
+def test_the_balanced_config_holds_the_repeated_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    pictures = [picture(i) for i in (0, 1, 0, 0)]
+    write_pictures(tmp_path / "pokemon-cifar-32-balanced", train=pictures)
+    assert prepare(tmp_path, tmp_path / "data", "--balanced") == 0
+    rows = read_prepared(tmp_path / "data/pokemon_cifar/32x32_balanced/2.0.0")["train"]
+    assert rows.filenames == [p.filename for p in pictures]
+    # Neither set passes for the other.
+    write_pictures(tmp_path / "pokemon-cifar-32", train=pictures)
+    weighed = [dataclasses.replace(picture(i), weight=0.5 + i) for i in (0, 1)]
+    write_pictures(tmp_path / "other/pokemon-cifar-32-balanced", train=weighed)
+    capsys.readouterr()
+    assert prepare(tmp_path, tmp_path / "data") == 2
+    assert "repeats pictures of train: call it pokemon-cifar-32-balanced" in (
+        error := capsys.readouterr().err
+    )
+    assert error.count("\n") == 1
+    assert prepare(tmp_path / "other", tmp_path / "data", "--balanced") == 2
+    assert "isn't balanced: make it with --target" in capsys.readouterr().err
+    assert not (tmp_path / "data/pokemon_cifar/32x32").exists()
+
+
 def test_unknown_attributes_any_text_and_empty_splits_survive(tmp_path: Path):
     pictures = [picture(0), picture(1, type2="Fire", legendary="Yes")]
     write_pictures(tmp_path / "pokemon-cifar-32", train=pictures)
@@ -153,7 +217,8 @@ def test_unknown_attributes_any_text_and_empty_splits_survive(tmp_path: Path):
 
 
 def test_metadata_counts_what_was_written(data_dir: Path):
-    metadata: Any = tfds.builder(NAME, data_dir=data_dir).info.metadata
+    metadata: Any = tfds.builder_from_directory(prepared(data_dir)).info.metadata
+    assert metadata["attributes"] == list(VOCABULARIES)
     for ours, theirs in TFDS_SPLITS.items():
         rows = read_prepared(prepared(data_dir))[ours]
         counts = metadata["splits"][theirs]

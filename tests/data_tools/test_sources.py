@@ -105,11 +105,18 @@ def test_sources_combine_with_views_styles_and_authors(
     assert fetch_sprites.main([*arguments, "--out", str(images)]) == 0
     own = tmp_path / "own"
     own.mkdir()
+    # One that the first source has, too: its species counts once.
+    Image.new("RGBA", (8, 8), "blue").save(own / "squirtle_front.png")
     for i in range(8):
         pixels = np.full((40, 40, 4), [20 * i, 90, 200, 255], np.uint8)
         Image.fromarray(pixels).save(own / f"beast{'abcdefgh'[i]}_front.png")
         (own / f"beast{'abcdefgh'[i]}_front.txt").write_text(f"my beast {i}\n\n")
-    assert fetch_sprites.main(["--source", str(own), "--out", str(images)]) == 0
+    # What was fetched stays, and is counted.
+    arguments += ["--source", str(own)]
+    capsys.readouterr()
+    assert fetch_sprites.main([*arguments, "--out", str(images)]) == 0
+    assert "9 written, 4 already there" in (told := capsys.readouterr().out)
+    assert "13 pictures of 10 species" in told
     assert (images / ATTRIBUTIONS).read_text() == "Rockitten by Sanglorian\n"
     assert generate_metadata.main(["--images-dir", str(images), "--quiet"]) == 0
     beside = images / "Rockitten/rockitten_rockitten_tuxemon_back.json"

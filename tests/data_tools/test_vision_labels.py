@@ -96,6 +96,15 @@ def test_dry_run_sends_and_writes_nothing(
     assert "6 pictures: 5 to ask gpt-4.1-mini about" in told and "1 unusable" in told
     usual, most = map(float, re.findall(r"\$(\d+\.\d+)", told)[:2])
     assert 0 < usual < most < 0.1
+    # Where all is labelled, the whole set still has its price.
+    main(["--images-dir", str(tmp_path), "--quiet", "--workers", "1"])
+    with LlmServer() as server:
+        use(server)
+        assert run(tmp_path, "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "about $0.0000" in told and "all 6 pictures" in told
+    whole = float(re.findall(r"labelled or answered: about \$(\d+\.\d+)", told)[0])
+    assert whole == pytest.approx(usual * 6 / 5, abs=2e-4)
 
 
 def test_ledger_saves_money_and_survives_a_torn_line(tmp_path: Path, use):

@@ -165,11 +165,45 @@ def test_what_cannot_be_had_is_reported_and_the_rest_goes_on(
     assert reason.split("[")[0] in json.dumps(ledger_lines(tmp_path)).replace(
         '\\"', '"'
     )
-    # The next run asks for it again, and only for it.
+    said = {
+        "refusal": "I can't label this.",
+        "sorry": "I'm sorry, but",
+        "truncated": "a small red fire wolf",
+        "cut-off": "a small red fire wolf",
+        "wrong-word": "Turquoise-ish",
+        "brackets": "[[[[",
+    }
+    texts = [e["refused"] for e in ledger_lines(tmp_path) if "refused" in e]
+    assert len(texts) == (2 if manner in said else 0)
+    assert all(said[manner] in text for text in texts)
+    # What a model has answered isn't bought again unasked; all else is tried again.
     with LlmServer() as server:
         use(server)
-        assert run(tmp_path, "--quiet") == 0
+        if manner in said:
+            assert "1 of those failed since no model's answer" in told.out
+            assert run(tmp_path, "--dry-run") == 0
+            assert "0 to ask" in (told := capsys.readouterr()).out
+            assert "1 answered unusably (--retry-refused" in told.out
+            assert run(tmp_path) == 1 and not server.log
+            told = capsys.readouterr()
+            assert reason in told.err and "1 of those failed since" in told.out
+            assert run(tmp_path, "--quiet", "--retry-refused") == 0
+        else:
+            assert run(tmp_path, "--quiet") == 0
     assert len(server.log) == 1
+
+
+def test_a_run_that_ended_between_two_answers_buys_only_the_second(tmp_path: Path, use):
+    draw_pictures(tmp_path, 1)
+    path = tmp_path / ledger.NAME
+    with LlmServer(lambda request, nth: "refusal") as server:
+        use(server)
+        assert run(tmp_path, "--quiet") == 1
+        # Each question has two lines, and there were two.
+        path.write_bytes(b"".join(path.read_bytes().splitlines(True)[:2]))
+        assert run(tmp_path, "--quiet") == 1
+        assert run(tmp_path, "--quiet") == 1
+    assert len(server.log) == 3
 
 
 def test_hanging_answers_are_given_up(tmp_path: Path, use):
@@ -190,8 +224,12 @@ def test_fallback_model_is_asked_when_the_first_fails(tmp_path: Path, use):
         use(server, OPENAI_FALLBACK_MODEL="gpt-4o")
         assert run(tmp_path, "--quiet") == 0
         assert run(tmp_path, "--quiet", "--no-skip-existing") == 0
+        # Another second model is asked about what the first has refused.
+        use(server, OPENAI_FALLBACK_MODEL="gpt-4.1")
+        assert run(tmp_path, "--quiet", "--no-skip-existing") == 1
     assert [r.model for r in server.log].count("gpt-4o") == 3
-    assert len(server.log) == 9
+    assert [r.model for r in server.log][9:] == 6 * ["gpt-4.1"]
+    assert len(server.log) == 15
 
 
 @pytest.mark.parametrize(

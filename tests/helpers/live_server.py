@@ -15,6 +15,7 @@ import uvicorn
 from pokejax.inference.sampler import Sampler
 from server.app import create_app
 from server.gate import Gate
+from server.protocol import StrictProtocol
 from server.service import Service
 from server.settings import Settings
 
@@ -57,10 +58,10 @@ class HeldSampler:
 
 
 @contextlib.contextmanager
-def serve(settings: Settings) -> Iterator[Live]:
+def serve(settings: Settings, until: str = "ready") -> Iterator[Live]:
     gate_app = create_app(settings)
     config = uvicorn.Config(
-        gate_app, port=0, log_level="error", ws="none", http="httptools"
+        gate_app, port=0, log_level="error", ws="none", http=StrictProtocol
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -68,7 +69,7 @@ def serve(settings: Settings) -> Iterator[Live]:
     service, gate = gate_app.service, threading.Event()
     gate.set()
     try:
-        wait_for(lambda: service.state == "ready" and server.started)
+        wait_for(lambda: service.state == until and server.started)
         assert service.batcher
         service.batcher.sampler = HeldSampler(service.batcher.sampler, gate)  # type: ignore[assignment]
         port = server.servers[0].sockets[0].getsockname()[1]

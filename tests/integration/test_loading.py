@@ -11,6 +11,7 @@ from data_tools.pokemon_cifar import __main__ as build_tfds
 from pokejax import train
 from pokejax.config import Config, override
 from pokejax.data import dataset as data
+from pokejax.data.fingerprint import fingerprint
 from pokejax.data.split import Dataset
 from pokejax.data.stream import stream
 from pokejax.data.tfds import LazyPictures
@@ -21,10 +22,10 @@ from tests.conftest import TINY
 @pytest.fixture(scope="module")
 def tfds_copy(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("tfds")
-    shutil.copytree(drawn_dataset, root / "pokemon-cifar-32")
+    shutil.copytree(drawn_dataset, root / "pokemon-cifar-32-balanced")
     argv = ["--manual-dir", str(root), "--data-dir", str(root), "--image-size", "32"]
-    assert build_tfds.main(argv) == 0
-    (prepared,) = (root / "pokemon_cifar" / "32x32").glob("[0-9]*")
+    assert build_tfds.main([*argv, "--balanced"]) == 0
+    (prepared,) = (root / "pokemon_cifar" / "32x32_balanced").glob("[0-9]*")
     return prepared
 
 
@@ -43,6 +44,8 @@ def test_tfds_holds_what_the_pickles_hold(drawn_dataset: Path, tfds_copy: Path):
     for name, split in theirs.splits.items():
         for key, value in vars(split).items():
             np.testing.assert_array_equal(getattr(ours.splits[name], key), value)
+    lazy = load(config_of(tfds_copy, **{"data.resident_mb": 0}))
+    assert fingerprint(ours) == fingerprint(theirs) == fingerprint(lazy)
 
 
 def test_a_large_tfds_copy_is_read_on_demand(drawn_dataset: Path, tfds_copy: Path):

@@ -1,16 +1,19 @@
 """What is read out of prompts, and that no prompt can stop the reader."""
 
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_tools import species
 from pokejax.attributes import CONDITIONS, Attributes
 from pokejax.prompts import lexicon
+from pokejax.prompts.phrases import correct, tokenize
 from pokejax.prompts.rules import parse_by_rules
 
-# Each is near the name of a color or a type.
+# Each is near the name of a color, a type, a size or an animal, or is one.
 COMMON_WORDS = """
     great greet greed greek queen preen gleam brawn blown brow brows browse broken
     crown drown block blank bleak blink slack while write whine waiter wafer wager
@@ -20,7 +23,10 @@ COMMON_WORDS = """
     violent violate people purpose golfer gulden wagon dragoon dragging fellow
     mellow yelled host goose ghastly starlet crimes arrange orang sight
     lighting fitting physic psycho election elective marion marron mansion emerge
-    indicate
+    indicate house money story watch short sharp starting dance danger angle shake
+    teen chip slide sink pleasant tier surgeon hero heron roster slim badge insert sweep
+    terrain bury automation crank hose wrath rabbi muse pawn paddle inject trot whit
+    archery slider sledge horde tally condo
 """
 KINDS = {"type": "type1", "color": "primary_color"}
 
@@ -325,8 +331,13 @@ def test_vocabulary(prompt: str, name: str, value: str):
         ("yelow", {"primary_color": "Yellow"}),
         ("blackk", {"primary_color": "Black"}),
         ("psycic/eletric types", {"type1": "Psychic", "type2": "Electric"}),
-        ("gost", {}),  # four letters could be anything
+        ("smal turtel", {"size": "Small", "shape": "Quadruped"}),
+        ("a tinny snaek", {"size": "Tiny", "shape": "Serpentine"}),
+        ("a gaint lizzard", {"size": "Huge", "shape": "Quadruped"}),
+        ("a pengiun", {"shape": "Avian"}),
         ("urple", {}),  # nobody slips on the first letter
+        ("a house", {}),  # and few on a letter of a short animal
+        ("gst", {}),  # three letters could be anything
     ],
 )
 def test_slips_of_the_pen(prompt: str, expected: dict):
@@ -336,6 +347,64 @@ def test_slips_of_the_pen(prompt: str, expected: dict):
 def test_other_words_are_no_slips_of_the_pen():
     for word in COMMON_WORDS.split():
         assert not known(word).keys() & {"type1", "primary_color"}, word
+
+
+def test_names_of_creatures_are_no_slips_of_the_pen():
+    table = Path(species.__file__).with_name("species.txt").read_text()
+    rows = [line for line in table.splitlines() if not line.startswith(("#", "tux"))]
+    names = {row.split("|")[0].split("/")[0] for row in rows}
+    folklore = "kelpie kitsune wendigo chupacabra kraken selkie tengu djinn roc kirin"
+    for name in (*names, *folklore.split()):
+        tokens = tokenize(name)
+        assert correct(tokens) == tokens, name
+
+
+def test_an_unknown_creature_is_said_to_be_unrecognised():
+    for name in ("pikachu", "charmeleon", "kelpie", "wendigo"):
+        assert name in parse_by_rules(f"a small blue {name} in the woods").unrecognised
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        (
+            "a green lizard under a gray sky",
+            {"primary_color": "Green", "shape": "Quadruped"},
+        ),
+        (
+            "a red fox against a blue sky",
+            {"primary_color": "Red", "shape": "Quadruped"},
+        ),
+        (
+            "gray sky, brown dog",
+            {"primary_color": "Brown", "shape": "Quadruped", "habitat": "Sky"},
+        ),
+        ("a knight before a black castle", {"shape": "Humanoid"}),
+        ("a fox in the snow", {"shape": "Quadruped", "habitat": "Tundra"}),
+        ("a bird in the sky", {"shape": "Avian", "habitat": "Sky"}),
+    ],
+)
+def test_scenery_is_not_the_creature(prompt: str, expected: dict):
+    assert known(prompt) == expected
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a wolf fighting", {"shape": "Quadruped"}),
+        ("wolf fighting a dragon", {"shape": "Quadruped"}),
+        (
+            "a knight riding a red horse",
+            {"shape": "Humanoid", "secondary_color": "Red"},
+        ),
+        ("a fighting wolf", {"type1": "Fighting", "shape": "Quadruped"}),
+        ("wolf, fighting", {"type1": "Fighting", "shape": "Quadruped"}),
+        ("a wolf fighting type", {"type1": "Fighting", "shape": "Quadruped"}),
+        ("a wolf with boxing gloves", {"type1": "Fighting", "shape": "Quadruped"}),
+    ],
+)
+def test_what_it_does_to_another_is_no_type(prompt: str, expected: dict):
+    assert known(prompt) == expected
 
 
 def test_matches_are_spans_of_the_prompt():
