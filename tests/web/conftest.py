@@ -20,7 +20,6 @@ _FLAGS = [
     *("--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
 ]
-RESUME_S = 1.0
 
 
 @dataclass
@@ -48,7 +47,7 @@ def browser() -> Iterator["Browser"]:
 @pytest.fixture(scope="session")
 def served(browser: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     runs = tmp_path_factory.mktemp("runs")
-    settings = Settings(max_queue=16, resume_s=RESUME_S, runs_dir=runs)
+    settings = Settings(max_queue=16, runs_dir=runs)
     with serve(settings) as live:
         link = Link(live.port)
         yield Site(f"http://127.0.0.1:{link.port}/", live, link, runs)
