@@ -17,6 +17,7 @@ from pokejax.data import dataset as data_lib
 from pokejax.files import check_writable, locked
 from pokejax.images.pixels import to_uint8
 from pokejax.images.sheets import contact_sheet
+from pokejax.inference.bundle import BundleError
 from pokejax.training import grids, log
 from pokejax.training import resume as resume_lib
 from pokejax.training.checkpoint import CheckpointError, has_complete
@@ -34,6 +35,7 @@ from pokejax.training.signals import StopRequest
 from pokejax.training.tensorboard import check_installed
 from pokejax.training.trainer import Trainer, TrainingError
 
+_BAD_INPUT = (ConfigError, data_lib.DataError, CheckpointError, BundleError)
 # The original's options that have another name here.
 _ORIGINAL = {
     "--dataset-dir": "--data.dir",
@@ -256,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             debug_samples=args.debug_samples,
             debug_images_dir=args.debug_images_dir if args.save_debug_images else None,
         )
-    except (ConfigError, data_lib.DataError, CheckpointError, OSError) as error:
+    except (*_BAD_INPUT, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except TrainingError as error:

@@ -384,7 +384,7 @@ def _checksums(path: Path) -> dict[str, str]:
     """SHA-256 of each file in a directory but the checksums themselves, by its name."""
     sums: dict[str, str] = {}
     for file in sorted(path.rglob("*")):
-        if file.is_file() and _SUMS not in file.name:
+        if file.is_file() and file.name != _SUMS:
             with file.open("rb") as opened:
                 digest = hashlib.file_digest(opened, "sha256").hexdigest()
             sums[file.relative_to(path).as_posix()] = digest

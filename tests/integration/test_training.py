@@ -129,6 +129,7 @@ def test_resume_from_nothing_is_refused(
         ("--trian.epochs=3", "did you mean 'train.epochs'"),
         ("--data.dir=nowhere", "no dataset at nowhere"),
         ("--model.latent_dim=1000000000", "parameters, and training it takes"),
+        ("--prior.base=README.md", "README.md is not a readable bundle"),
         ("--train.workdir=README.md/run", "README.md is not a directory"),
     ],
 )
