@@ -19,11 +19,17 @@ from pokejax.attributes import CONDITIONS
 from server.drawing import body_of
 from server.errors import ErrorBody
 from server.routes import ROUTES
+from server.routes_a1111 import A1111_ROUTES
 from server.routes_batch import BATCH_ROUTES
 from server.routes_openai import OPENAI_ROUTES
 from server.wire import EVENT_STREAM
 
-API_ROUTES: Sequence[HTTPRouteHandler] = (*ROUTES, *BATCH_ROUTES, *OPENAI_ROUTES)
+API_ROUTES: Sequence[HTTPRouteHandler] = (
+    *ROUTES,
+    *BATCH_ROUTES,
+    *OPENAI_ROUTES,
+    *A1111_ROUTES,
+)
 _JSON = "application/json"
 # Of one event: the fields of its lines; `data` is JSON.
 _EVENT = {
@@ -102,7 +108,8 @@ def _ref(struct: Any) -> dict[str, Any]:
 
 def _request_body(handler: HTTPRouteHandler) -> dict[str, Any]:
     struct = _body(handler)
-    assert struct is not None
+    if struct is None:
+        return {}
     content = {_JSON: {**_ref(struct), "example": handler.opt["example"]}}
     return {"requestBody": {"required": True, "content": content}}
 
