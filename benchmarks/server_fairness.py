@@ -3,8 +3,8 @@
     python benchmarks/server_fairness.py [--model FILE] [--seconds 20]
 
 Six clients of one address send interpolations of 60 frames without a pause; one of
-another address (127.0.0.2, which Linux has) sends requests for single pictures, one at
-a time. The same is measured without the six.
+another address (127.0.0.2, which Linux has) asks for single pictures, one at a time.
+The same is measured without the six.
 """
 
 import argparse

@@ -14,6 +14,7 @@ from server.jobs import Jobs
 from server.log import LOG_CONFIG
 from server.openapi import API_ROUTES, openapi_document
 from server.pages import PAGES
+from server.routes_a1111 import Runs
 from server.service import Service
 from server.settings import Settings, SettingsError, read_settings
 
@@ -29,13 +30,14 @@ def create_app(settings: Settings | None = None) -> Gate:
     """
     settings = read_settings() if settings is None else settings
     service = Service(settings)
-    jobs, batches = Jobs(service), Batches()
+    jobs, batches, runs = Jobs(service), Batches(), Runs()
     litestar = Litestar(
         [*API_ROUTES, openapi_document, *PAGES],
         dependencies={
             "service": Provide(lambda: service, sync_to_thread=False),
             "jobs": Provide(lambda: jobs, sync_to_thread=False),
             "batches": Provide(lambda: batches, sync_to_thread=False),
+            "runs": Provide(lambda: runs, sync_to_thread=False),
             "drawing": Provide(read_drawing),
         },
         exception_handlers={Exception: answer_error},

@@ -5,7 +5,8 @@ those who asked for them. While it draws, others arrive, so a busy server fills 
 tiles by itself. An idle one waits a moment before drawing a part-filled tile, but only
 if pictures have lately arrived fast enough for another one to be likely.
 
-A second thread turns pixels into files, so that the device needn't wait for that.
+A second thread turns pixels into files, so that the device needn't wait for that; and
+a third one does so for large files, so that others needn't wait for these.
 """
 
 import asyncio
@@ -56,6 +57,7 @@ class Ticket:
       caller: who waits for it.
       done: gets the file, or an `ApiError`.
       preview: called on the event loop with the file of each round before the last.
+      slow: encoding takes longer than drawing.
       dropped: nobody is waiting any more.
       queued: when, by `time.monotonic`, seconds.
     """
@@ -65,6 +67,7 @@ class Ticket:
     caller: Caller
     done: asyncio.Future[bytes]
     preview: Callable[[bytes], None] | None = None
+    slow: bool = False
     dropped: bool = False
     queued: float = 0.0
 
@@ -92,6 +95,7 @@ class Batcher:
         self._wake = threading.Condition()
         self._closed = False
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._slow_encoder = ThreadPoolExecutor(1, thread_name_prefix="encode slowly")
         self._backlog = threading.Semaphore(_MAX_BACKLOG)
         self._thread: threading.Thread | None = None
         self._last_arrival = 0.0
@@ -183,6 +187,7 @@ class Batcher:
         if self._thread:
             self._thread.join()
         self._encoder.shutdown()
+        self._slow_encoder.shutdown()
 
     def _run(self, on_compiled: Callable[[Exception | None], None]) -> None:
         failure = None
@@ -247,7 +252,13 @@ class Batcher:
             # Don't run too far ahead of the encoder, which big pictures slow down.
             self._backlog.acquire()
             encode = self._encode if final else self._encode_previews
-            self._encoder.submit(encode, tickets, images)
+            drawn = list(zip(tickets, images, strict=True))
+            quick = [pair for pair in drawn if not pair[0].slow]
+            encoding = self._encoder.submit(encode, quick)
+            encoding.add_done_callback(lambda _: self._backlog.release())
+            if len(quick) < len(drawn):
+                slow = [pair for pair in drawn if pair[0].slow]
+                self._slow_encoder.submit(encode, slow)
         seconds = time.perf_counter() - start
         self._tile_s += 0.1 * (seconds - self._tile_s)
         self.metrics.draw_seconds.observe(seconds)
@@ -258,30 +269,27 @@ class Batcher:
             self.metrics.pictures.labels(*labels).inc()
             self.metrics.picture_seconds.labels(*labels).observe(seconds)
 
-    def _encode_previews(self, tickets: list[Ticket], images: np.ndarray) -> None:
+    def _encode_previews(self, drawn: list[tuple[Ticket, np.ndarray]]) -> None:
         try:
-            for ticket, image in zip(tickets, images, strict=True):
+            for ticket, image in drawn:
                 if ticket.preview and not ticket.dropped:
                     sample = self._sample(ticket, image, partial=True)
                     self._tell(ticket.preview, ticket.encode(sample))
         except Exception as error:  # the final picture may still succeed
             LOG.error("encoding a preview failed", exc_info=error)
-        finally:
-            self._backlog.release()
 
-    def _encode(self, tickets: list[Ticket], images: np.ndarray) -> None:
+    def _encode(self, drawn: list[tuple[Ticket, np.ndarray]]) -> None:
         results: list[tuple[Ticket, bytes | ApiError]] = []
         try:
-            for ticket, image in zip(tickets, images, strict=True):
+            for ticket, image in drawn:
                 if not ticket.dropped:
                     file = ticket.encode(self._sample(ticket, image))
                     results.append((ticket, file))
         except Exception as error:
             LOG.error("encoding failed", exc_info=error)
             failed = ApiError(500, "internal", "encoding failed; the log says why")
-            results = [(ticket, failed) for ticket in tickets]
+            results = [(ticket, failed) for ticket, _ in drawn]
         finally:
-            self._backlog.release()
             self._tell(_settle_all, results)
 
     def _sample(

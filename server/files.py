@@ -9,9 +9,11 @@ from PIL import Image
 
 from pokejax.images.png import enlarge
 from pokejax.inference.recipe import Sample
+from server.errors import ApiError
 
 FileFormat = Literal["png", "webp", "jpeg"]
 _WHITE = 255
+_QUICK_PIXELS = 512 * 512  # encoded in 3 ms, a third of a picture's time on the device
 
 
 class Look(NamedTuple):
@@ -28,6 +30,44 @@ class Look(NamedTuple):
     scale: int = 1
     frame: tuple[int, int] | None = None
     quality: int = 95
+
+    def is_slow(self, own: int) -> bool:
+        """Whether encoding takes long, for pictures of `own` pixels a side."""
+        width, height = self.frame or (own * self.scale, own * self.scale)
+        return width * height > _QUICK_PIXELS
+
+
+def framed_look(
+    format: FileFormat,
+    own: int,
+    width: int,
+    height: int,
+    *,
+    quality: int = 95,
+    param: str,
+) -> Look:
+    """As many whole pixels as fit into a size, and white around them.
+
+    Args:
+      format: of the file.
+      own: pixels a side of what the model draws.
+      width: of the file, as `height`.
+      height: of the file.
+      quality: of JPEG.
+      param: the field that an error is about.
+
+    Raises:
+      ApiError: 400, the size is less than the model's own.
+    """
+    if min(width, height) < own:
+        raise ApiError(
+            400,
+            "invalid_request",
+            f"{param} asks for {width}x{height}; expected {own}x{own}, which is the"
+            " model's own size, or more",
+            param=param,
+        )
+    return Look(format, min(width, height) // own, (width, height), quality)
 
 
 def encode(sample: Sample, look: Look) -> bytes:

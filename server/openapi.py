@@ -20,6 +20,7 @@ from pokejax.attributes import CONDITIONS
 from server.drawing import body_of
 from server.errors import ErrorBody
 from server.routes import ROUTES
+from server.routes_a1111 import A1111_ROUTES
 from server.routes_batch import BATCH_ROUTES
 from server.routes_openai import OPENAI_ROUTES
 from server.routes_studio import STUDIO_ROUTES
@@ -30,6 +31,7 @@ API_ROUTES: Sequence[HTTPRouteHandler] = (
     *STUDIO_ROUTES,
     *BATCH_ROUTES,
     *OPENAI_ROUTES,
+    *A1111_ROUTES,
 )
 _JSON = "application/json"
 # Of one event: the fields of its lines; `data` is JSON.
@@ -109,7 +111,8 @@ def _ref(struct: Any) -> dict[str, Any]:
 
 def _request_body(handler: HTTPRouteHandler) -> dict[str, Any]:
     struct = _body(handler)
-    assert struct is not None
+    if struct is None:
+        return {}
     content = {_JSON: {**_ref(struct), "example": handler.opt["example"]}}
     return {"requestBody": {"required": True, "content": content}}
 

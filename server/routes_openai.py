@@ -15,7 +15,7 @@ from pokejax.attributes import nearest_hint
 from pokejax.inference.recipe import Recipe, count_up
 from server.drawing import Drawing, Provided
 from server.errors import ApiError
-from server.files import Look
+from server.files import Look, framed_look
 from server.routes import TURTLE
 from server.schemas import ImagesAnswer, ImagesBody, Model, ModelsAnswer, OpenAIImage
 from server.service import Service
@@ -124,15 +124,7 @@ def _look(body: ImagesBody, service: Service) -> Look:
     if body.size is None or body.size == "auto":
         return Look(format, quality=quality)
     width, height = map(int, body.size.split("x"))
-    if min(width, height) < own:
-        raise ApiError(
-            400,
-            "invalid_request",
-            f"size is {body.size!r}; expected '{own}x{own}', which is the model's own,"
-            " or more",
-            param="size",
-        )
-    return Look(format, min(width, height) // own, (width, height), quality)
+    return framed_look(format, own, width, height, quality=quality, param="size")
 
 
 def _shape(look: Look, service: Service) -> dict[str, str]:

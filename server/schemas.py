@@ -79,6 +79,10 @@ Scale = Annotated[
 ]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Format = Literal["png", "webp"]
+A1111Seed = Annotated[
+    int, Meta(ge=-1, le=2**32 - 1, description="-1 draws one; taken modulo 2^31.")
+]
+A1111Side = Annotated[int, Meta(ge=64, le=1792)]
 
 # Set by name, e.g. {"size": "Tiny"}; what isn't set is read from the prompt.
 AttributeOverrides: Any = msgspec.defstruct(
@@ -240,6 +244,113 @@ class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
     output_compression: (
         Annotated[int, Meta(ge=0, le=100, description="Quality of JPEG.")] | None
     ) = None
+
+
+class A1111Txt2ImgBody(Struct, kw_only=True):
+    """A request in the shape of AUTOMATIC1111's `txt2img`.
+
+    Its many other fields are accepted and ignored, and so are `steps` and
+    `negative_prompt`.
+    """
+
+    prompt: LongPrompt
+    negative_prompt: Annotated[str, Meta(max_length=MAX_LONG_PROMPT_CHARS)] = ""
+    seed: A1111Seed = -1
+    subseed: A1111Seed = -1
+    subseed_strength: Annotated[
+        Fraction, Meta(description="How far each picture lies towards another seed's.")
+    ] = 0.0
+    cfg_scale: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=7 * MAX_GUIDANCE,
+            description="7 is the guidance that the model is tuned to.",
+        ),
+    ] = 7.0
+    steps: Annotated[int, Meta(ge=1, le=1000)] = 20
+    width: A1111Side = 512
+    height: A1111Side = 512
+    batch_size: Annotated[int, Meta(ge=1, le=MAX_FRAMES)] = 1
+    n_iter: Annotated[int, Meta(ge=1, le=MAX_FRAMES)] = 1
+    attributes: Overrides = None
+    temperature: Temperature = 1.0
+
+    @property
+    def guidance(self) -> float:
+        """As the model takes it."""
+        return self.cfg_scale / 7
+
+
+class A1111Txt2Img(Struct, kw_only=True):
+    """Pictures in AUTOMATIC1111's shape; `info` is JSON in a string."""
+
+    images: list[str]
+    parameters: dict[str, Any]
+    info: str
+
+
+class A1111State(Struct, kw_only=True):
+    """What a client's run is at."""
+
+    job: str = ""
+    job_count: int = 0
+    job_no: int = 0
+    job_timestamp: str = "0"
+    sampling_step: int = 0
+    sampling_steps: int = 0
+    skipped: bool = False
+    interrupted: bool = False
+
+
+class A1111Progress(Struct, kw_only=True):
+    """How far a client's run is, from 0 to 1."""
+
+    progress: float
+    eta_relative: float = 0.0
+    state: A1111State
+    current_image: str | None = None
+    textinfo: str | None = None
+
+
+class A1111Options(Struct, kw_only=True):
+    """The settings that clients look for."""
+
+    sd_model_checkpoint: str = ""
+    samples_format: str = "png"
+
+
+class A1111Model(Struct, kw_only=True):
+    """A model in AUTOMATIC1111's shape."""
+
+    title: str
+    model_name: str
+    hash: str | None = None
+    sha256: str | None = None
+    filename: str
+    config: str | None = None
+
+
+class A1111Sampler(Struct, kw_only=True):
+    """A sampler in AUTOMATIC1111's shape."""
+
+    name: str
+    aliases: list[str] = []
+    options: dict[str, str] = {}
+
+
+class A1111PngInfoBody(Struct, kw_only=True):
+    """A picture to be read."""
+
+    image: Annotated[str, Meta(description="A PNG in base64, or as a data URL.")]
+
+
+class A1111PngInfo(Struct, kw_only=True):
+    """A picture's text chunks; `info` is the one in AUTOMATIC1111's form."""
+
+    info: str
+    items: dict[str, str]
+    parameters: dict[str, str]
 
 
 class ParsedAnswer(Struct, kw_only=True):

@@ -170,9 +170,10 @@ class Service:
         batcher = self.require_ready()
         loop = asyncio.get_running_loop()
         encode = functools.partial(files.encode, look=look)
+        slow = look.is_slow(batcher.sampler.image_size)
         previews = previews or [None] * len(recipes)
         tickets = [
-            Ticket(recipe, encode, caller, loop.create_future(), preview)
+            Ticket(recipe, encode, caller, loop.create_future(), preview, slow)
             for recipe, preview in zip(recipes, previews, strict=True)
         ]
         batcher.submit(caller, tickets)
