@@ -193,8 +193,9 @@ def test_pixels_that_are_not_numbers_are_never_shown_as_black(
     write_wild(tiny_run / "model.safetensors", tmp_path / "wild.safetensors")
     argv = ["--model", str(tmp_path / "wild.safetensors"), "--prompt", "a fish"]
     assert generate.main([*argv, "--out", str(tmp_path / "out")]) == 2
-    error = capsys.readouterr().err
-    assert "drew pixels that aren't finite numbers" in error and error.count("\n") == 1
+    understood, error = capsys.readouterr().err.splitlines()
+    assert understood.startswith("'a fish': ")
+    assert "drew pixels that aren't finite numbers" in error
     assert not list(tmp_path.glob("out/*"))
 
 
