@@ -50,7 +50,10 @@ async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
         read = _read_again(error, kind, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain_syntax(str(error), body) from None
-    json.loads(body, object_pairs_hook=_once)
+    try:
+        json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:  # in a field that is ignored
+        raise _bad(f"the body is no JSON: {error}") from None
     return read
 
 

@@ -148,10 +148,14 @@ def _query(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _responses(handler: HTTPRouteHandler) -> dict[str, Any]:
     struct = _answer(handler)
     content = {_JSON: _ref(struct)} if struct else {}
+    if typing.get_origin(typing.get_type_hints(handler.fn)["return"]) is list:
+        content = {
+            _JSON: {"schema": {"type": "array", "items": _ref(struct)["schema"]}}
+        }
     kinds = [] if struct else [str(handler.media_type)]
     for kind in (*kinds, *handler.opt.get("also_produces", ())):
-        schema = _EVENT if kind == EVENT_STREAM else {"type": "string"}
-        content[kind] = {"schema": schema}
+        schemas = {EVENT_STREAM: _EVENT, _JSON: {}}
+        content[kind] = {"schema": schemas.get(kind, {"type": "string"})}
     responses: dict[str, Any] = {"200": {"description": "Success", "content": content}}
     for status, spec in (handler.responses or {}).items():
         responses[str(status)] = {"description": spec.description}

@@ -211,6 +211,7 @@ async def progress(
     "/sdapi/v1/interrupt",
     summary="End the client's txt2img; it answers with what is drawn",
     status_code=200,
+    media_type="application/json",
 )
 async def interrupt(
     request: AnyRequest, service: Provided[Service], runs: Provided[Runs]
@@ -231,6 +232,7 @@ async def options(service: Provided[Service]) -> A1111Options:
     "/sdapi/v1/options",
     summary="Taken, and changes nothing: there is one model",
     status_code=200,
+    media_type="application/json",
     opt={"body": A1111Options, "example": {"samples_format": "png"}},
 )
 async def set_options(request: AnyRequest) -> Response[None]:

@@ -110,6 +110,17 @@ def test_a_broken_body_is_explained(
 
 
 @pytest.mark.parametrize(
+    "extra",
+    [b'"a":1,"a":2', b'"a":' + b"1" * 5000, b'"a":' + b"[" * 990 + b"]" * 990],
+)
+def test_what_is_ignored_is_json_too(extra: bytes, client: httpx.Client):
+    headers = {"Content-Type": "application/json"}
+    body = b'{"prompt": "a", "n_iter": 1, "width": 64, "height": 64, ' + extra + b"}"
+    answer = client.post("/sdapi/v1/txt2img", content=body, headers=headers)
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
     "kind", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonp"]
 )
 def test_another_content_type(kind: str, client: httpx.Client):

@@ -172,20 +172,11 @@ def workers_of(process: subprocess.Popen[bytes]) -> set[int]:
     }
 
 
-def last_event(lines: Iterator[str]) -> tuple[str, str]:
-    event, data = "", ""
-    for line in lines:
-        event = line[7:] if line.startswith("event: ") else event
-        data = line[6:] if line.startswith("data: ") else data
-    return event, data
-
-
 def test_two_workers(model: Path, tmp_path: Path):
     metrics = tmp_path / "tmp"
     metrics.mkdir()
-    env = {"TMPDIR": str(metrics), "POKEJAX_DRAIN_S": "0.01"}
     log, path = tmp_path / "log", "/api/v1/generate/stream"
-    with started(model, log, "--workers=2", **env) as running:
+    with started(model, log, "--workers=2", TMPDIR=str(metrics)) as running:
         ready = "pokejax_ready_workers 2.0"
         with httpx.Client(base_url=running.url, timeout=120) as client:
             wait_for(lambda: ready in client.get("/metrics").text)
@@ -206,23 +197,7 @@ def test_two_workers(model: Path, tmp_path: Path):
             )
             assert image in back.text.splitlines()
 
-        def walk() -> None:
-            body = {"prompt": "a fish", "to_seed": 1, "frames": 60, "scale": 8}
-            with contextlib.suppress(httpx.HTTPError):
-                httpx.post(f"{running.url}/api/v1/interpolate", json=body, timeout=60)
-
-        threads = [threading.Thread(target=walk) for _ in range(30)]
-        for thread in threads:
-            thread.start()
-        query = f"{path}?prompt=fish&num_samples=16&scale=8"
-        with httpx.stream("GET", f"{running.url}{query}", timeout=60) as answer:
-            lines = answer.iter_lines()
-            next(lines)
-            running.process.send_signal(signal.SIGTERM)
-            event, data = last_event(lines)
-        assert event == "error" and json.loads(data)["error"]["code"] == "draining"
-        for thread in threads:
-            thread.join(60)
+        running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(60) in (0, -signal.SIGTERM)
     assert list(metrics.glob("pokejax-metrics-*")) == []
     assert all(json.loads(line)["event"] for line in log.read_text().splitlines())

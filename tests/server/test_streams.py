@@ -1,5 +1,6 @@
 """Streams and the queue: order, resuming, leaving, limits."""
 
+import asyncio
 import contextlib
 import itertools
 import json
@@ -214,6 +215,25 @@ def test_who_asks_for_much_does_not_delay_who_asks_for_little(live: Live):
     assert order[0] == 2
     calls = sample(live, "pokejax_batch_pictures_count") - before
     assert calls <= 362 / rows + 3  # tiles were full
+
+
+def test_a_drain_that_ends_tells_streams(start: Starter):
+    with start(drain_s=0.05) as live, live.client() as client:
+        assert live.service.batcher
+        lifecycle = live.service.rehearse.__self__  # type: ignore[union-attr]
+        live.gate.clear()
+        with stream(client) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            live.service.state = "draining"
+            drained = asyncio.run_coroutine_threadsafe(
+                lifecycle._finish(lambda: None), live.service.batcher._loop
+            )
+            drained.result(60)
+            *_, event, data, _ = list(lines)
+        live.gate.set()
+    assert event == "event: error"
+    assert json.loads(data[6:])["error"]["code"] == "draining"
 
 
 def test_a_silent_stream_is_kept_alive(start: Starter):
