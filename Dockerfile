@@ -8,17 +8,18 @@ ARG PYTHON=3.11
 
 # The full Python image brings make and git; nothing is installed from Debian.
 FROM python:${PYTHON}-bookworm AS packages
-ARG JAX=jax
 WORKDIR /app
 # First what changes seldom: packages are only fetched anew when these three change.
 COPY Makefile pyproject.toml requirements.lock ./
 
 FROM packages AS service-packages
+ARG JAX=jax
 RUN make image-packages EXTRAS=server JAX="${JAX}"
 COPY . .
 RUN make image-code
 
 FROM packages AS train
+ARG JAX=jax
 RUN make image-packages EXTRAS="train data tensorboard" JAX="${JAX}"
 COPY . .
 RUN make image-code

@@ -88,8 +88,10 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         service = DOCKERFILE.split(" AS service-packages\n")[1].split("\nFROM ")[0]
         runs = re.findall("^RUN (.+)$", service, flags=re.MULTILINE)
         assert len(runs) == 2
+        # A stage doesn't inherit arguments in every builder, so each has its own.
+        arguments = "\n".join(re.findall("^ARG (.+)$", service, flags=re.MULTILINE))
         for run in runs:
-            command = ["sh", "-euc", f"export JAX=jax; {run}"]
+            command = ["sh", "-euc", f"{arguments}\n{run}"]
             made = subprocess.run(command, cwd=app, capture_output=True, text=True)
             assert made.returncode == 0, made.stderr
         yield app
