@@ -16,11 +16,12 @@ MODEL   := $(RUN)/model.safetensors
 SEED    := 7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve train-quick train data test parity lint fmt type check lock clean clean-all
+.PHONY: help setup run serve train-quick train data test parity lint fmt type check lock \
+  image-packages image-code clean clean-all
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
-	  awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	  awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Make .venv with everything in it (about a minute)
 
@@ -100,6 +101,29 @@ lock: $(READY) ## Renew requirements.lock from pyproject.toml
 	  --generate-hashes --no-annotate --no-header \
 	  --extra train --extra data --extra server --extra dev \
 	  --output-file requirements.lock pyproject.toml
+
+# What the Dockerfile runs, in this order, where there is no .venv yet. The lock file's
+# versions and hashes hold here, too; what JAX adds to it is the newest that fits.
+EXTRAS := server
+JAX    := jax
+
+image-packages: ## For an image: a VENV with the locked packages of EXTRAS
+	python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet "uv>=$(UV_VERSION)"
+	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --compile-bytecode \
+	  --constraint requirements.lock --requirement pyproject.toml \
+	  $(addprefix --extra ,$(EXTRAS)) "$(JAX)"
+
+image-code: ## For an image: this checkout into VENV, and no installer left in it
+	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --no-deps --editable .
+	test ! -x $(VENV)/bin/baml-cli || \
+	  $(VENV)/bin/baml-cli generate --from baml_src > /dev/null
+	$(PYTHON) -m compileall -q pokejax server data_tools configs
+	$(PYTHON) -m pip uninstall --quiet --yes uv
+	$(PYTHON) -m pip uninstall --quiet --yes pip
+	# For whoever the image runs as, and for the volumes mounted there.
+	install -d -m 1777 data runs
+	@touch $(READY)
 
 clean: ## Remove what training and drawing made
 	rm -rf runs outputs .pytest_cache .ruff_cache
