@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from pokejax.attributes import CONDITIONS, STYLES, VIEWS, Attributes
 from pokejax.files import check_writable, whole_file
+from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
 from pokejax.images.sheets import contact_sheet
 from pokejax.inference import shipped
 from pokejax.inference.bundle import BundleError
@@ -89,6 +90,20 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.add_argument(
             f"--{name}", choices=vocabulary, help=f"of the picture (default: {usual})"
         )
+    parser.add_argument(
+        "--finish",
+        choices=("raw", "pixel"),
+        default="raw",
+        help="pixel: cut out and reduced to a small palette, as pixel art is (default:"
+        " raw, as it was drawn)",
+    )
+    parser.add_argument(
+        "--colors",
+        type=int,
+        default=USUAL_COLORS,
+        metavar="N",
+        help="of that palette at most, transparency not counted (default: 15)",
+    )
     parser.add_argument(
         "--out",
         type=_directory,
@@ -176,6 +191,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 temperature=args.temperature,
                 guidance=args.guidance,
             )
+        if not FEWEST_COLORS <= args.colors <= MOST_COLORS:
+            raise ValueError(
+                f"--colors is {args.colors}; expected {FEWEST_COLORS} to {MOST_COLORS}"
+            )
         check_writable(args.out, directory=True)
         sampler = Sampler.load(args.model, prior=args.prior)
         if not sampler.bundle.model.conditional:
@@ -219,6 +238,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 guidance=args.guidance,
             )
             samples = sampler.sample(recipes)
+            if args.finish == "pixel":
+                samples = [sample.finished(args.colors) for sample in samples]
             rows.append(samples)
             for sample, path in zip(
                 samples, write_samples(args.out, samples), strict=True

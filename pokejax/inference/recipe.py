@@ -8,14 +8,15 @@ import io
 import json
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
 from pokejax.attributes import Attributes
-from pokejax.images.png import encode_png, enlarge
+from pokejax.images.finish import USUAL_COLORS, PixelArt, pixel_art
+from pokejax.images.png import encode_indexed_png, encode_png, enlarge
 from pokejax.prompts.parsed import ParsedPrompt
 
 MAX_PROMPT_CHARS = 1000
@@ -42,6 +43,8 @@ class Recipe:
         model is tuned to: 0 as if nothing were known, more exaggerates.
       towards: another recipe, whose prompt, attributes and seed pull at this one.
       mix: how far towards it, from 0 (not at all) to 1 (all the way).
+      colors: of the palette that the picture is finished in, see
+        `pokejax.images.finish`; 0 leaves it as it was drawn.
     """
 
     prompt: str
@@ -51,6 +54,7 @@ class Recipe:
     guidance: float = 1.0
     towards: "Recipe | None" = None
     mix: float = 0.0
+    colors: int = 0
 
     def texts(self) -> dict[str, str]:
         """The text chunks of its PNG: all that is needed to draw it again."""
@@ -61,6 +65,8 @@ class Recipe:
             "temperature": repr(self.temperature),
             "guidance": repr(self.guidance),
         }
+        if self.colors:
+            texts |= {"finish": "pixel", "colors": str(self.colors)}
         if self.towards:
             end = self.towards
             texts |= {
@@ -81,12 +87,24 @@ class Sample:
       recipe: that it was drawn from.
       model_id: of the weights.
       partial: it is a step on the way, which nothing draws again.
+      art: the picture in its palette, if it was finished in one.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
     recipe: Recipe
     model_id: str
     partial: bool = False
+    art: PixelArt | None = None
+
+    def finished(self, colors: int = USUAL_COLORS) -> "Sample":
+        """The same picture as pixel art: cut out, in a palette of `colors` at most.
+
+        Raises:
+          ValueError: `colors` isn't from 2 to 255.
+        """
+        art = pixel_art(self.image, colors=colors)
+        recipe = replace(self.recipe, colors=colors)
+        return replace(self, image=art.rgb(), recipe=recipe, art=art)
 
     @property
     def prompt(self) -> str:
@@ -106,6 +124,8 @@ class Sample:
     def png(self, *, scale: int = 1) -> bytes:
         """The picture as PNG; its text chunks carry the recipe and the model.
 
+        A finished picture is stored in its palette, transparent around the creature.
+
         Those of a partial picture only say that it is one, and the prompt.
 
         Args:
@@ -114,6 +134,9 @@ class Sample:
         texts = {"prompt": self.prompt, "partial": "a step on the way to the picture"}
         if not self.partial:
             texts = self.recipe.texts() | {"model": self.model_id}
+        if self.art:
+            indices = enlarge(self.art.indices[..., None], scale)[..., 0]
+            return encode_indexed_png(indices, self.art.palette, texts)
         return encode_png(enlarge(self.image, scale), texts)
 
     def webp(self, *, scale: int = 1) -> bytes:

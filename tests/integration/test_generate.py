@@ -54,6 +54,26 @@ def test_png_carries_what_made_it(sampler: Sampler):
     assert json.loads(text["attributes"])["type1"] == "Fire"
 
 
+def test_a_finished_picture_is_stored_in_its_palette(
+    tiny_run: Path, tmp_path: Path, sampler: Sampler
+):
+    asked = ["--prompt", PROMPT, "--num=1", "--seed=3", "--finish=pixel", "--colors=6"]
+    assert run(tiny_run, tmp_path, *asked) == 0
+    (path,) = tmp_path.glob("*_3.png")
+    sample = sampler.generate(PROMPT, seed=3)[0].finished(6)
+    assert path.read_bytes() == sample.png()
+    with PngImageFile(path) as image:
+        assert image.mode == "P" and image.info["transparency"] == 0
+        assert image.text["finish"] == "pixel" and image.text["colors"] == "6"
+        opaque = np.asarray(image.convert("RGBA"))
+        assert len(image.getcolors() or ()) <= 7
+    np.testing.assert_array_equal(opaque[..., :3], sample.image)
+    assert sample.art is not None
+    np.testing.assert_array_equal(opaque[..., 3] == 0, sample.art.indices == 0)
+    large = Image.open(io.BytesIO(sample.png(scale=3)))
+    assert large.size == (96, 96)
+
+
 def test_attributes_override_the_prompt(sampler: Sampler):
     (sample,) = sampler.generate(
         PROMPT, seed=1, attributes=Attributes(primary_color="Green")
