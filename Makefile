@@ -103,7 +103,8 @@ lock: $(READY) ## Renew requirements.lock from pyproject.toml
 	  --output-file requirements.lock pyproject.toml
 
 # What the Dockerfile runs, in this order, where there is no .venv yet. The lock file's
-# versions and hashes hold here, too; what JAX adds to it is the newest that fits.
+# versions and hashes hold here, too; what JAX adds to it is the newest that fits. The
+# two folders are for volumes, whoever the image runs as.
 EXTRAS := server
 JAX    := jax
 
@@ -121,7 +122,6 @@ image-code: ## For an image: this checkout into VENV, and no installer left in i
 	$(PYTHON) -m compileall -q pokejax server data_tools configs
 	$(PYTHON) -m pip uninstall --quiet --yes uv
 	$(PYTHON) -m pip uninstall --quiet --yes pip
-	# For whoever the image runs as, and for the volumes mounted there.
 	install -d -m 1777 data runs
 	@touch $(READY)
 

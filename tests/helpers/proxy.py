@@ -33,13 +33,6 @@ class Proxy:
         return (self.folder / "log").read_text()
 
 
-def unprivileged() -> dict[str, int | list[int]]:
-    """What makes a child process nobody's, if we may."""
-    if os.geteuid():
-        return {}
-    return {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-
-
 def replace_once(text: str, old: str, new: str) -> str:
     assert text.count(old) == 1, old
     return text.replace(old, new)
@@ -63,8 +56,9 @@ def proxy(upstream: int, certificates: Path | None = None) -> Iterator[Proxy]:
         shutil.copytree(certificates, folder / "certificates")
         (folder / "tls").mkdir()
         (folder / "tls" / "tls.conf").write_text(tls)
-    rights = unprivileged()
-    if rights:
+    rights: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        rights = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
         for path in (folder, *folder.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
     assert NGINX
