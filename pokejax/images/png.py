@@ -56,14 +56,23 @@ def _file(
     rows: UInt8[np.ndarray, "h n"],
 ) -> bytes:
     header = struct.pack(">IIBBBBB", *size, 8, kind, 0, 0, 0)  # 8 bits a number
-    chunks = [b"\x89PNG\r\n\x1a\n", _chunk(b"IHDR", header), *colors]
-    for name, text in texts.items():
-        # Half a surrogate pair has no UTF-8 form.
-        head = name.encode("latin-1") + bytes(5)  # not compressed, no language
-        chunks.append(_chunk(b"iTXt", head + text.encode("utf-8", "replace")))
+    chunks = [_SIGNATURE, _chunk(b"IHDR", header), *colors]
+    chunks += [_text(name, text) for name, text in texts.items()]
     chunks.append(_chunk(b"IDAT", zlib.compress(rows.data, _LEVEL)))
     chunks.append(_chunk(b"IEND", b""))
     return b"".join(chunks)
+
+
+def add_text(file: bytes, name: str, text: str) -> bytes:
+    """A PNG with one more text chunk, before all others."""
+    at = len(_SIGNATURE) + 25  # after IHDR, which comes first and has 13 bytes
+    return file[:at] + _text(name, text) + file[at:]
+
+
+def _text(name: str, text: str) -> bytes:
+    head = name.encode("latin-1") + bytes(5)  # not compressed, no language
+    # Half a surrogate pair has no UTF-8 form.
+    return _chunk(b"iTXt", head + text.encode("utf-8", "replace"))
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
