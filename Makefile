@@ -15,9 +15,6 @@ RUN     := runs/quickstart
 MODEL   := $(RUN)/model.safetensors
 SEED    := 7
 
-# What goes on with a run that was interrupted.
-resume = $(if $(wildcard $(1)/checkpoints/[0-9]*/_CHECKPOINT_METADATA),--resume auto)
-
 .DEFAULT_GOAL := help
 .PHONY: help setup run serve train-quick train data test parity lint fmt type check lock \
   image-packages image-code clean clean-all
@@ -54,17 +51,16 @@ train-quick: $(MODEL) ## Sprites, dataset, and a small model in minutes
 
 train: $(DATASET)/batches.meta ## Sprites, dataset, and the shipped model anew (over an hour)
 	$(PYTHON) -m pokejax.train --config configs/pokemon64.py --data.dir $(DATASET) \
-	  $(call resume,runs/pokemon64)
+	  --resume auto
 	$(PYTHON) -m pokejax.train --config configs/pokemon64_prior.py --data.dir $(DATASET) \
-	  $(call resume,runs/pokemon64_prior)
+	  --resume auto
 	$(PYTHON) -m pokejax.export --checkpoint runs/pokemon64_prior --which latest \
 	  --dtype float16 --out runs/pokemon64.safetensors
 
 # The data set may change behind a model's back (order-only): retrain by `make clean`.
 $(MODEL): $(READY) | $(DATASET)/batches.meta
 	$(PYTHON) -m pokejax.train --config configs/quickstart.py \
-	  --data.dir $(DATASET) --train.workdir $(RUN) \
-	  $(call resume,$(RUN))
+	  --data.dir $(DATASET) --train.workdir $(RUN) --resume auto
 
 data: $(DATASET)/batches.meta ## Fetch what sprites can be reached and build the dataset
 

@@ -116,14 +116,13 @@ def train_and_measure(row: str, args: argparse.Namespace) -> None:
     from pokejax.evaluation.protocol import quick
     from pokejax.evaluation.reference import Reference
     from pokejax.files import whole_file
-    from pokejax.training.checkpoint import has_complete
 
     results_path = results_of(row, args)
     workdir = results_path.with_suffix("")
     settings = [f"--data.dir={args.data}", f"--train.workdir={workdir}"]
     settings += [f"--train.epochs={args.epochs}", f"--train.seed={args.seed}"]
     settings += ["--train.batch_size=32", f"--train.sample_every={args.epochs}"]
-    settings += ["--resume=auto"] if has_complete(workdir / "checkpoints") else []
+    settings += ["--resume=auto"]
     code = train.main(["--config=configs/original64.py", *ROWS[row], *settings])
     if code:
         raise SystemExit(code)

@@ -42,8 +42,9 @@ KINDS = {
 
 
 class Chaos:
-    def __init__(self, port: int, sampler: Sampler, seed: int):
+    def __init__(self, port: int, sampler: Sampler, seed: int, seeds: int = 40):
         self.port = port
+        self.seeds = seeds  # of pictures
         self.sampler = sampler
         self.rng = random.Random(seed)
         self.counts: collections.Counter[str] = collections.Counter()
@@ -79,7 +80,7 @@ class Chaos:
     async def one(self) -> None:
         rng = self.rng
         kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
-        prompt, seed = rng.choice(PROMPTS), rng.randrange(40)
+        prompt, seed = rng.choice(PROMPTS), rng.randrange(self.seeds)
         num = 1 if kind == "download" else rng.choice([1, 1, 1, 2, 4])
         leaves = rng.random() < 0.2
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)

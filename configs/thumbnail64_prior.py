@@ -27,6 +27,7 @@ config = replace(
         epochs=40,
         batch_size=64,
         learning_rate=1e-3,
+        optimizer="muon",
         warmup_steps=300,
         ema_decay=0.9995,
         attribute_drop_prob=0.0,  # the prior hides its own, and more of them

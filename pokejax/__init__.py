@@ -3,9 +3,12 @@
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from pokejax.startup import explain_early_ends
+
 if TYPE_CHECKING:
     from pokejax.inference.sampler import Sampler
 
+explain_early_ends()
 __version__ = metadata.version("pokejax")
 __all__ = ["Sampler", "__version__"]
 

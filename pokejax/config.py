@@ -8,6 +8,7 @@ Imports nothing of ours.
 import argparse
 import dataclasses
 import difflib
+import math
 import runpy
 import types
 import typing
@@ -197,6 +198,11 @@ class TrainConfig:
     epochs: int = setting(300, "passes over the training set")
     batch_size: int = setting(128, "pictures a step")
     learning_rate: float = setting(1e-4, "Adam's step size")
+    optimizer: Literal["adam", "muon"] = setting(
+        "adam",
+        "muon: matrices take steps along orthogonalised momentum, 20 times as long;"
+        " a prior learns faster by it",
+    )
     warmup_steps: int = setting(0, "steps over which the step size rises from 0")
     schedule: Literal["constant", "cosine"] = setting(
         "constant", "after warm-up: stays, or falls to 0 at the last step"
@@ -225,6 +231,14 @@ class TrainConfig:
         "runs/default", "checkpoints, logs and pictures go into this directory"
     )
     checkpoint_every: int = setting(5, "epochs between checkpoints")
+    keep_every: int = setting(
+        0,
+        "keep the checkpoint of every so many epochs for good; 0: the latest three and"
+        " the best only",
+    )
+    test_pictures: int = setting(
+        256, "test pictures whose loss is logged after each epoch; 0: none"
+    )
     sample_every: int = setting(5, "epochs between sample grids")
     tensorboard: bool = setting(
         False, "also log scalars and pictures for TensorBoard; needs tensorboardX"
@@ -240,7 +254,10 @@ class TrainConfig:
         ):
             _check_positive(f"train.{name}", getattr(self, name))
         for name in ("learning_rate", "grad_clip"):
-            _check(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "> 0")
+            value = getattr(self, name)
+            ok = 0 < value < math.inf
+            _check(ok, f"train.{name}", value, "a finite number above 0")
+        _check(bool(self.workdir.strip()), "train.workdir", self.workdir, "a directory")
         for name in ("attribute_drop_prob", "ema_decay"):
             _check_fraction(f"train.{name}", getattr(self, name))
         _check(
@@ -249,8 +266,17 @@ class TrainConfig:
             self.accumulate,
             f"a divisor of train.batch_size = {self.batch_size}",
         )
-        for name in ("warmup_steps", "seed", "patience", "steps_per_call"):
+        for name in (
+            "warmup_steps",
+            "patience",
+            "steps_per_call",
+            "keep_every",
+            "test_pictures",
+        ):
             _check_not_negative(f"train.{name}", getattr(self, name))
+        # JAX's keys take more, but some of them start at seed + 1.
+        ok = 0 <= self.seed < 2**31 - 1
+        _check(ok, "train.seed", self.seed, f"0 to {2**31 - 2}")
 
 
 @dataclass(frozen=True)
@@ -333,7 +359,7 @@ def load(path: str | Path) -> Config:
     """The `config` that a config file assigns.
 
     Raises:
-      ConfigError: no such file, or it assigns no `Config` to `config`.
+      ConfigError: no such file, it raises, or assigns no `Config` to `config`.
     """
     path = Path(path)
     if not path.is_file():
@@ -341,7 +367,11 @@ def load(path: str | Path) -> Config:
         close = difflib.get_close_matches(str(path), near, n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"no config file {path}{hint}")
-    config = runpy.run_path(str(path)).get("config")
+    try:
+        config = runpy.run_path(str(path)).get("config")
+    except Exception as error:  # whatever the file does
+        first_line = (str(error).splitlines() or [""])[0]
+        raise ConfigError(f"{path}: {type(error).__name__}: {first_line}") from None
     if not isinstance(config, Config):
         raise ConfigError(f"{path} assigns no pokejax Config to the name 'config'")
     return config
@@ -484,7 +514,7 @@ def _check_positive(name: str, value: float) -> None:
 
 
 def _check_not_negative(name: str, value: float) -> None:
-    _check(value >= 0, name, value, "a number from 0 up")
+    _check(0 <= value < math.inf, name, value, "a finite number from 0 up")
 
 
 def _check_fraction(name: str, value: float) -> None:

@@ -13,6 +13,7 @@ from pokejax.evaluation import features, quality, report, subject
 from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.protocol import Evaluation, quick
 from pokejax.evaluation.reference import Reference
+from pokejax.files import check_writable
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.recipe import SEED_LIMIT
@@ -174,9 +175,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parse_arguments(argv)
     try:
         _check(args)
-        results, sheets = _evaluate(args)
         name = "quick.json" if args.quick else "results.json"
-        paths = report.write(args.out or DEFAULT_OUT / name, results, sheets)
+        out = args.out or DEFAULT_OUT / name
+        check_writable(out)
+        results, sheets = _evaluate(args)
+        paths = report.write(out, results, sheets)
     except (BundleError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

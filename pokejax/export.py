@@ -9,6 +9,7 @@ from pathlib import Path
 from flax import nnx
 
 from pokejax.config import ConfigError, override
+from pokejax.files import check_writable
 from pokejax.inference import bundle as bundle_lib
 from pokejax.inference.bundle import Bundle, BundleError, Header
 from pokejax.training.checkpoint import CheckpointError, load_bundle
@@ -52,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     try:
+        check_writable(args.out)
         bundle = load_bundle(args.checkpoint, which=args.which)
         prior = nnx.state(bundle.prior) if bundle.prior else None
         params = nnx.state(bundle.model)

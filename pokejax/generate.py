@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pokejax.attributes import CONDITIONS, STYLES, VIEWS, Attributes
-from pokejax.files import whole_file
+from pokejax.files import check_writable, whole_file
 from pokejax.images.sheets import contact_sheet
 from pokejax.inference import shipped
 from pokejax.inference.bundle import BundleError
@@ -23,6 +23,7 @@ from pokejax.inference.recipe import (
 )
 from pokejax.inference.sampler import Sampler
 from pokejax.prompts.parse import parse_prompt
+from pokejax.prompts.parsed import ParsedPrompt
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -89,7 +90,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
             f"--{name}", choices=vocabulary, help=f"of the picture (default: {usual})"
         )
     parser.add_argument(
-        "--out", type=Path, default=Path("outputs"), help="directory (default: outputs)"
+        "--out",
+        type=_directory,
+        default=Path("outputs"),
+        help="directory (default: outputs)",
     )
     parser.add_argument(
         "--model",
@@ -108,6 +112,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--json", action="store_true", help="print what was drawn as JSON"
     )
     return parser.parse_args(argv)
+
+
+def _directory(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} names no directory")
+    return Path(text)
 
 
 def parse_overrides(words: Sequence[str]) -> Attributes:
@@ -142,6 +152,16 @@ def write_samples(out: Path, samples: Sequence[Sample]) -> list[Path]:
     return paths
 
 
+def understood(parsed: ParsedPrompt) -> str:
+    """One line of what was read in a prompt, and of what wasn't."""
+    known = parsed.attributes.known()
+    read = ", ".join(f"{name} {value}" for name, value in known.items())
+    line = f"{parsed.prompt[:60]!r}: {read or 'nothing understood'}"
+    if parsed.unrecognised:
+        line += f"; not understood: {', '.join(parsed.unrecognised)[:200]}"
+    return line
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 if all was drawn, 2 on bad input."""
     args = parse_arguments(argv)
@@ -156,22 +176,44 @@ def main(argv: Sequence[str] | None = None) -> int:
                 temperature=args.temperature,
                 guidance=args.guidance,
             )
-        args.out.mkdir(parents=True, exist_ok=True)
+        check_writable(args.out, directory=True)
         sampler = Sampler.load(args.model, prior=args.prior)
         if not sampler.bundle.model.conditional:
             print(
                 f"warning: {args.model} is unconditional: the prompt changes nothing",
                 file=sys.stderr,
             )
+        args.out.mkdir(parents=True, exist_ok=True)
         rows: list[list[Sample]] = []
         report: list[dict[str, object]] = []
-        progress = tqdm(args.prompt, unit="prompt", disable=len(args.prompt) == 1)
+        prompts: list[dict[str, object]] = []
+        progress = tqdm(
+            args.prompt, unit="prompt", disable=len(args.prompt) == 1 or None
+        )
         for prompt in progress:
             parsed = parse_prompt(prompt, use_llm=args.use_llm_parsing)
             if parsed.warning:
                 print(f"warning: {parsed.warning}", file=sys.stderr)
+            parsed = parsed.override(overrides)
+            asked = parsed.attributes.known().keys() & sampler.unheeded
+            if asked and sampler.bundle.model.conditional:
+                print(
+                    f"warning: {args.model} was trained without"
+                    f" {' and '.join(sorted(asked))}, and draws as if unasked",
+                    file=sys.stderr,
+                )
+            prompts.append(
+                {
+                    "prompt": prompt,
+                    "attributes": parsed.attributes.known(),
+                    "sources": dict(parsed.sources),
+                    "unrecognised": parsed.unrecognised,
+                }
+            )
+            if not args.json:
+                tqdm.write(understood(parsed), file=sys.stderr)
             recipes = recipes_for(
-                parsed.override(overrides),
+                parsed,
                 count_up(args.seed, args.num),
                 temperature=args.temperature,
                 guidance=args.guidance,
@@ -198,7 +240,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if args.json:
-        print(json.dumps({"samples": report, "contact_sheet": str(sheet)}, indent=2))
+        answer = {"prompts": prompts, "samples": report, "contact_sheet": str(sheet)}
+        print(json.dumps(answer, indent=2))
     else:
         for entry in report:
             print(entry["path"])

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pokejax.config import DataConfig, TextConfig
+from pokejax.config import ConfigError, DataConfig, TextConfig
 from pokejax.data import dataset as data_lib
 from pokejax.data import packed
+from pokejax.files import check_writable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,16 +27,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dir", default="pokemon-cifar-64", help="dataset directory")
     parser.add_argument("--out", required=True, type=Path, help="the .npz to write")
     parser.add_argument("--image-size", type=int, default=64, help="pixels a side")
-    parser.add_argument("--text.encoder", dest="encoder", default="static")
-    parser.add_argument("--text.weights", dest="weights", default=TextConfig.weights)
+    parser.add_argument(
+        "--text.encoder",
+        dest="encoder",
+        choices=("static", "clip"),
+        default="static",
+        help="as in training (default: static)",
+    )
+    parser.add_argument(
+        "--text.weights",
+        dest="weights",
+        default=TextConfig.weights,
+        help="for clip: hub id, directory or safetensors file",
+    )
     args = parser.parse_args(argv)
     try:
+        check_writable(args.out)
         dataset = data_lib.load(
             DataConfig(dir=args.dir, image_size=args.image_size),
             TextConfig(args.encoder, args.weights),
         )
         packed.write(dataset, args.out)
-    except (data_lib.DataError, OSError) as error:
+    except (ConfigError, data_lib.DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     counts = ", ".join(f"{k} {len(v)}" for k, v in dataset.splits.items())

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import jax
@@ -13,11 +14,13 @@ import numpy as np
 from pokejax import config as config_lib
 from pokejax.config import Config, ConfigError
 from pokejax.data import dataset as data_lib
+from pokejax.files import check_writable, locked
 from pokejax.images.pixels import to_uint8
 from pokejax.images.sheets import contact_sheet
-from pokejax.inference.bundle import Header
+from pokejax.inference.bundle import BundleError
 from pokejax.training import grids, log
-from pokejax.training.checkpoint import CheckpointError, Checkpoints, find, has_complete
+from pokejax.training import resume as resume_lib
+from pokejax.training.checkpoint import CheckpointError, has_complete
 from pokejax.training.loop import Loop
 from pokejax.training.mesh import (
     device_names,
@@ -25,31 +28,30 @@ from pokejax.training.mesh import (
     is_first,
     join_processes,
     keep_freed_memory,
+    meet,
     say,
 )
 from pokejax.training.signals import StopRequest
 from pokejax.training.tensorboard import check_installed
 from pokejax.training.trainer import Trainer, TrainingError
 
-# Settings that a resumed run may change: they don't affect what is computed.
-_FREE_TO_CHANGE = {
-    "data.dir",
-    "data.resident_mb",
-    "train.epochs",
-    "train.workdir",
-    "train.checkpoint_every",
-    "train.sample_every",
-    "train.patience",
-    "train.steps_per_call",
-    "train.tensorboard",
-    *(name for name, _, _ in config_lib.leaves() if name.startswith("mesh.")),
+_BAD_INPUT = (ConfigError, data_lib.DataError, CheckpointError, BundleError)
+# The original's options that have another name here.
+_ORIGINAL = {
+    "--dataset-dir": "--data.dir",
+    "--epochs": "--train.epochs",
+    "--batch-size": "--train.batch_size",
+    "--use-preprocessing": "--data.use_preprocessing",
+    "--checkpoint-dir": "--train.workdir (checkpoints are in its checkpoints/)",
+    "--output-dir": "--train.workdir",
 }
 
 
 def train(
     config: Config,
     *,
-    resume: Path | None = None,
+    resume: str | None = None,
+    resume_anyway: bool = False,
     debug_samples: int = 0,
     debug_images_dir: Path | None = None,
 ) -> int | None:
@@ -57,7 +59,8 @@ def train(
 
     Args:
       config: all settings.
-      resume: the directory of a run, or of its checkpoints, to resume from.
+      resume: where to go on from, as `pokejax.training.resume.locate` takes it.
+      resume_anyway: go on with other data or settings than the checkpoint's, too.
       debug_samples: train on only this many pictures of each split; 0 uses all.
       debug_images_dir: write what the model is fed into this directory first.
 
@@ -71,16 +74,29 @@ def train(
       TrainingError: a loss is not finite.
     """
     workdir = Path(config.train.workdir)
-    _refuse_silent_restart(workdir, resume)
+    source = resume_lib.locate(resume, workdir) if resume else None
+    if resume and not source:
+        say(f"no checkpoint in {workdir} yet: starting anew")
+    if not source or not source.is_of(workdir):
+        _refuse_silent_restart(workdir)
     if config.train.tensorboard:
         check_installed()
-    with StopRequest() as stop:
+    check_writable(workdir, directory=True)
+    with StopRequest() as stop, ExitStack() as held:
+        was_there = workdir.is_dir()
+        if was_there and is_first():
+            held.enter_context(locked(workdir))
         trainer = _prepare(config, debug_samples)
         if debug_images_dir:
             _save_debug_images(trainer, debug_images_dir)
-        history = _resume(trainer, resume) if resume else []
-        workdir.mkdir(parents=True, exist_ok=True)
-        if not resume and is_first():
+        history = []
+        if source:
+            history = resume_lib.resume(trainer, source, workdir, anyway=resume_anyway)
+        if not was_there and is_first():
+            workdir.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(workdir))
+        meet("work directory")
+        if not source and is_first():
             # Left by a run that was lost; the animation would start with its pictures.
             for path in grids.picture_paths(workdir, "prompts", config.train.epochs):
                 path.unlink()
@@ -118,48 +134,21 @@ def _prepare(config: Config, debug_samples: int) -> Trainer:
     say("Train: {train}, Val: {val}, Test: {test}\n".format(**counts))
     trainer = Trainer(config, dataset)
     say(log.architecture(trainer.task.parameter_counts(), trainer.header))
+    wanted, taken = config.train.batch_size, trainer.config.train.batch_size
+    if taken < wanted:
+        say(
+            f"warning: train.batch_size is {wanted}, and there are {taken} training"
+            f" pictures: each step takes all of them"
+        )
     return trainer
 
 
-def _refuse_silent_restart(workdir: Path, resume: Path | None) -> None:
-    if resume is None and has_complete(workdir / "checkpoints"):
+def _refuse_silent_restart(workdir: Path) -> None:
+    if has_complete(workdir / "checkpoints"):
         raise CheckpointError(
             f"{workdir} already holds a run: go on with --resume auto, or choose"
             " another directory with --train.workdir"
         )
-
-
-def _resume(trainer: Trainer, path: Path) -> list[dict[str, float]]:
-    """Put the newest checkpoint's state into the trainer; returns the log so far."""
-    source = Checkpoints(find(path))
-    try:
-        step = source.latest
-        assert step is not None  # find() saw one
-        _check_same_run(source.header(step), trainer.header, path)
-        trainer.state = source.restore(step, trainer.state)
-        history = source.history(step)
-    finally:
-        source.close()
-    say(f"\nResumed {path} at step {step}, after {len(history)} whole epochs.")
-    return history
-
-
-def _check_same_run(saved: Header, wanted: Header, path: Path) -> None:
-    """Refuse to resume with settings that would compute something else."""
-    free = set(_FREE_TO_CHANGE)
-    if saved.config.train.schedule == "cosine":
-        free -= {"train.epochs"}  # the schedule ends with the last epoch
-    was, now = (config_lib.to_dict(header.config) for header in (saved, wanted))
-    pairs = {"the text encoder": (saved.encoder, wanted.encoder)}
-    for name, _, _ in config_lib.leaves():
-        section, key = name.split(".")
-        if name not in free:
-            pairs[name] = (was[section][key], now[section][key])
-    for name, (before, after) in pairs.items():
-        if before != after:
-            raise CheckpointError(
-                f"{path} was trained with {name} = {before}; the config has {after}"
-            )
 
 
 def _save_debug_images(trainer: Trainer, directory: Path) -> None:
@@ -201,12 +190,20 @@ def parse_arguments(
             " --train.epochs 50 --train.workdir runs/mine"
         ),
         allow_abbrev=False,
+        exit_on_error=False,  # it would print all options, some eighty lines
     )
     parser.add_argument("--config", type=Path, help="config file, see configs/")
     parser.add_argument(
         "--resume",
-        metavar="DIR",
-        help="resume from the newest checkpoint of a run; 'auto': of train.workdir",
+        metavar="WHERE",
+        help="go on from a run's directory (its newest whole checkpoint), from one"
+        " checkpoint's, or from a step of train.workdir; 'auto': from train.workdir, or"
+        " anew if it has no checkpoint yet",
+    )
+    parser.add_argument(
+        "--resume-anyway",
+        action="store_true",
+        help="go on although data or settings aren't those of the checkpoint",
     )
     parser.add_argument(
         "--debug-samples",
@@ -227,7 +224,13 @@ def parse_arguments(
         help="where --save-debug-images writes (default: debug_output)",
     )
     config_lib.add_arguments(parser)
-    args, unknown = parser.parse_known_args(argv)
+    try:
+        args, unknown = parser.parse_known_args(argv)
+    except argparse.ArgumentError as error:
+        raise ConfigError(str(error)) from None
+    for word in unknown:
+        if name := _ORIGINAL.get(word.split("=")[0]):
+            raise ConfigError(f"{word.split('=')[0]} is called {name} here")
     if args.debug_samples < 0:
         raise ConfigError(
             f"--debug-samples is {args.debug_samples}; expected 0 or more"
@@ -248,22 +251,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         use_compilation_cache()
         join_processes(config)
         keep_freed_memory()
-        resume = args.resume and Path(
-            config.train.workdir if args.resume == "auto" else args.resume
-        )
         number = train(
             config,
-            resume=resume,
+            resume=args.resume,
+            resume_anyway=args.resume_anyway,
             debug_samples=args.debug_samples,
             debug_images_dir=args.debug_images_dir if args.save_debug_images else None,
         )
-    except (ConfigError, data_lib.DataError, CheckpointError, OSError) as error:
+    except (*_BAD_INPUT, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except TrainingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            print(
+                "error: out of memory: lower --train.batch_size, or raise"
+                " --train.accumulate",
+                file=sys.stderr,
+            )
+            return 1
         if jax.process_count() == 1:
             raise
         first_line = str(error).splitlines()[0]

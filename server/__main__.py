@@ -1,7 +1,12 @@
 """The command that serves the API and its pages."""
 
 import argparse
+import contextlib
+import json
+import logging
 import os
+import secrets
+import socket
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -49,8 +54,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--workers",
         type=int,
         default=1,
-        help="processes, each with its own copy of the model, queue, rate limits and"
-        " streams (default: 1)",
+        help="processes, each with its own copy of the model, queue and rate limits"
+        " (default: 1)",
     )
     args = parser.parse_args(argv)
     if not 0 <= args.port <= 65535:
@@ -74,25 +79,62 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
-    import uvicorn
-
-    from server.protocol import PatientProtocol
-
-    with tempfile.TemporaryDirectory(prefix="pokejax-metrics-") as folder:
-        if args.workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        uvicorn.run(
-            "server.app:app",
-            host=args.host,
-            port=args.port,
-            workers=args.workers,
-            http=PatientProtocol,
-            ws="none",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_HANG_UP_S,
-        )
+    try:
+        listener = _bind(args.host, args.port)
+    except OSError as error:
+        where = f"{args.host} port {args.port}"
+        print(f"error: can't listen at {where}: {error.strerror}", file=sys.stderr)
+        return 2
+    _serve(listener, args.workers)
     return 0
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Take the port before a model is loaded, so that a taken one is told at once."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _serve(listener: socket.socket, workers: int) -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from server.log import LOG_CONFIG
+    from server.protocol import StrictProtocol
+
+    forwarded = os.environ.get("FORWARDED_ALLOW_IPS", "")
+    config = uvicorn.Config(
+        "server.app:app",
+        workers=workers,
+        http=StrictProtocol,
+        ws="none",
+        log_config=LOG_CONFIG,
+        access_log=False,
+        server_header=False,
+        # By default uvicorn believes whoever is on this machine.
+        proxy_headers=bool(forwarded),
+        forwarded_allow_ips=forwarded,
+        timeout_graceful_shutdown=_HANG_UP_S,
+    )
+    host, port = listener.getsockname()[:2]
+    logging.getLogger("pokejax.server").info(
+        json.dumps({"event": "listening", "host": host, "port": port})
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        if workers == 1:
+            uvicorn.Server(config).run(sockets=[listener])
+            return
+        # What workers share: their numbers, and the key of their streams.
+        os.environ.setdefault("POKEJAX_RESUME_KEY", secrets.token_hex(32))
+        with tempfile.TemporaryDirectory(prefix="pokejax-metrics-") as folder:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            Multiprocess(config, sockets=[listener]).run()
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
 """The application: `uvicorn server.app:app`, or `python -m server`."""
 
-import logging
+import logging.config
 import sys
 
 from litestar import Litestar
 from litestar.di import Provide
 
+from server.batches import Batches
 from server.drawing import read_drawing
 from server.errors import answer_error
 from server.gate import Gate
 from server.jobs import Jobs
+from server.log import LOG_CONFIG
 from server.openapi import API_ROUTES, openapi_document
 from server.pages import PAGES
+from server.routes_a1111 import Runs
 from server.service import Service
 from server.settings import Settings, SettingsError, read_settings
 
@@ -27,36 +30,24 @@ def create_app(settings: Settings | None = None) -> Gate:
     """
     settings = read_settings() if settings is None else settings
     service = Service(settings)
-    jobs = Jobs(service)
+    jobs, batches, runs = Jobs(service), Batches(), Runs()
     litestar = Litestar(
         [*API_ROUTES, openapi_document, *PAGES],
         dependencies={
             "service": Provide(lambda: service, sync_to_thread=False),
             "jobs": Provide(lambda: jobs, sync_to_thread=False),
+            "batches": Provide(lambda: batches, sync_to_thread=False),
+            "runs": Provide(lambda: runs, sync_to_thread=False),
             "drawing": Provide(read_drawing),
         },
         exception_handlers={Exception: answer_error},
         openapi_config=None,  # server.openapi documents what is checked, as it is
         logging_config=None,
     )
-    _set_up_log()
     return Gate(litestar, service)
 
 
-def _set_up_log() -> None:
-    """JSON lines on stderr; uvicorn's own access log would print prompts."""
-    log = logging.getLogger("pokejax.server")
-    if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
-        log.propagate = False
-    access = logging.getLogger("uvicorn.access")
-    access.handlers.clear()
-    access.propagate = False
-
-
+logging.config.dictConfig(LOG_CONFIG)
 try:
     app = create_app()
 except SettingsError as error:

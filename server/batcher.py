@@ -1,31 +1,50 @@
 """Where requests of many clients meet: one queue, one thread that draws.
 
-The thread takes as many waiting pictures as a tile of the sampler holds, whoever asked
-for them. While it draws, others arrive, so a busy server fills its tiles by itself. An
-idle one waits a moment before drawing a part-filled tile, but only if pictures have
-lately arrived fast enough for another one to be likely.
+The thread takes as many waiting pictures as a tile of the sampler holds, in turns of
+those who asked for them. While it draws, others arrive, so a busy server fills its
+tiles by itself. An idle one waits a moment before drawing a part-filled tile, but only
+if pictures have lately arrived fast enough for another one to be likely.
 
-A second thread turns pixels into files, so that the device needn't wait for that.
+A second thread turns pixels into files, so that the device needn't wait for that; and
+a third one does so for large files, so that others needn't wait for these.
 """
 
 import asyncio
 import logging
+import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from pokejax.inference.recipe import Recipe, Sample
 from pokejax.inference.sampler import Sampler
 from server.errors import ApiError, busy
+from server.fair_queue import FairQueue
 from server.metrics import Metrics
 
 LOG = logging.getLogger("pokejax.server")
 _MAX_BACKLOG = 4  # batches drawn but not yet encoded
+
+
+class Caller(NamedTuple):
+    """Who waits, and until when.
+
+    Attributes:
+      client: the key shown, else the address.
+      deadline: by `time.monotonic`, seconds.
+      route: that was called.
+      key: number of the key that was shown, or empty.
+    """
+
+    client: str
+    deadline: float
+    route: str = ""
+    key: str = ""
 
 
 @dataclass(eq=False)
@@ -35,18 +54,22 @@ class Ticket:
     Attributes:
       recipe: of the picture.
       encode: pixels -> file, run off the event loop.
-      deadline: by `time.monotonic`, seconds.
+      caller: who waits for it.
       done: gets the file, or an `ApiError`.
       preview: called on the event loop with the file of each round before the last.
+      slow: encoding takes longer than drawing.
       dropped: nobody is waiting any more.
+      queued: when, by `time.monotonic`, seconds.
     """
 
     recipe: Recipe
     encode: Callable[[Sample], bytes]
-    deadline: float
+    caller: Caller
     done: asyncio.Future[bytes]
     preview: Callable[[bytes], None] | None = None
+    slow: bool = False
     dropped: bool = False
+    queued: float = 0.0
 
 
 class Batcher:
@@ -59,22 +82,25 @@ class Batcher:
         *,
         max_batch: int,
         max_queue: int,
+        max_share: int,
         max_wait_s: float,
     ):
         self.sampler = sampler
         self.metrics = metrics
         self.max_rows = min(max_batch, sampler.tile_rows)
         self.max_queue = max_queue
+        self.max_share = max_share
         self.max_wait_s = max_wait_s
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: FairQueue[Ticket] = FairQueue()
         self._wake = threading.Condition()
         self._closed = False
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        self._slow_encoder = ThreadPoolExecutor(1, thread_name_prefix="encode slowly")
         self._backlog = threading.Semaphore(_MAX_BACKLOG)
         self._thread: threading.Thread | None = None
         self._last_arrival = 0.0
         self._gap_s = 1.0  # between arrivals, running mean
-        self._picture_s = 0.01  # of drawing, running mean
+        self._tile_s = 0.05  # of drawing a tile, however full, running mean
 
     def start(self, on_compiled: Callable[[Exception | None], None]) -> None:
         """Start the thread, which first compiles everything it will need.
@@ -94,27 +120,29 @@ class Batcher:
         """How many pictures are waiting."""
         return len(self._waiting)
 
-    def check_room(self, pictures: int) -> None:
-        """Refuse more pictures than the queue has room for.
+    def check_room(self, client: str, pictures: int) -> None:
+        """Refuse more pictures than the queue has room for, in all or for one client.
 
         Raises:
           ApiError: 429, saying when there should be room.
         """
+        own = self._waiting.count(client)
         if self.depth + pictures > self.max_queue:
-            raise busy(
-                f"{self.depth} pictures wait already; at most {self.max_queue} may",
-                "queue_full",
-                self.depth * self._picture_s,
-                status=429,
-            )
+            told = f"{self.depth} pictures wait already; at most {self.max_queue} may"
+        elif own + pictures > self.max_share:
+            told = f"{own} of yours wait already; at most {self.max_share} may"
+        else:
+            return
+        seconds = math.ceil(self.depth / self.max_rows) * self._tile_s
+        raise busy(told, "queue_full", seconds, status=429)
 
-    def submit(self, tickets: Sequence[Ticket]) -> None:
-        """Queue all of `tickets`, or none.
+    def submit(self, caller: Caller, tickets: Sequence[Ticket]) -> None:
+        """Queue all of `tickets`, which are one request of `caller`'s, or none.
 
         Raises:
           ApiError: 429, there is no room for them.
         """
-        self.check_room(len(tickets))
+        self.check_room(caller.client, len(tickets))
         now = time.monotonic()
         with self._wake:
             if self._closed:
@@ -122,7 +150,9 @@ class Batcher:
             gap = min(1.0, now - self._last_arrival) / len(tickets)
             self._gap_s += 0.2 * (gap - self._gap_s)
             self._last_arrival = now
-            self._waiting.extend(tickets)
+            for ticket in tickets:
+                ticket.queued = now
+            self._waiting.add(caller.client, tickets)
             self._wake.notify()
         self.metrics.queued.set(self.depth)
 
@@ -135,26 +165,21 @@ class Batcher:
             ticket.dropped = True
             ticket.done.cancel()
         with self._wake:
-            if any(ticket in self._waiting for ticket in tickets):
-                kept = [ticket for ticket in self._waiting if not ticket.dropped]
-                gone = len(self._waiting) - len(kept)
-                self._waiting = deque(kept)
-                self.metrics.dropped.labels("client left").inc(gone)
+            gone = self._waiting.withdraw(lambda ticket: ticket.dropped)
+        if gone:
+            self.metrics.dropped.labels("client left").inc(len(gone))
         self.metrics.queued.set(self.depth)
 
     def position(self, ticket: Ticket) -> int:
-        """Pictures ahead of a ticket; 0 if it's drawn next, or already."""
+        """About how many pictures come before a ticket's; 0 if it's drawn next."""
         with self._wake:
-            try:
-                return self._waiting.index(ticket)
-            except ValueError:
-                return 0
+            return self._waiting.ahead(ticket)
 
     def close(self) -> None:
         """Fail what is waiting, finish what is being drawn, and end the threads."""
         with self._wake:
             self._closed = True
-            left, self._waiting = list(self._waiting), deque()
+            left = self._waiting.withdraw(lambda ticket: True)
             self._wake.notify()
         error = busy("the server is shutting down", "draining", 5)
         for ticket in left:
@@ -162,6 +187,7 @@ class Batcher:
         if self._thread:
             self._thread.join()
         self._encoder.shutdown()
+        self._slow_encoder.shutdown()
 
     def _run(self, on_compiled: Callable[[Exception | None], None]) -> None:
         failure = None
@@ -190,8 +216,8 @@ class Batcher:
                 taken: list[Ticket] = []
                 now = time.monotonic()
                 while self._waiting and len(taken) < self.max_rows:
-                    ticket = self._waiting.popleft()
-                    if ticket.deadline < now:
+                    ticket = self._waiting.take()
+                    if ticket.caller.deadline < now:
                         self.metrics.dropped.labels("deadline").inc()
                         late = ApiError(
                             504, "deadline_exceeded", "not drawn in time: too busy"
@@ -199,6 +225,9 @@ class Batcher:
                         self._tell(_settle, ticket, late)
                     else:
                         taken.append(ticket)
+                        self.metrics.queue_seconds.labels(
+                            ticket.caller.route, ticket.caller.key
+                        ).observe(now - ticket.queued)
                 self.metrics.queued.set(self.depth)
                 if taken:
                     return taken
@@ -223,41 +252,50 @@ class Batcher:
             # Don't run too far ahead of the encoder, which big pictures slow down.
             self._backlog.acquire()
             encode = self._encode if final else self._encode_previews
-            self._encoder.submit(encode, tickets, images)
+            drawn = list(zip(tickets, images, strict=True))
+            quick = [pair for pair in drawn if not pair[0].slow]
+            encoding = self._encoder.submit(encode, quick)
+            encoding.add_done_callback(lambda _: self._backlog.release())
+            if len(quick) < len(drawn):
+                slow = [pair for pair in drawn if pair[0].slow]
+                self._slow_encoder.submit(encode, slow)
         seconds = time.perf_counter() - start
-        self._picture_s += 0.1 * (seconds / len(tickets) - self._picture_s)
+        self._tile_s += 0.1 * (seconds - self._tile_s)
         self.metrics.draw_seconds.observe(seconds)
         self.metrics.batch_rows.observe(len(tickets))
-        self.metrics.pictures.inc(len(tickets))
+        self.metrics.tile_fill.observe(len(tickets) / self.sampler.tile_rows)
+        for ticket in tickets:
+            labels = ticket.caller.route, ticket.caller.key
+            self.metrics.pictures.labels(*labels).inc()
+            self.metrics.picture_seconds.labels(*labels).observe(seconds)
 
-    def _encode_previews(self, tickets: list[Ticket], images: np.ndarray) -> None:
+    def _encode_previews(self, drawn: list[tuple[Ticket, np.ndarray]]) -> None:
         try:
-            for ticket, image in zip(tickets, images, strict=True):
+            for ticket, image in drawn:
                 if ticket.preview and not ticket.dropped:
-                    file = ticket.encode(self._sample(ticket, image))
-                    self._tell(ticket.preview, file)
+                    sample = self._sample(ticket, image, partial=True)
+                    self._tell(ticket.preview, ticket.encode(sample))
         except Exception as error:  # the final picture may still succeed
             LOG.error("encoding a preview failed", exc_info=error)
-        finally:
-            self._backlog.release()
 
-    def _encode(self, tickets: list[Ticket], images: np.ndarray) -> None:
+    def _encode(self, drawn: list[tuple[Ticket, np.ndarray]]) -> None:
         results: list[tuple[Ticket, bytes | ApiError]] = []
         try:
-            for ticket, image in zip(tickets, images, strict=True):
+            for ticket, image in drawn:
                 if not ticket.dropped:
                     file = ticket.encode(self._sample(ticket, image))
                     results.append((ticket, file))
         except Exception as error:
             LOG.error("encoding failed", exc_info=error)
             failed = ApiError(500, "internal", "encoding failed; the log says why")
-            results = [(ticket, failed) for ticket in tickets]
+            results = [(ticket, failed) for ticket, _ in drawn]
         finally:
-            self._backlog.release()
             self._tell(_settle_all, results)
 
-    def _sample(self, ticket: Ticket, image: np.ndarray) -> Sample:
-        return Sample(image, ticket.recipe, self.sampler.model_id)
+    def _sample(
+        self, ticket: Ticket, image: np.ndarray, *, partial: bool = False
+    ) -> Sample:
+        return Sample(image, ticket.recipe, self.sampler.model_id, partial)
 
     def _tell(self, function: Callable[..., None], *args: object) -> None:
         """Call `function` on the event loop, unless that has been closed."""

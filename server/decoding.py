@@ -12,17 +12,20 @@ from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
+from msgspec import UNSET, inspect
 
 from pokejax.attributes import CONDITIONS, nearest_hint
 from server.errors import ApiError
 from server.schemas import (
     MAX_PROMPT_CHARS,
-    AttributeOverrides,
 )
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_NULLS = {"null", "NULL", "Null"}
+
 _PLACE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
+_STEP = re.compile(r"[^.\[\]]+|\[[0-9]+\]")  # a name, or an index in a list
 _FIELD = re.compile(r"(?P<what>missing required|contains unknown) field `(?P<name>.+)`")
 
 
@@ -42,11 +45,26 @@ async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
         )
     body = await request.body()
     try:
-        return msgspec.json.decode(body, type=kind)
+        read = msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        return _read_again(error, kind, body)
+        read = _read_again(error, kind, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _explain_syntax(str(error), body) from None
+    try:
+        json.loads(body, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:  # in a field that is ignored
+        raise _bad(f"the body is no JSON: {error}") from None
+    return read
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, whose names must differ: programs don't agree on which one counts."""
+    read = dict(pairs)
+    if len(read) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)[:50]
+        raise _bad(f"{twice} is given twice", twice)
+    return read
 
 
 def _read_again(error: msgspec.ValidationError, kind: type[T], body: bytes) -> T:
@@ -99,6 +117,10 @@ def read_query(request: Request[Any, Any, Any], kind: type[T]) -> T:
         raise _bad("give attributes by their names, e.g. size=Tiny", "attributes")
     if attributes:
         values["attributes"] = attributes
+    for name, value in pairs:
+        # msgspec takes it for a missing value, which nobody writes into a query.
+        if value in _NULLS and not name.endswith("prompt"):
+            raise _bad(f"{name} is {value!r}; leave it out instead", name)
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -114,7 +136,7 @@ def _loads(body: bytes) -> Any:
     try:
         return json.loads(body, strict=False)
     except (ValueError, RecursionError):
-        return None
+        return UNSET
 
 
 def _explain_syntax(message: str, body: bytes) -> ApiError:
@@ -146,43 +168,105 @@ def _explain(
     """msgspec's message with the field, its value, and what was expected."""
     message = str(error)
     place = _PLACE.search(message)
-    path = place["path"].split(".") if place and place["path"] else []
+    path = _STEP.findall(place["path"]) if place else []
     message = _PLACE.sub("", message)
     if field := _FIELD.search(message):
         path.append(field["name"][:100])
         if field["what"] == "contains unknown":
-            inside = AttributeOverrides if len(path) > 1 else kind
-            names = [*inside.__struct_fields__, *(CONDITIONS if flat else ())]
-            hint = nearest_hint(path[-1], names)
-            message = f"there is no field {'.'.join(path)}{hint}"
+            found = inspect.type_info(kind)
+            for name in path[:-1]:
+                found = _type_within(found, name)
+            assert isinstance(found, inspect.StructType)
+            names = [field.encode_name for field in found.fields]
+            hint = nearest_hint(path[-1], [*names, *(CONDITIONS if flat else ())])
+            message = f"there is no field {_joined(path)}{hint}"
         else:
-            message = f"{'.'.join(path)} is missing"
-        return _bad(message, ".".join(path))
-    value = values
+            message = f"{_joined(path)} is missing"
+        return _bad(message, _joined(path))
+    value, found = values, inspect.type_info(kind)
     for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    param = path[-1] if flat and path else ".".join(path) or "body"
-    return _bad(_wrong_value(message, path, param, value), param)
+        value = _value_within(value, name)
+        found = _type_within(found, name)
+    param = path[-1] if flat and path else _joined(path) or "body"
+    return _bad(_wrong_value(path, param, value, found), param)
 
 
-def _wrong_value(message: str, path: list[str], param: str, value: Any) -> str:
-    if path and path[-1] in CONDITIONS and isinstance(value, str):
-        words = CONDITIONS[path[-1]]
-        hint = nearest_hint(value[:100], words)
-        return f"{param}: {value[:100]!r} is not one of {', '.join(words)}{hint}"
-    if path and path[-1].endswith("prompt") and isinstance(value, str):
-        if len(value) > MAX_PROMPT_CHARS:
-            return f"{param} has {len(value):,} characters; at most {MAX_PROMPT_CHARS}"
+def _wrong_value(path: list[str], param: str, value: Any, found: inspect.Type) -> str:
+    if re.search(r"prompt(s\[[0-9]+\])?$", param) and isinstance(value, str):
+        text = found.type if isinstance(found, inspect.Metadata) else found
+        most = getattr(text, "max_length", None) or MAX_PROMPT_CHARS
+        if len(value) > most:
+            return f"{param} has {len(value):,} characters; at most {most}"
         if wrong := _unfit_character(value):
             return f"{param} has {wrong}"
         return f"{param} is empty; describe a creature"
-    shown = "" if value is None or isinstance(value, dict | list) else _short(value)
-    return f"{param}{shown}: {message[0].lower()}{message[1:]}"
+    if isinstance(found, inspect.LiteralType):
+        # In their own order, which msgspec doesn't keep.
+        words = CONDITIONS.get(path[-1], [str(word) for word in found.values])
+        expected = f"one of {', '.join(words)}"
+        if isinstance(value, str):
+            expected += nearest_hint(value[:100], words)
+    else:
+        expected = _in_words(found, value)
+    shown = "can't be read" if value is UNSET else f"is {_short(value)}"
+    return f"{param} {shown}; expected {expected}"
+
+
+def _joined(path: list[str]) -> str:
+    return ".".join(path).replace(".[", "[")
+
+
+def _value_within(value: Any, name: str) -> Any:
+    if isinstance(value, list) and name.startswith("["):
+        return value[int(name[1:-1])]
+    return value.get(name, UNSET) if isinstance(value, dict) else UNSET
+
+
+def _type_within(found: inspect.Type, name: str) -> inspect.Type:
+    """The type of a field or item, without the null that it may be instead."""
+    if isinstance(found, inspect.Metadata):
+        found = found.type
+    if isinstance(found, inspect.ListType):
+        kind = found.item_type
+    else:
+        assert isinstance(found, inspect.StructType)
+        (kind,) = (field.type for field in found.fields if field.encode_name == name)
+    if isinstance(kind, inspect.UnionType):
+        (kind,) = (k for k in kind.types if not isinstance(k, inspect.NoneType))
+    if isinstance(kind, inspect.Metadata) and isinstance(
+        kind.type, inspect.LiteralType
+    ):
+        return kind.type
+    return kind
+
+
+def _in_words(kind: inspect.Type, value: Any) -> str:
+    match kind:
+        case inspect.IntType(ge=least, le=most):
+            return f"a whole number from {least} to {most}"
+        case inspect.FloatType(ge=least, le=most):
+            return f"a number from {least:g} to {most:g}"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.Metadata(type=inspect.StrType(), extra_json_schema=schema):
+            # It is text, but not what its pattern, hard to read, asks for.
+            return (schema or {})["description"] if isinstance(value, str) else "text"
+        case inspect.Metadata(type=inner):
+            return _in_words(inner, value)
+        case inspect.StrType():
+            return "text"
+        case inspect.ListType(min_length=least, max_length=most):
+            return f"a list of {least} to {most}"
+        case _:
+            return "an object"
 
 
 def _short(value: Any) -> str:
+    """A value as JSON, or what it is if that is long."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
     try:
-        text = repr(value)
+        text = repr(value) if isinstance(value, str) else json.dumps(value)
     except ValueError:  # a whole number of thousands of digits
-        return ""
-    return f" is {text[:60]}{'…' if len(text) > 60 else ''}"
+        return "too large"
+    return f"{text[:60]}{'…' if len(text) > 60 else ''}"

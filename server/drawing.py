@@ -7,7 +7,7 @@ the struct that the request must fit, and so does `server.openapi`.
 import asyncio
 import time
 import typing
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -20,10 +20,11 @@ from litestar.params import SkipValidationMarker
 from pokejax.attributes import Attributes
 from pokejax.inference.recipe import Recipe, recipes_for
 from pokejax.prompts.parsed import ParsedPrompt
-from server.batcher import Ticket
+from server.batcher import Caller, Ticket
 from server.decoding import read_body, read_query
 from server.errors import ApiError
-from server.schemas import Format
+from server.files import Look
+from server.schemas import MAX_PROMPT_CHARS
 from server.service import Service, overrides_of
 
 AnyRequest = Request[Any, Any, Any]
@@ -49,6 +50,7 @@ class Drawing(Generic[Body]):
       parsed: its prompt, with the attributes that the request sets.
       service: that draws.
       request: the HTTP request.
+      caller: who sent it, and until when it must be drawn.
       started: when it came, by `time.perf_counter`.
     """
 
@@ -56,6 +58,7 @@ class Drawing(Generic[Body]):
     parsed: ParsedPrompt
     service: Service
     request: AnyRequest
+    caller: Caller
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -70,8 +73,9 @@ class Drawing(Generic[Body]):
 
     async def parse(self, prompt: str, attributes: Attributes) -> ParsedPrompt:
         """Parse another prompt of the same request."""
-        use_llm = getattr(self.body, "use_llm_parsing", False)
-        return await self.service.parse(prompt, attributes, use_llm=use_llm)
+        return await _parse(
+            self.request, self.service, self.body, prompt, attributes, self.caller
+        )
 
     def recipes(
         self, seeds: Sequence[int], *, of: ParsedPrompt | None = None
@@ -85,28 +89,18 @@ class Drawing(Generic[Body]):
             guidance=body.guidance,
         )
 
-    async def draw(
-        self, recipes: Sequence[Recipe], *, format: Format, scale: int
-    ) -> list[bytes]:
+    async def draw(self, recipes: Sequence[Recipe], look: Look) -> list[bytes]:
         """The files of all recipes, unless the client leaves before they are there.
 
         Raises:
           ApiError: a picture can't be drawn.
           ClientLeft: what wasn't drawn yet has left the queue.
         """
-        tickets = self.service.order(recipes, format=format, scale=scale)
-        files = asyncio.ensure_future(_files(tickets))
-        gone = asyncio.ensure_future(_gone(self.request))
+        tickets = self.service.order(recipes, caller=self.caller, look=look)
         try:
-            await asyncio.wait({files, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if files.done():
-                return files.result()
-            raise ClientLeft
+            return await unless_gone(self.request, _files(tickets))
         finally:
-            # Before cancelling, which would make unfinished tickets look finished.
             self.service.drop(tickets)
-            files.cancel()
-            gone.cancel()
 
 
 async def read_drawing(request: AnyRequest, service: Provided[Service]) -> Drawing[Any]:
@@ -114,26 +108,77 @@ async def read_drawing(request: AnyRequest, service: Provided[Service]) -> Drawi
 
     Raises:
       ApiError: 4xx, the request doesn't fit; 503, the service isn't ready.
+      ClientLeft: while a language model was reading.
     """
-    started = time.perf_counter()
+    started, caller = time.perf_counter(), caller_of(request, service)
     kind = body_of(request.route_handler)
     assert kind is not None  # or the handler would not ask for a drawing
     if request.method == "GET":
         body: Any = read_query(request, kind)
     else:
         body = await read_body(request, kind)
-    parsed = await service.parse(
-        body.prompt,
-        overrides_of(body.attributes),
-        use_llm=getattr(body, "use_llm_parsing", False),
+    attributes = overrides_of(body.attributes)
+    prompt = _cut(body.prompt)
+    parsed = await _parse(request, service, body, prompt, attributes, caller)
+    return Drawing(body, parsed, service, request, caller, started)
+
+
+async def _parse(
+    request: AnyRequest,
+    service: Service,
+    body: Any,
+    prompt: str,
+    attributes: Attributes,
+    caller: Caller,
+) -> ParsedPrompt:
+    """Parse a prompt; if a language model does, for as long as the client stays."""
+    use_llm = getattr(body, "use_llm_parsing", False)
+    reading = service.parse(
+        prompt, attributes, deadline=caller.deadline, use_llm=use_llm
     )
-    return Drawing(body, parsed, service, request, started)
+    return await (unless_gone(request, reading) if use_llm else reading)
+
+
+def _cut(prompt: str) -> str:
+    """What the text encoder can take of a prompt, in whole words if it has spaces."""
+    if len(prompt) <= MAX_PROMPT_CHARS:
+        return prompt
+    return prompt[: MAX_PROMPT_CHARS + 1].rsplit(None, 1)[0][:MAX_PROMPT_CHARS]
+
+
+def caller_of(request: AnyRequest, service: Service) -> Caller:
+    """Who sent a request, as the gate made out, and until when it must be answered."""
+    state = request.scope["state"]
+    return Caller(
+        state["client"],
+        time.monotonic() + service.settings.deadline_s,
+        min(request.route_handler.paths),
+        state["key"],
+    )
 
 
 def body_of(handler: BaseRouteHandler) -> type[msgspec.Struct] | None:
     """The struct that a handler's requests must fit, or None if it draws nothing."""
     drawing = typing.get_type_hints(handler.fn).get("drawing")
     return typing.get_args(drawing)[0] if drawing else None
+
+
+async def unless_gone(request: AnyRequest, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` returns; it is cancelled if the client leaves before.
+
+    Raises:
+      ClientLeft: it did.
+    """
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise ClientLeft
+    finally:
+        working.cancel()
+        gone.cancel()
 
 
 async def _gone(request: AnyRequest) -> None:
@@ -143,4 +188,5 @@ async def _gone(request: AnyRequest) -> None:
 
 
 async def _files(tickets: Sequence[Ticket]) -> list[bytes]:
-    return [await ticket.done for ticket in tickets]
+    # Shielded: a ticket that is cancelled here couldn't be withdrawn any more.
+    return [await asyncio.shield(ticket.done) for ticket in tickets]

@@ -16,14 +16,17 @@ import msgspec
 
 from server.errors import ApiError, busy
 from server.lifecycle import Lifecycle
-from server.limits import ApiKeys, RateLimit
+from server.limits import ApiKeys, Quotas
 from server.service import Service
+from server.wire import EVENT_STREAM, sse_event
 
 LOG = logging.getLogger("pokejax.server")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Open to probes and people; everything else asks for a key.
 _OPEN_PATHS = {"/", "/docs", "/openapi.json", "/api/v1/health", "/api/v1/ready"}
 _PROBES = {"/api/v1/health", "/api/v1/ready", "/metrics"}
+# A millisecond's work, which the studio asks for while somebody types.
+_UNMETERED = {*_PROBES, "/api/v1/parse"}
 # Read and discarded, so that a client that sends before it reads gets its answer.
 _MOST_DISCARDED = 64 * 2**20
 _HEADERS = [
@@ -37,6 +40,13 @@ _HEADERS = [
         b" base-uri 'none'; form-action 'self'",
     ),
 ]
+_ALLOWED = b"Authorization, Content-Type, Last-Event-ID, X-API-Key, X-Request-Id"
+# What OpenAI's clients say of themselves.
+_CLIENT_HEADER = re.compile(rb"(?:x-stainless|openai)-[a-z-]{1,40}")
+_EXPOSED = (
+    b"X-Request-Id, X-Seed, X-Job, Retry-After, X-RateLimit-Limit,"
+    b" X-RateLimit-Remaining, X-RateLimit-Reset"
+)
 
 Scope = dict[str, Any]
 
@@ -52,9 +62,22 @@ class Exchange:
         given = self.headers.get(b"x-request-id", b"")
         valid = _REQUEST_ID.fullmatch(given)
         self.id = given.decode() if valid else secrets.token_hex(8)
-        self.client: str = (scope.get("client") or ("unknown",))[0]
+        self.address: str = (scope.get("client") or ("unknown",))[0]
+        self.key: int | None = None  # which of the keys was shown
+        self.quota: dict[str, str] = {}
         self.status = 0
+        self.streams = False  # events, in an answer that hasn't ended
         self.body = b""
+
+    @property
+    def client(self) -> str:
+        """Whose limits and turns are meant; a key is never spelled out."""
+        return self.address if self.key is None else f"key {self.key_label}"
+
+    @property
+    def key_label(self) -> str:
+        """Number of the key that was shown, from 1, or empty."""
+        return "" if self.key is None else str(self.key + 1)
 
 
 class Gate:
@@ -65,7 +88,7 @@ class Gate:
         self.service = service
         settings = service.settings
         self._keys = ApiKeys(settings.api_keys)
-        self._rate = RateLimit(settings.rate_limit)
+        self._quotas = Quotas(settings.rate_limit, settings.key_limits)
         self._origins = {origin.encode() for origin in settings.cors_origins}
         self._lifecycle = Lifecycle(app, service)
 
@@ -79,16 +102,29 @@ class Gate:
     async def _exchange(self, scope: Scope, receive: Any, send: Any) -> None:
         exchange = Exchange(scope)
         scope.setdefault("state", {})["request_id"] = exchange.id
+        head_only = exchange.method == "HEAD"
+        if head_only:
+            scope = {**scope, "method": "GET"}
         cors = self._cors(exchange)
 
         async def send_marked(message: Any) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                request_id = (b"x-request-id", exchange.id.encode())
-                message["headers"] = [
-                    *message.get("headers", ()), request_id, *_HEADERS, *cors
-                ]  # fmt: skip
-            await send(message)
+                given = message.get("headers", ())
+                exchange.streams = (b"content-type", EVENT_STREAM.encode()) in [
+                    (name.lower(), value.partition(b";")[0]) for name, value in given
+                ]
+                own = {"x-request-id": exchange.id} | exchange.quota
+                message["headers"] = [*given, *_encode(own), *_HEADERS, *cors]
+            elif not message.get("more_body"):
+                exchange.streams = False
+            if not head_only:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                # The answer ends here; who draws or streams a body sees nobody left.
+                exchange.streams = False
+                await send(message)
+                await send(_body(b""))
 
         task = asyncio.current_task()
         assert task
@@ -111,9 +147,13 @@ class Gate:
             # it must be told.
             if self.service.state != "draining":
                 raise
+            late = busy("the server has shut down", "draining", 5)
             if not exchange.status:
-                late = busy("the server has shut down", "draining", 5)
                 await self._refuse(send_marked, exchange, late)
+            elif exchange.streams:
+                # Without an id: whoever comes back goes on where the stream was.
+                last = sse_event("error", msgspec.Raw(late.body(exchange.id)))
+                await send(_body(last))
         finally:
             if counted:
                 self._lifecycle.under_way.discard(task)
@@ -126,12 +166,17 @@ class Gate:
         Raises:
           ApiError: the request isn't let in.
         """
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) > 1 or (not hosts and scope["http_version"] != "1.0"):
+            told = f"there are {len(hosts)} Host headers; expected one"
+            raise ApiError(400, "invalid_request", told, param="Host")
         if self.service.state == "draining" and exchange.path not in _PROBES:
             raise busy("the server is shutting down", "draining", 5)
         if exchange.path not in _OPEN_PATHS and not exchange.path.startswith("/web/"):
-            self._keys.check(exchange.headers)
-            if exchange.path not in _PROBES:
-                self._rate.check(exchange.client)
+            exchange.key = self._keys.number(exchange.headers, exchange.address)
+            if exchange.path not in _UNMETERED:
+                exchange.quota = self._quotas.take(exchange.client, exchange.key)
+        scope["state"] |= {"client": exchange.client, "key": exchange.key_label}
         if exchange.method in ("GET", "HEAD"):
             return receive
         exchange.body = await self._read_body(exchange, receive)
@@ -179,8 +224,7 @@ class Gate:
         return b"".join(parts)
 
     async def _refuse(self, send: Any, exchange: Exchange, error: ApiError) -> None:
-        headers = [(k.lower().encode(), v.encode()) for k, v in error.headers.items()]
-        headers.append((b"content-type", b"application/json"))
+        headers = [*_encode(error.headers), (b"content-type", b"application/json")]
         if error.status in (408, 413, 503):
             headers.append((b"connection", b"close"))
         await _answer(send, error.status, error.body(exchange.id), headers)
@@ -191,7 +235,7 @@ class Gate:
             return []
         return [
             (b"access-control-allow-origin", b"*" if b"*" in self._origins else origin),
-            (b"access-control-expose-headers", b"X-Request-Id, X-Seed, Retry-After"),
+            (b"access-control-expose-headers", _EXPOSED),
             (b"vary", b"Origin"),
         ]
 
@@ -202,7 +246,9 @@ class Gate:
             or not cors
         ):
             return False
-        allowed = b"Authorization, Content-Type, Last-Event-ID, X-API-Key, X-Request-Id"
+        asked = exchange.headers.get(b"access-control-request-headers", b"")
+        extra = _CLIENT_HEADER.findall(asked.lower())
+        allowed = b", ".join([_ALLOWED, *extra])
         cors += [
             (b"access-control-allow-methods", b"GET, POST"),
             (b"access-control-allow-headers", allowed),
@@ -217,14 +263,16 @@ class Gate:
         paths = getattr(handler, "paths", None)
         route = min(paths) if paths else "none"
         metrics = self.service.metrics
-        metrics.requests.labels(route, str(exchange.status)).inc()
+        key = exchange.key_label
+        metrics.requests.labels(route, key, str(exchange.status)).inc()
         if exchange.path in _PROBES:
             return
-        metrics.request_seconds.observe(seconds)
+        metrics.request_seconds.labels(route, key).observe(seconds)
         entry: dict[str, Any] = {
             "event": "request",
             "request_id": exchange.id,
-            "client": exchange.client,
+            "client": exchange.address,
+            **({"key": exchange.key_label} if exchange.key_label else {}),
             "method": exchange.method,
             "path": exchange.path[:200],
             "status": exchange.status,
@@ -236,10 +284,18 @@ class Gate:
         LOG.info(msgspec.json.encode(entry).decode())
 
 
+def _encode(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
 async def _answer(
     send: Any, status: int, body: bytes, headers: list[tuple[bytes, bytes]]
 ) -> None:
     length = (b"content-length", str(len(body)).encode())
     start = {"type": "http.response.start", "status": status}
     await send({**start, "headers": [*headers, *([length] if body else [])]})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await send(_body(body))
+
+
+def _body(last: bytes) -> dict[str, Any]:
+    return {"type": "http.response.body", "body": last, "more_body": False}

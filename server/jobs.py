@@ -1,132 +1,115 @@
-"""Streams that outlive their connection: events are kept a while, and resumed by id.
+"""Streams: each step of drawing as an event whose id is enough to go on from there.
 
-A job works only while somebody watches. When the last watcher leaves, undrawn pictures
-leave the queue at once; a client that comes back in time gets the events it missed, and
-the rest is queued again. Seeds are fixed, so the pictures are the same.
+A stream works only while somebody reads it. When the reader leaves, undrawn pictures
+leave the queue at once; whoever comes back with the id of an event gets what was not
+sent before it, from any worker. Seeds are fixed, so the pictures are the same.
 """
 
 import asyncio
+import contextlib
 import functools
-import re
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 
+from pokejax.attributes import Attributes
 from pokejax.inference.recipe import Recipe, count_up, recipes_for
 from pokejax.prompts.parsed import ParsedPrompt
-from server.batcher import Ticket
-from server.errors import ApiError, as_api_error, busy
+from server.batcher import Caller, Ticket
+from server.bookmarks import Bookmark, Bookmarks, unknown_job
+from server.errors import ApiError, as_api_error
+from server.files import Look
 from server.schemas import GenerateBody, JobStatus, parsed_answer
 from server.service import Service, overrides_of
 from server.wire import data_url, sse_event
 
-_MAX_JOBS = 1024
 _POSITION_S = 0.5  # between looks at the place in the queue
-_LAST_EVENT_ID = re.compile(r"([0-9a-f]{16})-([0-9]{1,6})")
+_KNOWN_JOBS = 4096
 
 
 class Job:
-    """The events of one streamed request, and the task that adds to them."""
+    """The events of one streamed request, from a bookmark on."""
 
-    def __init__(self, service: Service, jobs: "Jobs", body: GenerateBody):
-        self.id = secrets.token_hex(8)
-        self.finished = False
-        self.events: list[bytes] = []
+    def __init__(self, service: Service, jobs: "Jobs", mark: Bookmark, caller: Caller):
+        self.mark = mark
         self._service = service
         self._jobs = jobs
-        self._body = body
+        self._caller = caller
         self._born = time.perf_counter()
-        self._seeds = count_up(body.seed, body.num_samples)
-        self._parsed: ParsedPrompt | None = None
-        self._drawn: set[int] = set()
-        self._watchers = 0
+        self._seeds = count_up(mark.body.seed, mark.body.num_samples)
         self._position = -1
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._expiry: asyncio.TimerHandle | None = None
-        self._expire_later()
+        self._events: asyncio.Queue[bytes | None] = asyncio.Queue()
 
-    def status(self) -> JobStatus:
-        """How far the job is."""
-        status = "finished" if self.finished else "unfinished"
-        return JobStatus(job=self.id, status=status, events=len(self.events))
-
-    async def watch(self, after: int) -> AsyncIterator[bytes]:
-        """Events from number `after` on, with keep-alive comments in between."""
-        self._watchers += 1
-        self._service.metrics.streams.inc()
-        if self._expiry:
-            self._expiry.cancel()
-        if not self.finished and self._task is None:
-            self._task = asyncio.create_task(self._work())
-        try:
+    async def watch(self) -> AsyncIterator[bytes]:
+        """Draw, and give events as they come, with comments in long silences."""
+        with contextlib.ExitStack() as opened:
+            try:
+                opened.enter_context(self._service.streams.open(self._caller.client))
+            except ApiError as error:
+                yield sse_event("error", msgspec.Raw(error.body(self.mark.job)))
+                return
+            working = asyncio.create_task(self._work())
+            opened.callback(self._jobs.forget_later, self.mark.job)
+            opened.callback(working.cancel)
             while True:
-                news = self._news
-                while after < len(self.events):
-                    yield self.events[after]
-                    after += 1
-                if self.finished:
-                    return
-                if news is not self._news:
-                    continue  # something arrived while the last event was being sent
                 try:
                     async with asyncio.timeout(self._service.settings.keep_alive_s):
-                        await news.wait()
+                        event = await self._events.get()
                 except TimeoutError:
                     yield b": keep-alive\n\n"
-        finally:
-            self._service.metrics.streams.dec()
-            self._watchers -= 1
-            if self._watchers == 0:
-                if self._task:
-                    self._task.cancel()
-                    self._task = None
-                self._expire_later()
+                    continue
+                if event is None:
+                    return
+                yield event
 
-    def _expire_later(self) -> None:
-        loop = asyncio.get_running_loop()
-        seconds = self._service.settings.resume_s
-        self._expiry = loop.call_later(seconds, self._jobs.forget, self.id)
-
-    def _emit(self, name: str, data: Any) -> None:
-        event_id = f"{self.id}-{len(self.events) + 1}"
-        self.events.append(sse_event(name, data, event_id))
-        self._news.set()
-        self._news = asyncio.Event()
+    def _emit(self, name: str, data: Any, **changes: Any) -> None:
+        """Add an event; `changes` are what the bookmark in its id says since then."""
+        events = self.mark.events + 1
+        self.mark = msgspec.structs.replace(self.mark, events=events, **changes)
+        self._events.put_nowait(sse_event(name, data, self._jobs.remember(self.mark)))
 
     async def _work(self) -> None:
         try:
             await self._draw()
         except Exception as exc:
             error = as_api_error(exc)
-            self.finished = True
-            self._emit("error", msgspec.Raw(error.body(self.id)))
+            body = msgspec.Raw(error.body(self.mark.job))
+            self._emit("error", body, finished=True)
+        self._events.put_nowait(None)
 
     async def _draw(self) -> None:
         batcher = self._service.require_ready()
-        body = self._body
+        body = self.mark.body
         self._say_position(batcher.depth)
-        if self._parsed is None:
+        if self.mark.attributes is None:
             parsed = await self._service.parse(
                 body.prompt,
                 overrides_of(body.attributes),
+                deadline=self._caller.deadline,
                 use_llm=body.use_llm_parsing,
             )
-            self._parsed = parsed
-            self._emit("parsed", parsed_answer(parsed))
-            self._emit("encoded", {"encoder": batcher.sampler.encoder.identity})
+            known = parsed.attributes.known()
+            self._emit("parsed", parsed_answer(parsed), attributes=known)
+            sampler = batcher.sampler
+            encoded = {"encoder": sampler.encoder.identity, "steps": sampler.previews}
+            self._emit("encoded", encoded)
+        else:
+            attributes = Attributes(**self.mark.attributes)
+            parsed = ParsedPrompt(body.prompt, attributes)
         recipes = recipes_for(
-            self._parsed,
+            parsed,
             self._seeds,
             temperature=body.temperature,
             guidance=body.guidance,
         )
-        await self._order({i: r for i, r in enumerate(recipes) if i not in self._drawn})
+        left = {i: r for i, r in enumerate(recipes) if not self.mark.drawn >> i & 1}
+        if left:
+            await self._order(left)
         took = 1000 * (time.perf_counter() - self._born)
-        self.finished = True
         self._emit(
             "done",
             {
@@ -134,16 +117,17 @@ class Job:
                 "generation_time_ms": round(took, 1),
                 "model_version": self._service.model_version,
             },
+            finished=True,
         )
 
     async def _order(self, recipes: dict[int, Recipe]) -> None:
         """Order pictures and emit each as it arrives."""
-        body = self._body
+        body = self.mark.body
         previews = [functools.partial(self._show_preview, i) for i in recipes]
         tickets = self._service.order(
             list(recipes.values()),
-            format=body.format,
-            scale=body.scale,
+            caller=self._caller,
+            look=Look(body.format, body.scale),
             previews=previews,
         )
         left: dict[asyncio.Future[bytes], int] = {
@@ -159,16 +143,14 @@ class Job:
                 for future in sorted(done, key=lambda f: left[f]):
                     index = left.pop(future)
                     image = data_url(future.result(), body.format)
-                    self._drawn.add(index)
-                    seed = self._seeds[index]
-                    data = {"index": index, "seed": seed, "image": image}
-                    self._emit("image", data)
+                    data = {"index": index, "seed": self._seeds[index], "image": image}
+                    self._emit("image", data, drawn=self.mark.drawn | 1 << index)
         finally:
             self._service.drop(tickets)
 
     def _show_preview(self, index: int, file: bytes) -> None:
-        if not self.finished and index not in self._drawn:
-            image = data_url(file, self._body.format)
+        if not self.mark.finished and not self.mark.drawn >> index & 1:
+            image = data_url(file, self.mark.body.format)
             self._emit("partial", {"index": index, "image": image})
 
     def _show_position(self, tickets: list[Ticket]) -> None:
@@ -178,62 +160,78 @@ class Job:
     def _say_position(self, position: int) -> None:
         if position != self._position:
             self._position = position
-            self._emit("queued", {"job": self.id, "position": position})
+            self._emit("queued", {"job": self.mark.job, "position": position})
 
 
 class Jobs:
-    """The jobs that can be watched."""
+    """Begins streams, goes on with broken ones, and knows how far the latest are."""
 
     def __init__(self, service: Service):
         self._service = service
-        self._jobs: dict[str, Job] = {}
+        self._bookmarks = Bookmarks(service.settings.resume_key)
+        self._statuses: OrderedDict[str, JobStatus] = OrderedDict()
 
-    def new(self, body: GenerateBody) -> Job:
-        """A job for a request.
-
-        Raises:
-          ApiError: 429, the queue is full or there are too many jobs; 503, not ready.
-        """
-        self._service.require_ready().check_room(body.num_samples)
-        if len(self._jobs) >= _MAX_JOBS:
-            raise busy("too many streams", "too_many_streams", 5, status=429)
-        job = Job(self._service, self, body)
-        self._jobs[job.id] = job
-        return job
-
-    def get(self, job_id: str) -> Job:
-        """A job by its id.
+    def new(self, body: GenerateBody, caller: Caller) -> Job:
+        """Begin a stream.
 
         Raises:
-          ApiError: 404, there never was such a job, or it has been forgotten.
+          ApiError: 429, there is no room in the queue, or the client has too many
+            streams; 503, not ready.
         """
-        if job_id not in self._jobs:
-            raise ApiError(
-                404,
-                "unknown_job",
-                f"there is no job {job_id[:40]!r}: it is unknown, or was forgotten"
-                f" {self._service.settings.resume_s:g} s after its last reader left",
-                param="job",
-            )
-        return self._jobs[job_id]
+        self._check(caller.client, body.num_samples)
+        (seed,) = count_up(body.seed, 1)
+        body = msgspec.structs.replace(body, seed=seed)
+        mark = Bookmark(
+            secrets.token_hex(8), 0, self._service.model_version or "", body
+        )
+        return Job(self._service, self, mark, caller)
 
-    def resume(self, last_event_id: str) -> tuple[Job, int]:
-        """The job that a `Last-Event-ID` refers to, and the number of events seen.
+    def resume(self, last_event_id: str, caller: Caller) -> Job | None:
+        """Go on after an event; None if it was the last one.
 
         Raises:
-          ApiError: 400, it isn't one of our ids; 404, its job is unknown.
+          ApiError: 400, it isn't the id of an event; 404, it isn't one of ours, or of
+            another model; else as in `new`.
         """
-        match = _LAST_EVENT_ID.fullmatch(last_event_id)
-        job = self.get(match[1]) if match else None
-        if match is None or job is None or int(match[2]) > len(job.events):
-            raise ApiError(
-                400,
-                "invalid_request",
-                f"Last-Event-ID {last_event_id[:60]!r} is not the id of an event here",
-                param="Last-Event-ID",
-            )
-        return job, int(match[2])
+        mark = self._bookmarks.read(last_event_id)
+        if mark.finished:
+            return None
+        self._check(caller.client, mark.body.num_samples - mark.drawn.bit_count())
+        if mark.model != self._service.model_version:
+            raise unknown_job(mark.job)
+        return Job(self._service, self, mark, caller)
 
-    def forget(self, job_id: str) -> None:
-        """Forget a job."""
-        self._jobs.pop(job_id, None)
+    def _check(self, client: str, pictures: int) -> None:
+        self._service.require_ready().check_room(client, pictures)
+        self._service.streams.check(client)
+
+    def status(self, job: str) -> JobStatus:
+        """How far a stream is, or was.
+
+        Raises:
+          ApiError: 404, this worker doesn't know it, or not any more.
+        """
+        if job not in self._statuses:
+            raise unknown_job(job)
+        return self._statuses[job]
+
+    def remember(self, mark: Bookmark) -> str:
+        """Note how far a stream is; returns the id of the event that it is at."""
+        status = "finished" if mark.finished else "unfinished"
+        job = mark.job
+        self._statuses[job] = JobStatus(job=job, status=status, events=mark.events)
+        self._statuses.move_to_end(job)
+        if len(self._statuses) > _KNOWN_JOBS:
+            self._statuses.popitem(last=False)
+        return self._bookmarks.event_id(mark)
+
+    def forget_later(self, job: str) -> None:
+        """Forget a stream some time after its reader left, unless it goes on."""
+        last = self._statuses.get(job)
+
+        def forget() -> None:
+            if self._statuses.get(job) is last:
+                self._statuses.pop(job, None)
+
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._service.settings.resume_s, forget)

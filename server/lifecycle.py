@@ -77,7 +77,7 @@ class Lifecycle:
                     "headers": [(b"content-type", b"application/json")],
                     "client": None,
                     "server": None,
-                    "state": {"request_id": "rehearsal"},
+                    "state": {"request_id": "rehearsal", "client": "", "key": ""},
                 },
                 receive,
                 send,

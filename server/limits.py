@@ -1,76 +1,178 @@
 """Who may call, and how often."""
 
+import hashlib
 import hmac
+import math
 import time
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from prometheus_client import Gauge
 
 from server.errors import ApiError, busy
 
 _MAX_CLIENTS = 10_000
+_MOST_WRONG = 20  # keys a minute and address
 
 
 class ApiKeys:
     """Keys, one of which a request must show; without any, all are let in."""
 
     def __init__(self, keys: Sequence[str]):
-        self._keys = [key.encode() for key in keys]
+        # Hashes, since comparing texts tells the length of one from the time it takes.
+        self._keys = [_hash(key.encode()) for key in keys]
+        self._wrong = RateLimit(_MOST_WRONG)
 
-    def check(self, headers: Mapping[bytes, bytes]) -> None:
-        """Look for a key in `Authorization: Bearer …` or `X-API-Key: …`.
+    def number(self, headers: Mapping[bytes, bytes], address: str) -> int | None:
+        """Which key is shown, in `Authorization: Bearer …` or `X-API-Key: …`.
+
+        After many wrong ones even the right one is refused for a while, or keys could
+        be guessed at any rate.
+
+        Returns:
+          Its place among the keys, from 0; None if there are no keys.
 
         Raises:
-          ApiError: 401, the key is missing or unknown.
+          ApiError: 401, the key is missing or unknown; 429, too many were unknown.
         """
         if not self._keys:
-            return
+            return None
         shown = headers.get(b"x-api-key", b"")
         scheme, _, credentials = headers.get(b"authorization", b"").partition(b" ")
         if not shown and scheme.lower() == b"bearer":
             shown = credentials.strip()
+        if shown:
+            self._wrong.require(address, "too many wrong keys")
         # All are compared, each in constant time: neither which key matched nor how
         # much of one can be told from the time it took.
-        matches = [hmac.compare_digest(shown, key) for key in self._keys]
-        if not any(matches):
-            raise ApiError(
-                401,
-                "invalid_api_key",
-                "show an API key: Authorization: Bearer KEY, or X-API-Key: KEY",
-                param="Authorization",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+        given = _hash(shown)
+        matches = [hmac.compare_digest(given, key) for key in self._keys]
+        if any(matches):
+            return matches.index(True)
+        if shown:
+            self._wrong.take(address, "too many wrong keys")
+        raise ApiError(
+            401,
+            "invalid_api_key",
+            "show an API key: Authorization: Bearer KEY, or X-API-Key: KEY",
+            param="Authorization",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+
+def _hash(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
 
 
 class RateLimit:
     """A token bucket per client, refilled evenly, that holds a minute's worth."""
 
     def __init__(self, per_minute: int):
-        """Allow `per_minute` requests per minute and client; 0 allows all."""
+        """Allow `per_minute` requests per minute and client, 1 or more."""
         self._per_minute = per_minute
         # client -> (tokens, when); the client silent for longest is forgotten first.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def check(self, client: str) -> None:
-        """Take one of the client's tokens.
+    def require(self, client: str, told: str) -> float:
+        """The client's tokens, of which there must be one.
 
         Raises:
-          ApiError: 429, there is none; `Retry-After` says when there is one.
+          ApiError: 429 that says `told`, and in `Retry-After` when there is one.
         """
-        if not self._per_minute:
-            return
         now = time.monotonic()
-        tokens, then = self._buckets.pop(client, (float(self._per_minute), now))
+        tokens, then = self._buckets.get(client, (float(self._per_minute), now))
         tokens += (now - then) * self._per_minute / 60
         tokens = min(tokens, float(self._per_minute))
-        allowed = tokens >= 1
-        self._buckets[client] = (tokens - allowed, now)
+        if tokens < 1:
+            seconds = (1 - tokens) * 60 / self._per_minute
+            error = busy(told, "rate_limited", seconds + 0.5, status=429)
+            error.headers |= self._headers(tokens)
+            raise error
+        return tokens
+
+    def take(self, client: str, told: str) -> dict[str, str]:
+        """Take one of the client's tokens; returns headers that say what is left.
+
+        Raises:
+          ApiError: as in `require`.
+        """
+        tokens = self.require(client, told) - 1
+        self._buckets[client] = (tokens, time.monotonic())
+        self._buckets.move_to_end(client)
         if len(self._buckets) > _MAX_CLIENTS:
             self._buckets.popitem(last=False)
-        if not allowed:
-            seconds = (1 - tokens) * 60 / self._per_minute
+        return self._headers(tokens)
+
+    def _headers(self, tokens: float) -> dict[str, str]:
+        full_in = (self._per_minute - tokens) * 60 / self._per_minute
+        return {
+            "X-RateLimit-Limit": str(self._per_minute),
+            "X-RateLimit-Remaining": str(int(tokens)),
+            "X-RateLimit-Reset": str(math.ceil(full_in)),
+        }
+
+
+class Quotas:
+    """How often each client may call: a key by its own limit, if it has one."""
+
+    def __init__(self, per_minute: int, of_keys: Sequence[int]):
+        """Limits in requests a minute; 0 is none, and `of_keys` may be empty."""
+        self._common = RateLimit(per_minute) if per_minute else None
+        self._of_keys = [RateLimit(limit) if limit else None for limit in of_keys]
+
+    def take(self, client: str, key: int | None) -> dict[str, str]:
+        """Count a request of `client`, who showed a key or none.
+
+        Returns:
+          Headers that say what is left.
+
+        Raises:
+          ApiError: 429, it is one too many.
+        """
+        limit = self._common
+        if key is not None and self._of_keys:
+            limit = self._of_keys[key]
+        return limit.take(client, "too many requests a minute") if limit else {}
+
+
+class OpenStreams:
+    """How many streams each client has open; those that ended don't count."""
+
+    def __init__(self, most: int, gauge: Gauge):
+        """Allow each client `most`; `gauge` shows how many there are in all."""
+        self._most = most
+        self._gauge = gauge
+        self._open: Counter[str] = Counter()
+
+    def check(self, client: str) -> None:
+        """Refuse another stream of a client that has enough.
+
+        Raises:
+          ApiError: 429, it has.
+        """
+        if self._open[client] >= self._most:
             raise busy(
-                f"more than {self._per_minute} requests a minute",
-                "rate_limited",
-                seconds + 0.5,
+                f"{self._most} of your streams are open already",
+                "too_many_streams",
+                5,
                 status=429,
             )
+
+    @contextmanager
+    def open(self, client: str) -> Iterator[None]:
+        """Count a stream of a client while it lasts.
+
+        Raises:
+          ApiError: 429, the client has enough.
+        """
+        self.check(client)
+        self._open[client] += 1
+        self._gauge.inc()
+        try:
+            yield
+        finally:
+            self._gauge.dec()
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]

@@ -5,6 +5,7 @@ With several workers each writes its numbers to files in `PROMETHEUS_MULTIPROC_D
 """
 
 import os
+from pathlib import Path
 
 import jax
 from prometheus_client import (
@@ -15,9 +16,13 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+
+# Upper ends of histograms' buckets, in seconds.
+_LATENCIES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+_DRAWING = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 _compilations = 0
 disable_created_metrics()
@@ -53,20 +58,38 @@ class Metrics:
         def counter(name: str, help: str, *labels: str) -> Counter:
             return Counter(name, help, labels, registry=self.registry)
 
-        def histogram(name: str, help: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(name, help, registry=self.registry, buckets=buckets)
+        def histogram(
+            name: str, help: str, buckets: tuple[float, ...], *labels: str
+        ) -> Histogram:
+            return Histogram(
+                name, help, labels, registry=self.registry, buckets=buckets
+            )
 
+        # A key is its number in the settings, from 1; without one the label is empty.
         self.requests = counter(
-            "pokejax_requests", "Answered requests", "route", "status"
+            "pokejax_requests", "Answered requests", "route", "key", "status"
         )
         self.request_seconds = histogram(
             "pokejax_request_seconds",
             "From the first byte of a request to the last of its answer",
-            (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+            _LATENCIES,
+            *("route", "key"),
+        )
+        self.queue_seconds = histogram(
+            "pokejax_queue_seconds",
+            "From a picture's order to the call that draws it",
+            _LATENCIES,
+            *("route", "key"),
+        )
+        self.picture_seconds = histogram(
+            "pokejax_picture_draw_seconds",
+            "Time on the device of the call that drew a picture, which it shares",
+            _DRAWING,
+            *("route", "key"),
         )
         self.under_way = gauge("pokejax_requests_under_way", "Requests being answered")
         self.queued = gauge("pokejax_queued_pictures", "Pictures that wait")
-        self.pictures = counter("pokejax_pictures", "Pictures drawn")
+        self.pictures = counter("pokejax_pictures", "Pictures drawn", "route", "key")
         self.dropped = counter(
             "pokejax_dropped_pictures", "Pictures not drawn after all", "reason"
         )
@@ -76,7 +99,12 @@ class Metrics:
         self.draw_seconds = histogram(
             "pokejax_draw_seconds",
             "Time on the device of one call",
-            (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5),
+            _DRAWING,
+        )
+        self.tile_fill = histogram(
+            "pokejax_tile_fill",
+            "Part of a call's places that pictures took",
+            (0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1),
         )
         self.prompts = counter(
             "pokejax_prompts", "Prompts read and embedded, or found in the cache", "how"
@@ -101,6 +129,17 @@ class Metrics:
         self.recompilations.set(self.recompiled())
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return generate_latest(self.registry)
+        _forget_dead_workers()
         everyone = CollectorRegistry()
         MultiProcessCollector(everyone)
         return generate_latest(everyone)
+
+
+def _forget_dead_workers() -> None:
+    """Leave out what workers that were killed said of themselves."""
+    for path in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("gauge_live*.db"):
+        pid = int(path.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)

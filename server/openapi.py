@@ -5,6 +5,7 @@ strict (`server.decoding`). So the document is built here, from what the handler
 declare: method, path, summary, the struct in their signature, what they return.
 """
 
+import re
 import typing
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,10 +20,19 @@ from pokejax.attributes import CONDITIONS
 from server.drawing import body_of
 from server.errors import ErrorBody
 from server.routes import ROUTES
-from server.routes_openai import images_generations
+from server.routes_a1111 import A1111_ROUTES
+from server.routes_batch import BATCH_ROUTES
+from server.routes_openai import OPENAI_ROUTES
+from server.routes_studio import STUDIO_ROUTES
 from server.wire import EVENT_STREAM
 
-API_ROUTES: Sequence[HTTPRouteHandler] = (*ROUTES, images_generations)
+API_ROUTES: Sequence[HTTPRouteHandler] = (
+    *ROUTES,
+    *STUDIO_ROUTES,
+    *BATCH_ROUTES,
+    *OPENAI_ROUTES,
+    *A1111_ROUTES,
+)
 _JSON = "application/json"
 # Of one event: the fields of its lines; `data` is JSON.
 _EVENT = {
@@ -78,7 +88,8 @@ def _path(handler: HTTPRouteHandler) -> str:
 
 def _body(handler: HTTPRouteHandler) -> type[Struct] | None:
     """The struct that a request's body or query must fit."""
-    return handler.opt.get("query") or body_of(handler)
+    opt = handler.opt
+    return opt.get("query") or opt.get("body") or body_of(handler)
 
 
 def _answer(handler: HTTPRouteHandler) -> type[Struct] | None:
@@ -100,7 +111,8 @@ def _ref(struct: Any) -> dict[str, Any]:
 
 def _request_body(handler: HTTPRouteHandler) -> dict[str, Any]:
     struct = _body(handler)
-    assert struct is not None
+    if struct is None:
+        return {}
     content = {_JSON: {**_ref(struct), "example": handler.opt["example"]}}
     return {"requestBody": {"required": True, "content": content}}
 
@@ -109,8 +121,7 @@ def _parameters(
     handler: HTTPRouteHandler, components: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     path = _path(handler)
-    if "{" in path:
-        name = path.partition("{")[2].partition("}")[0]
+    for name in re.findall(r"{(\w+)}", path):
         schema = {"type": "string", "minLength": 1}
         yield {"name": name, "in": "path", "required": True, "schema": schema}
     struct = _body(handler)
@@ -137,10 +148,14 @@ def _query(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _responses(handler: HTTPRouteHandler) -> dict[str, Any]:
     struct = _answer(handler)
     content = {_JSON: _ref(struct)} if struct else {}
+    if typing.get_origin(typing.get_type_hints(handler.fn)["return"]) is list:
+        content = {
+            _JSON: {"schema": {"type": "array", "items": _ref(struct)["schema"]}}
+        }
     kinds = [] if struct else [str(handler.media_type)]
     for kind in (*kinds, *handler.opt.get("also_produces", ())):
-        schema = _EVENT if kind == EVENT_STREAM else {"type": "string"}
-        content[kind] = {"schema": schema}
+        schemas = {EVENT_STREAM: _EVENT, _JSON: {}}
+        content[kind] = {"schema": schemas.get(kind, {"type": "string"})}
     responses: dict[str, Any] = {"200": {"description": "Success", "content": content}}
     for status, spec in (handler.responses or {}).items():
         responses[str(status)] = {"description": spec.description}

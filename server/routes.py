@@ -14,7 +14,8 @@ from pokejax.attributes import CONDITIONS
 from pokejax.inference.recipe import Recipe, count_up
 from server import animation
 from server.decoding import read_query
-from server.drawing import AnyRequest, Drawing, Provided
+from server.drawing import AnyRequest, Drawing, Provided, caller_of
+from server.files import Look
 from server.jobs import Jobs
 from server.metrics import CONTENT_TYPE
 from server.schemas import (
@@ -46,9 +47,7 @@ async def generate(drawing: Provided[Drawing[GenerateBody]]) -> GenerateAnswer:
     """Draw pictures of a prompt."""
     body = drawing.body
     seeds = count_up(body.seed, body.num_samples)
-    files = await drawing.draw(
-        drawing.recipes(seeds), format=body.format, scale=body.scale
-    )
+    files = await drawing.draw(drawing.recipes(seeds), Look(body.format, body.scale))
     images = [data_url(file, body.format) for file in files]
     return GenerateAnswer(
         **msgspec.structs.asdict(parsed_answer(drawing.parsed)),
@@ -70,23 +69,25 @@ async def generate(drawing: Provided[Drawing[GenerateBody]]) -> GenerateAnswer:
 )
 async def generate_stream(
     request: AnyRequest,
+    service: Provided[Service],
     jobs: Provided[Jobs],
     last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
 ) -> Response[Any]:
     """Draw pictures as a stream of events; `Last-Event-ID` resumes a broken one."""
+    caller = caller_of(request, service)
     if last_event_id is None:
-        job, after = jobs.new(read_query(request, GenerateBody)), 0
+        job = jobs.new(read_query(request, GenerateBody), caller)
     else:
-        job, after = jobs.resume(last_event_id)
-        if job.finished and after == len(job.events):
-            return Response(b"", status_code=204)  # tells an EventSource to stop
-    return Stream(job.watch(after), media_type=EVENT_STREAM, headers=SSE_HEADERS)
+        job = jobs.resume(last_event_id, caller)
+    if job is None:
+        return Response(b"", status_code=204)  # tells an EventSource to stop
+    return Stream(job.watch(), media_type=EVENT_STREAM, headers=SSE_HEADERS)
 
 
 @get("/api/v1/jobs/{job_id:str}", summary="How far a stream is; 404 if unknown")
 async def job_status(jobs: Provided[Jobs], job_id: FromPath[str]) -> JobStatus:
     """Whether a stream's job is finished."""
-    return jobs.get(job_id).status()
+    return jobs.status(job_id)
 
 
 @get(
@@ -100,7 +101,7 @@ async def download(drawing: Provided[Drawing[DownloadQuery]]) -> Response[bytes]
     query = drawing.body
     (seed,) = seeds = count_up(query.seed, 1)
     (file,) = await drawing.draw(
-        drawing.recipes(seeds), format=query.format, scale=query.scale
+        drawing.recipes(seeds), Look(query.format, query.scale)
     )
     return Response(
         file,
@@ -140,8 +141,7 @@ async def interpolate(drawing: Provided[Drawing[InterpolateBody]]) -> Interpolat
     last = body.frames - 1
     files = await drawing.draw(
         [animation.between(first, towards, i / last) for i in range(body.frames)],
-        format=body.format,
-        scale=body.scale,
+        Look(body.format, body.scale),
     )
     gif = None
     if body.gif:
@@ -172,8 +172,7 @@ async def variations(drawing: Provided[Drawing[VariationsBody]]) -> VariationsAn
     ends = [Recipe(parsed.prompt, parsed.attributes, seed) for seed in seeds]
     files = await drawing.draw(
         [animation.between(first, end, body.strength) for end in ends],
-        format=body.format,
-        scale=body.scale,
+        Look(body.format, body.scale),
     )
     images = [data_url(file, body.format) for file in files]
     return VariationsAnswer(

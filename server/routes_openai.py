@@ -1,25 +1,27 @@
-"""`POST /v1/images/generations` in OpenAI's shape, so that its clients work as is."""
+"""`/v1/…` in OpenAI's shape, so that its clients work as they are."""
 
 import asyncio
 import base64
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from litestar import Response, post
+from litestar import Response, get, post
+from litestar.params import FromPath
 from litestar.response import Stream
 
+from pokejax.attributes import nearest_hint
 from pokejax.inference.recipe import Recipe, count_up
-from server.batcher import Ticket
 from server.drawing import Drawing, Provided
 from server.errors import ApiError
+from server.files import Look, framed_look
 from server.routes import TURTLE
-from server.schemas import Format, ImagesAnswer, ImagesBody, OpenAIImage
+from server.schemas import ImagesAnswer, ImagesBody, Model, ModelsAnswer, OpenAIImage
 from server.service import Service
 from server.wire import EVENT_STREAM, SSE_HEADERS, data_url, sse_event
 
-# OpenAI's clients often ask for 1024 pixels, which is sixteen times 64.
-_MAX_SCALE = 16
+_NAME = "pokejax"
 # There are no tokens here, but typed clients read their counts.
 _USAGE = {
     "input_tokens": 0,
@@ -43,91 +45,130 @@ async def images_generations(
 ) -> Response[ImagesAnswer] | Stream:
     """Draw pictures, in the shape of OpenAI's API."""
     body, service = drawing.body, drawing.service
-    scale = _scale(body.size, service)
+    if body.model is not None and not service.settings.any_model:
+        _check_model(body.model, service)
+    look = _look(body, service)
     seeds = count_up(body.seed, body.n or 1)
     recipes = drawing.recipes(seeds)
-    shape = _shape(body, scale, service)
-    format: Format = body.output_format or "png"
+    shape = _shape(look, service)
     if body.stream:
-        service.require_ready().check_room(len(recipes))
-        events = _events(
-            service, recipes, shape, format, scale, body.partial_images or 0
-        )
+        client = drawing.caller.client
+        service.require_ready().check_room(client, len(recipes))
+        service.streams.check(client)
+        events = _events(drawing, recipes, shape, look)
         return Stream(events, media_type=EVENT_STREAM, headers=SSE_HEADERS)
-    files = await drawing.draw(recipes, format=format, scale=scale)
+    files = await drawing.draw(recipes, look)
     as_url = body.response_format == "url"
+    drawn = drawing.parsed.prompt
+    cut = drawn != body.prompt
     return Response(
         ImagesAnswer(
             created=int(time.time()),
             data=[
                 OpenAIImage(
                     b64_json=None if as_url else base64.b64encode(file).decode(),
-                    url=data_url(file, format) if as_url else None,
+                    url=data_url(file, look.format) if as_url else None,
                     seed=seed,
+                    revised_prompt=drawn if cut else None,
                 )
                 for file, seed in zip(files, seeds, strict=True)
             ],
+            warning=f"only the first {len(drawn)} characters of the prompt were drawn"
+            " from"
+            if cut
+            else None,
             **shape,
         )
     )
 
 
-def _scale(size: str | None, service: Service) -> int:
-    """The whole number of times that `size` holds the model's own size."""
-    own = service.require_ready().sampler.image_size
-    if size is None or size == "auto":
-        return 1
-    width, height = map(int, size.split("x"))
-    scale, rest = divmod(width, own)
-    if width != height or rest or not 1 <= scale <= _MAX_SCALE:
-        nearest = own * min(max(1, round(width / own)), _MAX_SCALE)
+@get("/v1/models", summary="The model's names, in the shape of OpenAI's API")
+async def models(service: Provided[Service]) -> ModelsAnswer:
+    """The model's names."""
+    return ModelsAnswer(data=[_model(name, service) for name in _names(service)])
+
+
+@get("/v1/models/{model:str}", summary="One of the model's names; 404 if it isn't one")
+async def one_model(service: Provided[Service], model: FromPath[str]) -> Model:
+    """One of the model's names."""
+    _check_model(model, service)
+    return _model(model, service)
+
+
+def _names(service: Service) -> list[str]:
+    """A name that is always right, and that of the weights."""
+    return [_NAME, *([service.model_version] if service.model_version else [])]
+
+
+def _model(name: str, service: Service) -> Model:
+    return Model(id=name, created=service.born_at)
+
+
+def _check_model(name: str, service: Service) -> None:
+    names = _names(service)
+    if name not in names:
+        hint = nearest_hint(name[:100], names)
         raise ApiError(
-            400,
-            "invalid_request",
-            f"size is {size!r}; expected a square multiple of {own}x{own}, at most"
-            f" {_MAX_SCALE} times as wide; the nearest is '{nearest}x{nearest}'",
-            param="size",
+            404,
+            "model_not_found",
+            f"there is no model {name[:100]!r}; expected {' or '.join(names)}{hint}",
+            param="model",
         )
-    return scale
 
 
-def _shape(body: ImagesBody, scale: int, service: Service) -> dict[str, str]:
-    side = scale * service.require_ready().sampler.image_size
+def _look(body: ImagesBody, service: Service) -> Look:
+    """As many whole pixels as fit into the size asked for, and white around them."""
+    own = service.require_ready().sampler.image_size
+    quality = 95 if body.output_compression is None else body.output_compression
+    format = body.output_format or "png"
+    if body.size is None or body.size == "auto":
+        return Look(format, quality=quality)
+    width, height = map(int, body.size.split("x"))
+    return framed_look(format, own, width, height, quality=quality, param="size")
+
+
+def _shape(look: Look, service: Service) -> dict[str, str]:
+    own = service.require_ready().sampler.image_size
+    width, height = look.frame or (own, own)
     return {
-        "size": f"{side}x{side}",
-        "output_format": body.output_format or "png",
+        "size": f"{width}x{height}",
+        "output_format": look.format,
         "background": "opaque",
         "quality": "auto",
     }
 
 
 async def _events(
-    service: Service,
+    drawing: Drawing[ImagesBody],
     recipes: list[Recipe],
     shape: dict[str, str],
-    format: Format,
-    scale: int,
-    partial: int,
+    look: Look,
 ) -> AsyncIterator[bytes]:
-    """At most `partial` rounds of the first picture, then every picture."""
+    """Some rounds of the first picture, as many as were asked for, then every one."""
+    service, partial = drawing.service, drawing.body.partial_images or 0
     shown: asyncio.Queue[bytes] = asyncio.Queue()
     wanted = [shown.put_nowait if partial else None] + [None] * (len(recipes) - 1)
-    tickets: list[Ticket] = []
     try:
-        tickets = service.order(recipes, format=format, scale=scale, previews=wanted)
-        kept = _spread(partial, service.require_ready().sampler.previews)
-        number = 0
-        async for i, file in _until(tickets[0].done, shown):
-            if i in kept:
-                yield _event("partial_image", file, shape, partial_image_index=number)
-                number += 1
-        for ticket, recipe in zip(tickets, recipes, strict=True):
-            file = await ticket.done
-            yield _event("completed", file, shape, seed=recipe.seed, usage=_USAGE)
+        with service.streams.open(drawing.caller.client), contextlib.ExitStack() as end:
+            tickets = service.order(
+                recipes,
+                caller=drawing.caller,
+                look=look,
+                previews=wanted,
+            )
+            end.callback(service.drop, tickets)
+            kept = _spread(partial, service.require_ready().sampler.previews)
+            number = 0
+            async for i, file in _until(tickets[0].done, shown):
+                if i in kept:
+                    more = {"partial_image_index": number}
+                    yield _event("partial_image", file, shape, **more)
+                    number += 1
+            for ticket, recipe in zip(tickets, recipes, strict=True):
+                file = await ticket.done
+                yield _event("completed", file, shape, seed=recipe.seed, usage=_USAGE)
     except ApiError as error:
         yield b"event: error\ndata: " + error.body("") + b"\n\n"
-    finally:
-        service.drop(tickets)
 
 
 def _spread(wanted: int, rounds: int) -> set[int]:
@@ -169,3 +210,6 @@ def _event(kind: str, file: bytes, shape: dict[str, str], **more: Any) -> bytes:
         **more,
     }
     return sse_event(name, data)
+
+
+OPENAI_ROUTES = [images_generations, models, one_model]

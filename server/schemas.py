@@ -17,12 +17,11 @@ from pokejax.prompts.parsed import ParsedPrompt, Source
 MAX_SAMPLES = 16
 MAX_FRAMES = 60
 MAX_SCALE = 8
+MAX_BATCH = 1024
 # Anything but control characters (tab and line ends are spaces), and not only spaces.
-_PROMPT_PATTERN = (
-    r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*"
-    r"[^\s\u0000-\u001f\u007f-\u009f]"
-    r"[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f]*$"
-)
+# Linear in the length: the first part takes spaces only.
+_CONTROL = r"\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f"
+_PROMPT_PATTERN = rf"^[^\S{_CONTROL}]*[^\s{_CONTROL}][^{_CONTROL}]*$"
 
 Prompt = Annotated[
     str,
@@ -32,6 +31,18 @@ Prompt = Annotated[
         pattern=_PROMPT_PATTERN,
         description="What to draw, without control characters.",
         examples=["a small blue water turtle with a red shell"],
+    ),
+]
+# What OpenAI takes; only the first MAX_PROMPT_CHARS are drawn from.
+MAX_LONG_PROMPT_CHARS = 32_000
+LongPrompt = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=MAX_LONG_PROMPT_CHARS,
+        pattern=_PROMPT_PATTERN,
+        description="What to draw, without control characters; what is too long for"
+        " the text encoder is left out, as the answer then says.",
     ),
 ]
 Seed = Annotated[
@@ -68,6 +79,10 @@ Scale = Annotated[
 ]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Format = Literal["png", "webp"]
+A1111Seed = Annotated[
+    int, Meta(ge=-1, le=2**32 - 1, description="-1 draws one; taken modulo 2^31.")
+]
+A1111Side = Annotated[int, Meta(ge=64, le=1792)]
 
 # Set by name, e.g. {"size": "Tiny"}; what isn't set is read from the prompt.
 AttributeOverrides: Any = msgspec.defstruct(
@@ -141,28 +156,78 @@ class VariationsBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
     variation_seed: Seed | None = None
 
 
+class BatchPicture(Struct, kw_only=True, forbid_unknown_fields=True):
+    """One picture of a batch's list."""
+
+    prompt: Prompt
+    seed: Seed | None = None
+    attributes: Overrides = None
+
+
+class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A request for many pictures: `pictures`, or a matrix that begins with `prompts`.
+
+    A picture without a seed gets one that is the same for all of these.
+    """
+
+    pictures: (
+        Annotated[list[BatchPicture], Meta(min_length=1, max_length=MAX_BATCH)] | None
+    ) = None
+    prompts: (
+        Annotated[list[Prompt], Meta(min_length=1, max_length=MAX_BATCH)] | None
+    ) = None
+    seeds: Annotated[list[Seed], Meta(min_length=1, max_length=MAX_BATCH)] | None = None
+    attributes: (
+        Annotated[
+            list[Overrides],
+            Meta(
+                min_length=1,
+                max_length=MAX_BATCH,
+                description="Each prompt is drawn with each of these.",
+            ),
+        ]
+        | None
+    ) = None
+    guidance: Guidance = 1.0
+    temperature: Temperature = 1.0
+    format: Format = "png"
+    scale: Scale = 1
+    answer: Literal["zip", "sheet"] = "zip"
+
+
+class BatchQuery(Struct, kw_only=True, forbid_unknown_fields=True):
+    """From where on a batch is wanted."""
+
+    offset: Annotated[
+        int, Meta(ge=0, le=2**40, description="Bytes that are there already.")
+    ] = 0
+
+
+_SIDE = "(6[4-9]|[7-9][0-9]|[1-9][0-9]{2}|1[0-6][0-9]{2}|17[0-8][0-9]|179[0-2])"
+
+
 class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
     """A request in the shape of OpenAI's image generation.
 
-    `model`, `quality`, `style`, `moderation`, `user` and the like are accepted and
-    ignored.
+    `quality`, `style`, `moderation`, `user` and the like are accepted and ignored.
     """
 
-    prompt: Prompt
+    prompt: LongPrompt
     n: Annotated[int, Meta(ge=1, le=10)] | None = 1
     size: (
         Annotated[
             str,
             Meta(
-                pattern=r"^(auto|[1-9][0-9]{1,3}x[1-9][0-9]{1,3})$",
-                description="auto, or a square whole multiple of the model's own size.",
+                pattern=rf"^(auto|{_SIDE}x{_SIDE})$",
+                description="auto, or WIDTHxHEIGHT, each from 64 to 1792 pixels; the"
+                " picture is as large as whole pixels allow, on white",
                 examples=["256x256"],
             ),
         ]
         | None
     ) = "auto"
     response_format: Literal["b64_json", "url"] | None = "b64_json"
-    output_format: Format | None = "png"
+    output_format: Literal["png", "webp", "jpeg"] | None = "png"
     stream: bool | None = False
     partial_images: Annotated[int, Meta(ge=0, le=3)] | None = 0
     seed: Seed | None = None
@@ -170,13 +235,122 @@ class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
     guidance: Guidance = 1.0
     temperature: Temperature = 1.0
     background: Literal["auto", "opaque"] | None = "auto"
-    model: str | None = None
+    model: Annotated[str, Meta(description="As /v1/models lists it.")] | None = None
     quality: str | None = None
     style: str | None = None
     moderation: str | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    output_compression: Annotated[int, Meta(ge=0, le=100)] | None = None
+    output_compression: (
+        Annotated[int, Meta(ge=0, le=100, description="Quality of JPEG.")] | None
+    ) = None
+
+
+class A1111Txt2ImgBody(Struct, kw_only=True):
+    """A request in the shape of AUTOMATIC1111's `txt2img`.
+
+    Its many other fields are accepted and ignored, and so are `steps` and
+    `negative_prompt`.
+    """
+
+    prompt: LongPrompt
+    negative_prompt: Annotated[str, Meta(max_length=MAX_LONG_PROMPT_CHARS)] = ""
+    seed: A1111Seed = -1
+    subseed: A1111Seed = -1
+    subseed_strength: Annotated[
+        Fraction, Meta(description="How far each picture lies towards another seed's.")
+    ] = 0.0
+    cfg_scale: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=7 * MAX_GUIDANCE,
+            description="7 is the guidance that the model is tuned to.",
+        ),
+    ] = 7.0
+    steps: Annotated[int, Meta(ge=1, le=1000)] = 20
+    width: A1111Side = 512
+    height: A1111Side = 512
+    batch_size: Annotated[int, Meta(ge=1, le=MAX_FRAMES)] = 1
+    n_iter: Annotated[int, Meta(ge=1, le=MAX_FRAMES)] = 1
+    attributes: Overrides = None
+    temperature: Temperature = 1.0
+
+    @property
+    def guidance(self) -> float:
+        """As the model takes it."""
+        return self.cfg_scale / 7
+
+
+class A1111Txt2Img(Struct, kw_only=True):
+    """Pictures in AUTOMATIC1111's shape; `info` is JSON in a string."""
+
+    images: list[str]
+    parameters: dict[str, Any]
+    info: str
+
+
+class A1111State(Struct, kw_only=True):
+    """What a client's run is at."""
+
+    job: str = ""
+    job_count: int = 0
+    job_no: int = 0
+    job_timestamp: str = "0"
+    sampling_step: int = 0
+    sampling_steps: int = 0
+    skipped: bool = False
+    interrupted: bool = False
+
+
+class A1111Progress(Struct, kw_only=True):
+    """How far a client's run is, from 0 to 1."""
+
+    progress: float
+    eta_relative: float = 0.0
+    state: A1111State
+    current_image: str | None = None
+    textinfo: str | None = None
+
+
+class A1111Options(Struct, kw_only=True):
+    """The settings that clients look for."""
+
+    sd_model_checkpoint: str = ""
+    samples_format: str = "png"
+
+
+class A1111Model(Struct, kw_only=True):
+    """A model in AUTOMATIC1111's shape."""
+
+    title: str
+    model_name: str
+    hash: str | None = None
+    sha256: str | None = None
+    filename: str
+    config: str | None = None
+
+
+class A1111Sampler(Struct, kw_only=True):
+    """A sampler in AUTOMATIC1111's shape."""
+
+    name: str
+    aliases: list[str] = []
+    options: dict[str, str] = {}
+
+
+class A1111PngInfoBody(Struct, kw_only=True):
+    """A picture to be read."""
+
+    image: Annotated[str, Meta(description="A PNG in base64, or as a data URL.")]
+
+
+class A1111PngInfo(Struct, kw_only=True):
+    """A picture's text chunks; `info` is the one in AUTOMATIC1111's form."""
+
+    info: str
+    items: dict[str, str]
+    parameters: dict[str, str]
 
 
 class ParsedAnswer(Struct, kw_only=True):
@@ -186,6 +360,10 @@ class ParsedAnswer(Struct, kw_only=True):
     sources: Annotated[
         dict[str, Source],
         Meta(description="Where each attribute came from."),
+    ]
+    words: Annotated[
+        dict[str, str],
+        Meta(description="The words of the prompt that decided an attribute."),
     ]
     unrecognised: Annotated[
         list[str], Meta(description="Words of the prompt that no rule knows.")
@@ -199,6 +377,7 @@ def parsed_answer(parsed: ParsedPrompt) -> ParsedAnswer:
     return ParsedAnswer(
         attributes=known,
         sources={name: parsed.sources[name] for name in known},
+        words={name: match.text for name, match in parsed.matches.items()},
         unrecognised=list(parsed.unrecognised),
         warning=parsed.warning or None,
     )
@@ -242,7 +421,7 @@ class OpenAIImage(Struct, kw_only=True, omit_defaults=True):
     revised_prompt: str | None = None
 
 
-class ImagesAnswer(Struct, kw_only=True):
+class ImagesAnswer(Struct, kw_only=True, omit_defaults=True):
     """Pictures in OpenAI's shape."""
 
     created: int
@@ -250,13 +429,30 @@ class ImagesAnswer(Struct, kw_only=True):
     background: str
     output_format: str
     size: str
-    quality: str = "auto"
+    quality: str
+    warning: str | None = None
+
+
+class Model(Struct, kw_only=True):
+    """A model in OpenAI's shape."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: Annotated[int, Meta(description="When it was loaded.")]
+    owned_by: str = "pokejax"
+
+
+class ModelsAnswer(Struct, kw_only=True):
+    """The names of the model that draws, in OpenAI's shape."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
 
 
 class Health(Struct, kw_only=True):
     """Whether the process is alive, and what it is doing."""
 
-    status: Literal["starting", "ready", "draining"]
+    status: Literal["starting", "ready", "broken", "draining"]
     model_version: str | None
     queued: Annotated[int, Meta(description="How many pictures are waiting.")]
     uptime_s: float

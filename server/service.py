@@ -1,7 +1,7 @@
 """Between the routes and the batcher: parsing prompts, ordering pictures.
 
-Owns the state of the process (starting, ready, draining) and knows no HTTP but the
-errors it raises.
+Owns the state of the process (starting, ready, broken, draining) and knows no HTTP but
+the errors it raises.
 """
 
 import asyncio
@@ -16,22 +16,24 @@ from typing import Literal
 import msgspec
 
 from pokejax.attributes import Attributes
-from pokejax.inference.recipe import Recipe, Sample
+from pokejax.inference.recipe import Recipe
 from pokejax.inference.sampler import Sampler
 from pokejax.prompts.parse import parse_prompt
 from pokejax.prompts.parsed import ParsedPrompt
-from server.batcher import Batcher, Ticket
+from server import files
+from server.batcher import Batcher, Caller, Ticket
 from server.errors import ApiError, busy
+from server.files import Look
+from server.limits import OpenStreams
 from server.metrics import Metrics
-from server.schemas import Format
+from server.reader import LlmReader
+from server.schemas import MAX_FRAMES
 from server.settings import Settings
 
 LOG = logging.getLogger("pokejax.server")
 _CACHED_PROMPTS = 4096
-# Concurrent questions to a language model; each holds a thread while it waits.
-_LLM_THREADS = 8
 
-State = Literal["starting", "ready", "draining"]
+State = Literal["starting", "ready", "broken", "draining"]
 
 
 class Service:
@@ -42,14 +44,15 @@ class Service:
         self.metrics = Metrics()
         self.state: State = "starting"
         self.born = time.monotonic()
-        self.failure: Exception | None = None
+        self.born_at = int(time.time())
         self.batcher: Batcher | None = None
         # Run once everything is compiled, before the service calls itself ready.
         self.rehearse: Callable[[], Awaitable[None]] | None = None
         self._compiled = False
         self._parsed: OrderedDict[str, ParsedPrompt] = OrderedDict()
         self._text_thread = ThreadPoolExecutor(1, thread_name_prefix="text")
-        self._llm_threads = ThreadPoolExecutor(_LLM_THREADS, thread_name_prefix="llm")
+        self._reader = LlmReader()
+        self.streams = OpenStreams(settings.client_streams, self.metrics.streams)
 
     async def start(self) -> None:
         """Load the model, then compile it in the background.
@@ -67,6 +70,8 @@ class Service:
             self.metrics,
             max_batch=settings.max_batch,
             max_queue=settings.max_queue,
+            # Room for others, but no less than the largest request needs.
+            max_share=max(settings.max_queue // 2, MAX_FRAMES),
             max_wait_s=settings.max_wait_ms / 1000,
         )
         self.batcher.start(self._on_compiled)
@@ -74,7 +79,8 @@ class Service:
     def _on_compiled(self, failure: Exception | None) -> None:
         if failure is not None:
             LOG.error("the model can't draw", exc_info=failure)
-            self.failure = failure
+            if self.state == "starting":
+                self.state = "broken"
             return
         self._compiled = True
         self._opening = asyncio.create_task(self._open())
@@ -93,7 +99,6 @@ class Service:
         if self.batcher:
             await asyncio.to_thread(self.batcher.close)
         self._text_thread.shutdown()
-        self._llm_threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def model_version(self) -> str | None:
@@ -108,19 +113,25 @@ class Service:
         """
         # Also while draining: the gate lets nothing new in; what is in may finish.
         if not self._compiled or self.batcher is None:
-            if self.failure is not None:
+            if self.state == "broken":
                 raise ApiError(503, "broken", "the model can't draw; the log says why")
             raise busy("the model is still being compiled", "starting", 2)
         return self.batcher
 
     async def parse(
-        self, prompt: str, overrides: Attributes, *, use_llm: bool = False
+        self,
+        prompt: str,
+        overrides: Attributes,
+        *,
+        deadline: float,
+        use_llm: bool = False,
     ) -> ParsedPrompt:
         """Parse a prompt and embed it, both off the event loop unless cached.
 
         Args:
           prompt: of the request.
           overrides: attributes that the request sets.
+          deadline: of the request; a language model gets the time until then at most.
           use_llm: let a language model read the prompt.
         """
         batcher = self.require_ready()
@@ -138,38 +149,34 @@ class Service:
             self.metrics.prompts.labels("cached").inc()
             self._parsed.move_to_end(prompt)
         if use_llm:
-            ask = functools.partial(
-                parse_prompt,
-                prompt,
-                use_llm=True,
-                timeout_s=self.settings.llm_timeout_s,
-            )
-            parsed = await loop.run_in_executor(self._llm_threads, ask)
+            left = deadline - time.monotonic()
+            seconds = min(left, self.settings.llm_timeout_s)
+            parsed = await self._reader.read(parsed, seconds)
         return parsed.override(overrides)
 
     def order(
         self,
         recipes: Sequence[Recipe],
         *,
-        format: Format,
-        scale: int,
+        caller: Caller,
+        look: Look,
         previews: Sequence[Callable[[bytes], None] | None] | None = None,
     ) -> list[Ticket]:
-        """Queue a picture of each recipe; the ticket's future gets the file.
+        """Queue a picture of each recipe for `caller`; the future gets the file.
 
         Raises:
           ApiError: 429, the queue is full; 503, not ready.
         """
         batcher = self.require_ready()
         loop = asyncio.get_running_loop()
-        encode = functools.partial(encode_file, format=format, scale=scale)
-        deadline = time.monotonic() + self.settings.deadline_s
+        encode = functools.partial(files.encode, look=look)
+        slow = look.is_slow(batcher.sampler.image_size)
         previews = previews or [None] * len(recipes)
         tickets = [
-            Ticket(recipe, encode, deadline, loop.create_future(), preview)
+            Ticket(recipe, encode, caller, loop.create_future(), preview, slow)
             for recipe, preview in zip(recipes, previews, strict=True)
         ]
-        batcher.submit(tickets)
+        batcher.submit(caller, tickets)
         return tickets
 
     def drop(self, tickets: Sequence[Ticket]) -> None:
@@ -181,11 +188,6 @@ class Service:
 def _parse_and_embed(prompt: str, sampler: Sampler) -> ParsedPrompt:
     sampler.embed(prompt)
     return parse_prompt(prompt)
-
-
-def encode_file(sample: Sample, *, format: Format, scale: int) -> bytes:
-    """The file of a sample."""
-    return sample.webp(scale=scale) if format == "webp" else sample.png(scale=scale)
 
 
 def overrides_of(given: msgspec.Struct | None) -> Attributes:

@@ -42,7 +42,10 @@ class Settings:
         2.0, "longest wait for company before a part-filled call", 0, 1000
     )
     max_queue: int = _setting(
-        1024, "pictures that may wait; a request past them gets 429", 16
+        1024,
+        "pictures that may wait, half of them of one client; a request past them gets"
+        " 429",
+        16,
     )
     deadline_s: float = _setting(
         30.0, "seconds after which a request that waits gets 504", 0.01
@@ -51,8 +54,12 @@ class Settings:
         20.0, "seconds that requests under way get to finish after SIGTERM"
     )
     resume_s: float = _setting(
-        15.0, "seconds for which a broken stream can be resumed by Last-Event-ID"
+        15.0, "seconds for which /api/v1/jobs knows a stream after its reader left"
     )
+    resume_key: str = _setting(
+        "", "secret that lets servers of the same model resume each other's streams"
+    )
+    client_streams: int = _setting(64, "streams that a client may have open", 1)
     keep_alive_s: float = _setting(
         10.0, "seconds between the comments of a silent stream", 0.01
     )
@@ -61,15 +68,29 @@ class Settings:
     )
     max_body_bytes: int = _setting(65536, "largest request body", 1024)
     api_keys: tuple[str, ...] = _setting(
-        (), "comma-separated keys, one of which a request must show; none: open"
+        (), "comma-separated keys, one of which a request must show; unset: open"
     )
-    rate_limit: int = _setting(0, "requests a minute and client; 0: no limit")
+    rate_limit: int = _setting(
+        0, "requests a minute and client (a key, else an address); 0: no limit"
+    )
+    key_limits: tuple[int, ...] = _setting(
+        (), "comma-separated requests a minute of each key, in their order; 0: no limit"
+    )
     cors_origins: tuple[str, ...] = _setting(
         (), "comma-separated origins whose pages may call; * is any"
     )
+    any_model: bool = _setting(
+        False, "1 answers OpenAI's clients whatever model they name"
+    )
+    runs_dir: Path | None = _setting(  # noqa: RUF009
+        None, "directory of training runs that the studio shows"
+    )
     log_prompts: bool = _setting(False, "1 writes prompts to the log")
     llm_timeout_s: float = _setting(
-        8.0, "seconds for a language model to read a prompt", 0.1, 120
+        8.0,
+        "seconds for a language model to read a prompt, waiting for it included",
+        0.1,
+        120,
     )
 
     def __repr__(self) -> str:
@@ -93,16 +114,29 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         if name not in known:
             hint = nearest_hint(name, known)
             raise SettingsError(f"there is no setting {name}{hint}")
+        if name == f"{PREFIX}API_KEYS" and not text.strip(" ,"):
+            # Set by somebody who wants keys, and whose file of secrets is empty, say.
+            raise SettingsError(
+                f"{name} is set but holds no key; unset it to do without"
+            )
         if text.strip():
             setting = known[name]
             kind = types[setting.name]
             # A key is never part of a message.
             values[setting.name] = _convert(name, text.strip(), kind, setting.metadata)
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.key_limits and len(settings.key_limits) != len(settings.api_keys):
+        raise SettingsError(
+            f"{PREFIX}KEY_LIMITS has {len(settings.key_limits)} numbers for"
+            f" {len(settings.api_keys)} keys; expected one for each"
+        )
+    return settings
 
 
 def _convert(name: str, text: str, kind: Any, limits: Mapping[str, Any]) -> Any:
-    if kind is Path:
+    if kind is str:
+        return text
+    if kind in (Path, Path | None):
         return Path(text)
     if kind is bool:
         if text.lower() not in ("0", "1", "true", "false"):
@@ -120,7 +154,10 @@ def _convert(name: str, text: str, kind: Any, limits: Mapping[str, Any]) -> Any:
                 f" to {limits['most']:g}"
             )
         return value
-    return tuple(word.strip() for word in text.split(",") if word.strip())
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if kind == tuple[int, ...]:
+        return tuple(_convert(name, word, int, limits) for word in words)
+    return tuple(words)
 
 
 def settings_help() -> str:
@@ -128,8 +165,10 @@ def settings_help() -> str:
     lines: list[str] = []
     for setting in fields(Settings):
         default = setting.default
-        if default == ():
+        if default in ((), None):
             shown = "none"
+        elif setting.name == "resume_key":
+            shown = "a random one"
         elif default == shipped.MODEL:
             shown = "the one that comes with pokejax"
         elif isinstance(default, bool):

@@ -5,14 +5,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from server.schemas import Format
+from server.files import FileFormat
 
 EVENT_STREAM = "text/event-stream"
 # Proxies must neither cache an event stream nor buffer it.
 SSE_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-def data_url(file: bytes, format: Format | Literal["gif"]) -> str:
+def data_url(file: bytes, format: FileFormat | Literal["gif"]) -> str:
     """`file` as a data URL."""
     return f"data:image/{format};base64,{base64.b64encode(file).decode()}"
 

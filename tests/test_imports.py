@@ -13,6 +13,7 @@ GROUND = {
     "pokejax.config",
     "pokejax.files",
     "pokejax.safe_pickle",
+    "pokejax.startup",
 }
 # Package -> the packages it may use beside the ground floor, from the bottom up.
 MAY_USE: dict[str, set[str]] = {

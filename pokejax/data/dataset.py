@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from pokejax.attributes import CONDITIONS, STYLES
 from pokejax.config import DataConfig, TextConfig
 from pokejax.data import cifar, packed, tfds
 from pokejax.data.cifar import Rows
@@ -42,7 +43,7 @@ def load(config: DataConfig, text: TextConfig, *, debug_samples: int = 0) -> Dat
     path = Path(config.dir)
     try:
         dataset = (
-            packed.read(path, text)
+            _of_styles(packed.read(path, text), path, config)
             if path.is_file()
             else _load_directory(path, config, text)
         )
@@ -115,6 +116,26 @@ def _load_directory(path: Path, config: DataConfig, text: TextConfig) -> Dataset
         )
     text_emb, encoder = _embed(list(prompt_rows), text, path)
     return Dataset(splits, text_emb, encoder, text, tuple(prompt_rows))
+
+
+def _of_styles(dataset: Dataset, path: Path, config: DataConfig) -> Dataset:
+    """A packed dataset's pictures of the wanted styles."""
+    if config.views:
+        raise DataError(
+            f"data.views is {config.views}, and {path} doesn't hold the names of views:"
+            " train from the directory that it was packed from"
+        )
+    if not config.styles:
+        return dataset
+    place = list(CONDITIONS).index("style")
+    wanted = [STYLES.index(style) for style in config.styles if style in STYLES]
+    splits = {
+        name: split.take(np.flatnonzero(np.isin(split.attributes[:, place], wanted)))
+        for name, split in dataset.splits.items()
+    }
+    if not len(splits["train"]):
+        raise DataError(f"{path} has no training picture of styles {config.styles}")
+    return dataclasses.replace(dataset, splits=splits)
 
 
 def _to_split(rows: Rows, config: DataConfig, prompt_rows: dict[str, int]) -> Split:

@@ -4,6 +4,8 @@ For machines that have no text encoder, and for carrying a set from one to anoth
 """
 
 import json
+import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from pokejax.config import TextConfig
 from pokejax.data.split import Dataset, Split
 from pokejax.files import whole_file
 
+_TORN = (zipfile.BadZipFile, zlib.error)
 SPLITS = ("train", "val", "test")
 
 
@@ -46,7 +49,8 @@ def read(path: Path, text: TextConfig) -> Dataset:
       ValueError: not a packed dataset, or of another encoder or vocabulary.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here, because numpy leaves a torn file open.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays["header"].tobytes())
         splits = {
@@ -58,8 +62,13 @@ def read(path: Path, text: TextConfig) -> Dataset:
         packed_text = TextConfig(**header["text"])
         vocabularies = header["vocabularies"]
         encoder = header["encoder"]
-    except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
-        raise ValueError(f"{path} is not a packed dataset: {error}") from None
+    except (*_TORN, OSError, KeyError, ValueError, TypeError, EOFError) as error:
+        # numpy's own words for anything else advise to unpickle it.
+        why = "" if "allow_pickle" in str(error) else f" ({error})"
+        raise ValueError(
+            f"{path} is not a packed dataset{why}: expected a dataset directory, or"
+            " the whole .npz that python -m pokejax.pack writes"
+        ) from None
     if vocabularies != {k: list(v) for k, v in CONDITIONS.items()}:
         raise ValueError(f"{path} was packed with other attribute vocabularies")
     if packed_text.encoder != text.encoder:

@@ -20,33 +20,48 @@ def contact_sheet(
     rows: Sequence[Sequence[UInt8[np.ndarray, "h w 3"]]],
     captions: Sequence[str],
     *,
+    title: str = "",
     scale: int = 2,
+    columns: int = 12,
 ) -> Image.Image:
     """Draw rows of equally large pictures, each row under its caption.
 
     Args:
-      rows: pictures, any number a row.
-      captions: one a row; cut where it is wider than the row.
+      rows: pictures, any number a row; a long row goes on in the next line.
+      captions: one a row; cut where it is wider than the sheet.
+      title: a line above all, if any.
       scale: whole-number enlargement, without smoothing.
+      columns: pictures a line, at most.
     """
     height, width = (scale * side for side in rows[0][0].shape[:2])
-    columns = max(len(row) for row in rows)
-    row_height = _CAPTION_HEIGHT + height + _GAP
+    columns = min(columns, max(len(row) for row in rows))
+    lines = sum(-(-len(row) // columns) for row in rows)
     sheet = Image.new(
         "RGB",
-        (_GAP + columns * (width + _GAP), _GAP + len(rows) * row_height),
+        (
+            _GAP + columns * (width + _GAP),
+            _GAP
+            + (len(rows) + bool(title)) * _CAPTION_HEIGHT
+            + lines * (height + _GAP),
+        ),
         "white",
     )
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_CAPTION_SIZE)
-    for i, (row, caption) in enumerate(zip(rows, captions, strict=True)):
-        top = _GAP + i * row_height
+    top = _GAP
+    if title:
+        draw.text((_GAP, top), _cut(title, font, sheet.width), "black", font)
+        top += _CAPTION_HEIGHT
+    for row, caption in zip(rows, captions, strict=True):
         draw.text((_GAP, top), _cut(caption, font, sheet.width), "black", font)
-        for j, image in enumerate(row):
-            tile = Image.fromarray(image).resize(
-                (width, height), Image.Resampling.NEAREST
-            )
-            sheet.paste(tile, (_GAP + j * (width + _GAP), top + _CAPTION_HEIGHT))
+        top += _CAPTION_HEIGHT
+        for start in range(0, len(row), columns):
+            for j, image in enumerate(row[start : start + columns]):
+                tile = Image.fromarray(image).resize(
+                    (width, height), Image.Resampling.NEAREST
+                )
+                sheet.paste(tile, (_GAP + j * (width + _GAP), top))
+            top += height + _GAP
     return sheet
 
 

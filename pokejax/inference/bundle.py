@@ -6,8 +6,8 @@ describes. It needs neither optax nor Orbax: those belong to training.
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from pokejax.models.cvae import CVAE
 from pokejax.models.prior import Prior
 
 _HEADER_KEY = "pokejax"
+_HASH_KEY = "pokejax_sha256"
 _FORMAT_VERSION = 1
 _PRIOR = "prior."  # in front of the names of its weights
 
@@ -45,6 +46,8 @@ class Header:
       encoder: identity of the text encoder that the model was trained with.
       epoch: how many passes over the training set the weights have seen.
       val_loss: on the validation split, at beta = 1.
+      fingerprint: short hashes of what it was trained on, by name, from
+        `pokejax.data.fingerprint`; empty if an earlier version trained it.
     """
 
     config: Config
@@ -52,6 +55,7 @@ class Header:
     encoder: str
     epoch: int
     val_loss: float
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The header as plain values for JSON, with the attribute vocabularies."""
@@ -62,6 +66,7 @@ class Header:
             "encoder": self.encoder,
             "epoch": self.epoch,
             "val_loss": self.val_loss,
+            "fingerprint": dict(self.fingerprint),
             "vocabularies": {name: list(v) for name, v in CONDITIONS.items()},
         }
 
@@ -89,6 +94,7 @@ class Header:
                 encoder=values["encoder"],
                 epoch=values["epoch"],
                 val_loss=values["val_loss"],
+                fingerprint=values.get("fingerprint", {}),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(f"{origin} has a broken header: {error!r}") from None
@@ -151,23 +157,29 @@ def write(
       params: of the CVAE.
       prior: of the prior, if there is one.
       dtype: that weights are kept in, `"float32"` or `"float16"`.
+
+    Raises:
+      BundleError: a weight is not finite, in this dtype.
     """
     leaves = dict(named_leaves(params))
     if prior is not None:
         leaves = with_prior(leaves, dict(named_leaves(prior)))
-    arrays = {name: np.asarray(value, dtype) for name, value in leaves.items()}
+    with np.errstate(over="ignore"):  # what float16 can't hold is refused below
+        arrays = {name: np.asarray(value, dtype) for name, value in leaves.items()}
+    _check_finite(arrays, path)
     text = json.dumps(header.to_dict(), sort_keys=True)
+    metadata = {_HEADER_KEY: text, _HASH_KEY: _hash_of_all(text, arrays)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
-        partial.write_bytes(save(arrays, metadata={_HEADER_KEY: text}))
+        partial.write_bytes(save(arrays, metadata=metadata))
 
 
 def read(path: Path) -> Bundle:
     """Read and check a bundle.
 
     Raises:
-      BundleError: no such file, not a bundle, truncated, or weights that don't fit the
-        header's model (the weight is named), or a shipped model that was altered.
+      BundleError: no such file, not a bundle, truncated or altered, weights that don't
+        fit the header's model or aren't finite (the weight is named).
     """
     if not path.is_file():
         raise BundleError(
@@ -178,12 +190,19 @@ def read(path: Path) -> Bundle:
         _check_shipped(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get(_HEADER_KEY)
+            metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError) as error:
         raise BundleError(f"{path} is not a readable bundle: {error}") from None
+    text = metadata.get(_HEADER_KEY)
     if text is None:
         raise BundleError(f"{path} is a safetensors file, but not a pokejax bundle")
+    # Files of earlier versions have no hash.
+    if metadata.get(_HASH_KEY) not in (None, _hash_of_all(text, arrays)):
+        raise BundleError(
+            f"{path} is damaged: its content isn't what its SHA-256 says: make it"
+            " again, or take a copy"
+        )
     try:
         values = json.loads(text)
     except ValueError as error:
@@ -213,7 +232,7 @@ def from_arrays(
     """A bundle of named arrays, each checked against the header's model.
 
     Raises:
-      BundleError: a weight is missing, unknown, or of another shape.
+      BundleError: a weight is missing, unknown, of another shape, or not finite.
     """
     of_prior = {
         name.removeprefix(_PRIOR): value
@@ -225,6 +244,7 @@ def from_arrays(
     prior = None
     if of_prior:
         prior = _filled(lambda: new_prior(header, rngs=nnx.Rngs(0)), of_prior, origin)
+    _check_finite(arrays, origin)
     digest = hashlib.sha256()
     for name in sorted(arrays):
         digest.update(name.encode() + arrays[name].tobytes())
@@ -232,6 +252,29 @@ def from_arrays(
         sampling = header.config.prior
         digest.update(f"{sampling.steps} {sampling.guidance}".encode())
     return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}")
+
+
+def _check_finite(arrays: dict[str, np.ndarray], origin: str | Path) -> None:
+    for name, value in arrays.items():
+        if not np.isfinite(value).all():
+            raise BundleError(
+                f"{origin}: weight {name} holds numbers that aren't finite"
+                f" ({value.dtype}), so it can't draw"
+            )
+
+
+def _hash_of_all(header: str, arrays: dict[str, np.ndarray]) -> str:
+    return hashlib.sha256((header + content_hash(arrays)).encode()).hexdigest()
+
+
+def content_hash(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of named arrays, whatever order they come in, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        value = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
+        digest.update(value.data)
+    return digest.hexdigest()
 
 
 def _filled(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, UInt8, UInt32
+from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from pokejax.attributes import UNKNOWN_ID
 from pokejax.images.pixels import to_uint8
@@ -59,7 +59,8 @@ class Programs:
         @jax.jit
         def decode(params, z, cond):
             image = nnx.merge(graphdef, params).decoder(z, cond, dropout_key=None)
-            return to_uint8(image[..., :3])
+            image = image[..., :3]
+            return to_uint8(image), jnp.isfinite(image).all(axis=(1, 2, 3))
 
         self._begin, self._decode = begin, decode
 
@@ -76,8 +77,10 @@ class Programs:
         knobs: Float[np.ndarray, "b 3"],
         *,
         previews: bool,
-    ) -> Iterator[tuple[UInt8[Array, "b h w 3"], bool]]:
-        """Pictures of a tile, and whether they are the final ones.
+    ) -> Iterator[tuple[UInt8[Array, "b h w 3"], Bool[Array, " b"], bool]]:
+        """Pictures of a tile, which are sound, and whether they are the final ones.
+
+        A picture is sound if all its pixels were finite.
 
         Args:
           text_emb: of the two ends that each row lies between.
@@ -91,8 +94,8 @@ class Programs:
             if previews:
                 typical = knobs * np.array([1, 0, 1], np.float32)
                 middle = self._begin(self._params, text_emb, attributes, seeds, typical)
-                yield self._decode(self._params, *middle), False
-            yield self._decode(self._params, z, cond), True
+                yield *self._decode(self._params, *middle), False
+            yield *self._decode(self._params, z, cond), True
             return
         flow = self._enter(self._prior_params, text_emb, attributes, knobs)
         for step in range(self._steps):
@@ -100,7 +103,7 @@ class Programs:
             z, latent = self._advance(self._prior_params, z, time, *flow)
             final = step == self._steps - 1
             if previews or final:
-                yield self._decode(self._params, latent, cond), final
+                yield *self._decode(self._params, latent, cond), final
 
 
 def _flow_programs(

@@ -80,11 +80,13 @@ class Sample:
       image: `h w 3` uint8.
       recipe: that it was drawn from.
       model_id: of the weights.
+      partial: it is a step on the way, which nothing draws again.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
     recipe: Recipe
     model_id: str
+    partial: bool = False
 
     @property
     def prompt(self) -> str:
@@ -104,12 +106,15 @@ class Sample:
     def png(self, *, scale: int = 1) -> bytes:
         """The picture as PNG; its text chunks carry the recipe and the model.
 
+        Those of a partial picture only say that it is one, and the prompt.
+
         Args:
           scale: pixels a side that each pixel becomes, 1 or more.
         """
-        return encode_png(
-            enlarge(self.image, scale), self.recipe.texts() | {"model": self.model_id}
-        )
+        texts = {"prompt": self.prompt, "partial": "a step on the way to the picture"}
+        if not self.partial:
+            texts = self.recipe.texts() | {"model": self.model_id}
+        return encode_png(enlarge(self.image, scale), texts)
 
     def webp(self, *, scale: int = 1) -> bytes:
         """The picture as lossless WebP, which can't hold text chunks."""

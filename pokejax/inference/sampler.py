@@ -121,6 +121,19 @@ class Sampler:
         """Pixels a side of what is drawn."""
         return self.bundle.header.config.data.image_size
 
+    @functools.cached_property
+    def unheeded(self) -> frozenset[str]:
+        """Conditions that change nothing, since the model was trained without them."""
+        bundle = self.bundle
+        reader = (
+            bundle.prior if bundle.prior and self._prior == "flow" else bundle.model
+        )
+        tables = reader.category_embedder.tables if bundle.model.conditional else {}
+        heeded = {
+            name for name, table in tables.items() if np.any(table.embedding[...])
+        }
+        return frozenset(CONDITIONS) - heeded
+
     @property
     def previews(self) -> int:
         """How many rounds `rounds` has before the last one, if they are wanted."""
@@ -181,9 +194,20 @@ class Sampler:
         Args:
           recipes: 1 to `tile_rows` of them.
           previews: whether rounds before the last one are wanted.
+
+        Raises:
+          BundleError: the model drew pixels that aren't finite numbers, which would
+            look black.
         """
         rounds = self._programs.rounds(*self._tile(recipes), previews=previews)
-        for images, final in rounds:
+        for images, sound, final in rounds:
+            for recipe, fine in zip(recipes, np.asarray(sound), strict=False):
+                if not fine:
+                    raise BundleError(
+                        f"{self.model_id} drew pixels that aren't finite numbers for"
+                        f" seed {recipe.seed}: the model is broken, or its guidance of"
+                        f" {recipe.guidance} too much for it"
+                    )
             yield Round(np.asarray(images)[: len(recipes)], final)
 
     def warm_up(self) -> None:

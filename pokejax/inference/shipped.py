@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "pokemon64.safetensors"
-SHA256 = "f9fc40d33c313ead40cb13be04eece3dd5f915adc8ee248a7164a4d253f042b3"
+SHA256 = "a46d4e1f68d2e97079610aab7810a823c91bf317de652c84c2513f11984cf82c"

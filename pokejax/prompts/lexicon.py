@@ -671,7 +671,8 @@ MYTHICAL_TERMS = {
 # Everything above, by attribute; `type` and `color` serve both slots of each.
 VIEW_PHRASES = {
     "back": ("from behind", "from the back", "from the rear", "back view", "rear view",
-             "seen from behind", "view from behind", "back turned", "turned away"),
+             "seen from behind", "view from behind", "back turned", "turned away",
+             "facing away", "back sprite", "backsprite", "showing its back"),
     "artwork": ("official artwork", "vector artwork"),
     "front": ("front view", "from the front", "facing us", "facing the viewer"),
 }  # fmt: skip
@@ -745,6 +746,13 @@ WHERE = ("in", "from", "at", "near", "by", "on", "under", "beneath", "beside", "
     "onto", "off", "against", "outside", "before")
 # ... and the sky after one of these is what all live under.
 UNDER = ("under", "beneath", "below", "underneath", "against", "before", "behind")
+# What a picture has beside its creature: a color before it isn't the creature's.
+SCENES = ("background", "backdrop", "sunset", "sunrise", "horizon", "scenery")
+# A thing after one of these is what it stands by, and gives it no type.
+BESIDE = ("beside", "near", "by", "behind", "before", "against", "under", "beneath",
+    "underneath", "on", "atop", "onto", "around")
+# "A wolf that is fighting".
+RELATIVES = ("that", "which", "who", "is", "are")
 # "A little grumpy" isn't little.
 HEDGES = ("bit", "too", "more", "less", "while")
 # Color words long enough that few others are one letter from them.

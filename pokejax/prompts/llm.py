@@ -89,10 +89,8 @@ def read_endpoint(
             "(any word will do for a server of your own in OPENAI_BASE_URL)"
         )
     if not get("OPENAI_BASE_URL").startswith(("http://", "https://")):
-        raise LlmUnavailable(
-            f"OPENAI_BASE_URL {get('OPENAI_BASE_URL')!r} doesn't start with http:// or "
-            "https://"
-        )
+        # Which may hold a password, so it isn't shown.
+        raise LlmUnavailable("OPENAI_BASE_URL doesn't start with http:// or https://")
     return LlmEndpoint(
         model=get("OPENAI_MODEL"),
         fallback_model=get("OPENAI_FALLBACK_MODEL") or get("OPENAI_MODEL"),

@@ -20,6 +20,9 @@ _LINKS = stems(lexicon.LINKS)
 _HAVING = stems(lexicon.HAVING)
 _WHERE = stems(lexicon.WHERE)
 _UNDER = stems(lexicon.UNDER)
+_BESIDE = stems(lexicon.BESIDE)
+_SCENES = stems(lexicon.SCENES)
+_RELATIVES = stems(lexicon.RELATIVES)
 _ACTS = stems(lexicon.ACTS)
 _DETERMINERS = stems(lexicon.DETERMINERS)
 _PARTS = stems(lexicon.PARTS)
@@ -119,7 +122,10 @@ class NounFinder:
         if following in _DETERMINERS:
             return True
         names_type = self._is_creature(i + 1) or following in TYPE_MARKS
-        return self._is_creature(i - 1) and not names_type
+        doer = i - 1
+        while self._stem_at(doer) in _RELATIVES:
+            doer -= 1
+        return self._is_creature(doer) and not names_type
 
     def _acted_on(self) -> list[bool]:
         acted_on = [False] * len(self.tokens)
@@ -131,6 +137,16 @@ class NounFinder:
                     break
                 acted_on[j] = True
         return acted_on
+
+    def is_beside(self, f: Phrase) -> bool:
+        """Whether it is only a thing that the creature stands by: "under a tree"."""
+        for i in range(f.first - 1, max(f.first - 1 - _PLACE_REACH, -1), -1):
+            is_adjective = self._is_color(i) or self._stem_at(i) in _DETERMINERS
+            if self.tokens[i + 1].breaks or not is_adjective:
+                following = self.tokens[f.last + 1 : f.last + 2]
+                ends = not following or following[0].breaks
+                return self._stem_at(i) in _BESIDE and ends
+        return False
 
     def is_overhead(self, f: Phrase) -> bool:
         """Whether it is only what all live under: "beneath a gray sky"."""
@@ -150,7 +166,7 @@ class NounFinder:
         if self.located[f.first]:
             return Noun.PLACE
         if self.acted_on[f.first]:
-            return Noun.THING
+            return Noun.PLACE
         maybe = Noun.UNSAID
         for i in range(f.last + 1, min(f.last + 1 + _NOUN_REACH, len(self.tokens))):
             token = self.tokens[i]
@@ -174,6 +190,8 @@ class NounFinder:
     def _noun_at(self, i: int) -> tuple[Noun, bool]:
         """What the token is, and whether what follows can't change that."""
         word, owner = self.tokens[i].stem, self.owner.get(i)
+        if word in _SCENES:
+            return Noun.PLACE, True
         if word in _BODY:
             return Noun.BODY, True
         if word in _COVERINGS:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 from pokejax.attributes import FLAGS, VOCABULARIES, Attributes
@@ -46,10 +47,31 @@ def parse_prompt(
       `timeout_s` at most: an event loop calls it in a thread.
     """
     parsed = parse_by_rules(prompt)
-    if not use_llm or not prompt.strip():
+    if not use_llm:
+        return parsed
+    # In its own thread, since the caller may have a running event loop.
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(asyncio.run, parse_by_llm(parsed, timeout_s=timeout_s))
+        return asked.result()
+
+
+async def parse_by_llm(parsed: ParsedPrompt, *, timeout_s: float) -> ParsedPrompt:
+    """Put a language model's reading in place of the rules', for event loops.
+
+    Cancelling it hangs up on the model.
+
+    Args:
+      parsed: what the rules read.
+      timeout_s: as in `parse_prompt`.
+
+    Returns:
+      `parsed` itself, with a warning, if no model reads it in time. The warning tells
+      nothing of where the model is, since a service hands it on.
+    """
+    if not parsed.prompt.strip():
         return parsed
     try:
-        attributes = _ask(prompt[:_LONGEST], timeout_s)
+        attributes = await _ask(parsed.prompt[:_LONGEST], timeout_s)
     except LlmUnavailable as error:
         return replace(parsed, warning=f"prompt read by rules: {error}")
     before, now = parsed.attributes.known(), attributes.known()
@@ -61,27 +83,36 @@ def parse_prompt(
     )
 
 
-def _ask(prompt: str, timeout_s: float) -> Attributes:
+async def _ask(prompt: str, timeout_s: float) -> Attributes:
     endpoint = read_endpoint()
-    client = load_baml_client()
     # Half a surrogate pair can't be sent.
     text = prompt.encode("utf-8", "replace").decode()
+    # In threads, since the packages take a second to load.
+    client, bodies = await asyncio.to_thread(_render, endpoint, text)
+    answer = await _send(endpoint, bodies, timeout_s)
+    return await asyncio.to_thread(_read, client, answer)
+
+
+def _render(
+    endpoint: LlmEndpoint, text: str
+) -> tuple[ModuleType, list[dict[str, Any]]]:
+    """BAML's client, and the body of a request to each of the endpoint's models."""
+    client = load_baml_client()
 
     def body_for(model: str) -> dict[str, Any]:
         env = endpoint.for_model(model).environment()
         asked = client.b.with_options(client="Primary", env=env)
         return asked.request.ParsePrompt(text).body.json()
 
-    bodies = [body_for(model) for model in endpoint.models]
-    # In its own thread, since the caller may have a running event loop.
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(asyncio.run, _send(endpoint, bodies, timeout_s)).result()
+    return client, [body_for(model) for model in endpoint.models]
+
+
+def _read(client: ModuleType, answer: str) -> Attributes:
     try:
         check_answer(answer)
-        read = client.b.parse.ParsePrompt(answer)
+        return attributes_of(client.b.parse.ParsePrompt(answer))
     except Exception as error:  # ValueError of ours, BamlError of a package loaded late
-        raise LlmUnavailable(f"{endpoint.model} gave no readable answer") from error
-    return attributes_of(read)
+        raise LlmUnavailable("the model gave no readable answer") from error
 
 
 async def _send(
@@ -112,7 +143,7 @@ async def _send(
                     reason = "gave no readable answer"
     except TimeoutError:
         reason = f"took over {timeout_s:g} s"
-    raise LlmUnavailable(f"{endpoint.base_url} {reason}")
+    raise LlmUnavailable(f"the model {reason}")
 
 
 def attributes_of(answer: Any) -> Attributes:

@@ -229,6 +229,9 @@ class _Reader:
             elsewhere = self.nouns.located[f.first] or self.nouns.acted_on[f.first]
             if rank < MARKED and (elsewhere or f.first in self.nouns.acts):
                 continue
+            key = tuple(t.stem for t in self.tokens[f.first : f.last + 1])
+            if rank < NAMED and key in _THINGS and self.nouns.is_beside(f):
+                continue
             if self._stem_at(f.first) == "dark" and self.nouns.noun_of(f) is Noun.PART:
                 continue  # "dark wings" are of any type
             if meaning.value not in denied or self._is_plain(f):

@@ -16,7 +16,9 @@ def augment(
 ) -> Float[Array, "b h w c"]:
     """Mirror, shift, scale and recolour pictures at random, as far as the config says.
 
-    Whatever enters from outside the picture is white, the sprites' background.
+    Whatever enters from outside the picture is white, the sprites' background. Only
+    background leaves it: where a creature comes near the border, it is shifted and
+    enlarged less.
 
     Args:
       image: `b h w c` float32 in [-1, 1]: RGB, and what else moves with it.
@@ -33,13 +35,36 @@ def augment(
         scale = jnp.exp(
             jnp.log1p(config.max_scale) * jax.random.uniform(scale_key, (b,), minval=-1)
         )
-        image = resample(image, scale, mirror * scale, side * shift)
+        scale, shift = _within_borders(image, mirror, scale, side * shift)
+        image = resample(image, scale, mirror * scale, shift)
     elif config.flip:
         image = jnp.where(mirror.reshape(b, 1, 1, 1) < 0, image[:, :, ::-1], image)
     if config.color_jitter:
         rgb = _jitter_colors(image[..., :3], config.color_jitter, color_key)
         image = jnp.concatenate([rgb, image[..., 3:]], axis=-1)
     return image
+
+
+def _within_borders(
+    image: Float[Array, "b h w c"],
+    mirror: Float[Array, " b"],
+    scale: Float[Array, " b"],
+    shift: Float[Array, "2 b"],
+) -> tuple[Float[Array, " b"], Float[Array, "2 b"]]:
+    """Scale and shift, made so small that all that isn't background stays inside."""
+    last = image.shape[1] - 1
+    ink = jnp.any(image < 1, axis=3)
+    by_axis = jnp.stack([ink.any(axis=2), ink.any(axis=1)])
+    # The outermost pixels, from the centre; of a picture without any, the borders.
+    low = by_axis.argmax(axis=2) - last / 2
+    high = last / 2 - by_axis[:, :, ::-1].argmax(axis=2)
+    mirrored = (mirror < 0).reshape(1, -1) & (jnp.arange(2) == 1).reshape(2, 1)
+    low, high = jnp.where(mirrored, -high, low), jnp.where(mirrored, -low, high)
+    room = last / jnp.maximum(high - low, 1).max(axis=0)
+    scale = jnp.minimum(scale, room)
+    least = -last / 2 - scale.reshape(1, -1) * low
+    most = last / 2 - scale.reshape(1, -1) * high
+    return scale, jnp.clip(shift, least, most)
 
 
 def resample(

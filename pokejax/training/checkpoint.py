@@ -5,11 +5,17 @@ the run's header as metadata. Orbax writes to a temporary name and commits by re
 so a killed save leaves the earlier checkpoints as they were.
 """
 
+import hashlib
+import json
 import logging
 import os
 import re
-from collections.abc import Iterator
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +23,7 @@ import jax
 from flax import nnx
 from orbax.checkpoint import v1 as ocp
 
+from pokejax.files import whole_file
 from pokejax.inference.bundle import (
     Bundle,
     BundleError,
@@ -26,8 +33,10 @@ from pokejax.inference.bundle import (
     read,
     with_prior,
 )
+from pokejax.training.mesh import is_first
 
 KEEP_LATEST = 3
+_SUMS = "checksums.json"
 # How long processes wait for one that can't write its share.
 _SAVE_SECONDS = 300
 
@@ -36,28 +45,60 @@ class CheckpointError(ValueError):
     """A checkpoint that can't be used; the message names it and what is wrong."""
 
 
+class DamagedError(CheckpointError):
+    """A checkpoint whose files aren't as they were written."""
+
+
+@dataclass(frozen=True)
+class _KeepIf:
+    """Orbax's interface to a choice of steps to keep."""
+
+    keep: Callable[[int], bool]
+
+    def should_preserve(
+        self, checkpoints: Sequence[Any], *, context: Any
+    ) -> list[bool]:
+        return [self.keep(checkpoint.step) for checkpoint in checkpoints]
+
+
 class Checkpoints:
     """The checkpoints of one run: the latest few and the best by validation loss."""
 
-    def __init__(self, directory: Path):
-        """Open, and if need be create, the checkpoint directory of a run."""
+    def __init__(
+        self, directory: Path, *, keep: Callable[[int], bool] = lambda step: False
+    ):
+        """Open, and if need be create, the checkpoint directory of a run.
+
+        Checkpoints so damaged that none could be listed are set aside.
+
+        Args:
+          directory: of the checkpoints.
+          keep: whether the checkpoint of a step is to be kept for good.
+        """
         # Orbax logs every decision at INFO, each restart's mesh at WARNING and, at
         # ERROR, a thousand lines of what it raises anyway.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        for metrics in directory.glob("[0-9]*/metrics/metrics"):
+            if not _is_json(metrics):
+                set_aside(metrics.parents[1])
+        self._checked: set[int] = set()
+        self._sealing: threading.Thread | None = None
+        self._sealing_failed: OSError | None = None
         context = ocp.Context()
         context.async_options.timeout_secs = _SAVE_SECONDS
-        keep = ocp.training.preservation_policies
+        policies = ocp.training.preservation_policies
         self._checkpointer = ocp.training.Checkpointer(
             str(directory.resolve()),
             # Orbax types its own policies against a protocol they don't quite match.
             save_decision_policy=(  # pyright: ignore[reportArgumentType]
                 ocp.training.save_decision_policies.FixedIntervalPolicy(1)
             ),
-            preservation_policy=keep.AnyPreservationPolicy(  # pyright: ignore[reportArgumentType]
+            preservation_policy=policies.AnyPreservationPolicy(  # pyright: ignore[reportArgumentType]
                 [
-                    keep.LatestN(KEEP_LATEST),
+                    policies.LatestN(KEEP_LATEST),
+                    _KeepIf(keep),
                     # Sorted worst first; the last is kept.
-                    keep.BestN(
+                    policies.BestN(
                         get_metric_fn=lambda metrics: metrics["val_loss"],
                         reverse=True,
                         n=1,
@@ -77,6 +118,7 @@ class Checkpoints:
         *,
         history: list[dict[str, float]],
         val_loss: float | None,
+        first_step: int,
     ) -> None:
         """Begin to save the state; training may go on while it is written.
 
@@ -86,6 +128,7 @@ class Checkpoints:
           header: of the run, as of the last whole epoch.
           history: the log's rows so far.
           val_loss: at the end of an epoch; None in the middle of one.
+          first_step: as of the trainer.
 
         Raises:
           OSError: this save, or the one before, failed; earlier ones are as they were.
@@ -93,16 +136,45 @@ class Checkpoints:
         if any(c.step == step for c in self._checkpointer.checkpoints):
             return
         with self._telling_why():
-            self._checkpointer.save_async(
+            self._wait_for_seal()
+            saving = self._checkpointer.save_async(
                 step,
                 state,
                 metrics=None if val_loss is None else {"val_loss": val_loss},
                 custom_metadata=cast(
                     Any,
                     # A copy, since the log grows while this is written.
-                    {"header": header.to_dict(), "history": list(history)},
+                    {
+                        "header": header.to_dict(),
+                        "history": list(history),
+                        "first_step": first_step,
+                    },
                 ),
             )
+        if saving and is_first():
+            path = Path(self._checkpointer.directory) / str(step)
+            self._sealing = threading.Thread(target=self._seal, args=(saving, path))
+            self._sealing.start()
+
+    def _seal(self, saving: Any, path: Path) -> None:
+        """Write checksums of a checkpoint's files once it is complete."""
+        try:
+            saving.result()
+        except Exception:
+            return  # whoever waits for the save is told
+        try:
+            with whole_file(path / _SUMS) as partial:
+                partial.write_text(json.dumps(_checksums(path), indent=1))
+        except OSError as error:
+            self._sealing_failed = error
+
+    def _wait_for_seal(self) -> None:
+        if self._sealing:
+            self._sealing.join()
+            self._sealing = None
+        if self._sealing_failed:
+            failed, self._sealing_failed = self._sealing_failed, None
+            raise failed
 
     def wait(self) -> None:
         """Wait until a save under way is complete.
@@ -112,6 +184,7 @@ class Checkpoints:
         """
         with self._telling_why():
             self._checkpointer.wait()
+            self._wait_for_seal()
 
     @contextmanager
     def _telling_why(self) -> Iterator[None]:
@@ -126,6 +199,33 @@ class Checkpoints:
                 f"can't save a checkpoint in {self._checkpointer.directory}: {why};"
                 " earlier ones are as they were"
             ) from None
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps of all complete checkpoints, the newest first."""
+        return sorted((c.step for c in self._checkpointer.checkpoints), reverse=True)
+
+    def check(self, step: int) -> None:
+        """Compare a checkpoint's files with their checksums, if it has any.
+
+        Those of earlier versions have none, nor has one that was just being finished
+        when the run was killed.
+
+        Raises:
+          DamagedError: a file is missing, or isn't as it was written.
+        """
+        path = Path(self._checkpointer.directory) / str(step)
+        if step in self._checked or not (path / _SUMS).exists():
+            return
+        try:
+            expected = json.loads((path / _SUMS).read_bytes())
+            found = _checksums(path)
+            bad = [name for name in expected if found.get(name) != expected[name]]
+        except (OSError, ValueError, TypeError):
+            bad = [_SUMS]
+        if bad:
+            raise DamagedError(f"checkpoint {path} is damaged: {bad[0]} has changed")
+        self._checked.add(step)
 
     @property
     def latest(self) -> int | None:
@@ -153,8 +253,17 @@ class Checkpoints:
         """The log's rows saved with a step."""
         return self._metadata(step)["history"]
 
+    def first_step(self, step: int) -> int:
+        """The trainer's `first_step` saved with a step."""
+        return self._metadata(step).get("first_step", 0)
+
     def _metadata(self, step: int) -> dict[str, Any]:
-        return cast(dict, self._checkpointer.metadata(step).custom_metadata)
+        self.check(step)  # Orbax looks at the arrays, too
+        metadata = self._checkpointer.metadata(step).custom_metadata
+        if not isinstance(metadata, dict) or "history" not in metadata:
+            path = self._checkpointer.directory / str(step)
+            raise DamagedError(f"checkpoint {path} is damaged: its metadata is missing")
+        return cast(dict, metadata)
 
     def restore(self, step: int, like: Any) -> Any:
         """The state saved at a step.
@@ -164,22 +273,33 @@ class Checkpoints:
           like: a state of the same structure; shapes and placement are taken from it.
 
         Raises:
+          DamagedError: it isn't as it was written.
           CheckpointError: the checkpoint holds a state of another shape.
         """
+        self.check(step)
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
         )
         try:
             return self._checkpointer.load(step, abstract)
-        except (ValueError, KeyError) as error:
-            first_line = str(error).splitlines()[0]
-            raise CheckpointError(
-                f"checkpoint {self._checkpointer.directory / str(step)} doesn't fit"
-                f" this model: {first_line}"
+        except Exception as error:  # damage can make Orbax raise nearly anything
+            path = Path(self._checkpointer.directory) / str(step)
+            first_line = (str(error).splitlines() or [repr(error)])[0]
+            if (path / _SUMS).exists():  # so it is whole
+                raise CheckpointError(
+                    f"checkpoint {path} doesn't fit this model: {first_line}"
+                ) from None
+            raise DamagedError(
+                f"checkpoint {path} is damaged, or doesn't fit this model: {first_line}"
             ) from None
 
     def load_params(self, step: int) -> dict[str, Any]:
-        """The weights to use from a step's state, as numpy arrays by dotted name."""
+        """The weights to use from a step's state, as numpy arrays by dotted name.
+
+        Raises:
+          DamagedError: the checkpoint isn't as it was written.
+        """
+        self.check(step)
         saved = self._checkpointer.metadata(step).metadata
         kept = "params" if saved["ema_params"] is None else "ema_params"
         sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -209,6 +329,7 @@ class Checkpoints:
         """
         with self._telling_why():
             self._checkpointer.close()
+            self._wait_for_seal()
 
 
 def find(path: Path) -> Path:
@@ -225,11 +346,49 @@ def find(path: Path) -> Path:
 
 def has_complete(directory: Path) -> bool:
     """Whether a checkpoint directory holds at least one complete checkpoint."""
-    return any(
-        # A save in progress has a longer name, with Orbax's mark at its end.
-        found.parent.name.isdigit()
-        for found in directory.glob("[0-9]*/_CHECKPOINT_METADATA")
-    )
+    return any(map(is_complete, directory.glob("[0-9]*")))
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a path is a checkpoint whose save came to its end."""
+    # A save in progress has a longer name, with Orbax's mark at its end.
+    return path.name.isdigit() and path.is_dir()
+
+
+def set_aside(path: Path) -> None:
+    """Rename a checkpoint so that it is kept, but counts no more; says so.
+
+    Raises:
+      CheckpointError: it can't be renamed.
+    """
+    aside = path.with_name(f"set_aside_{path.name}")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+    except FileNotFoundError:
+        return  # another process was faster
+    except OSError as error:
+        raise CheckpointError(f"{path} can't be set aside: {error.strerror}") from None
+    print(f"note: {path} is now {aside.name}", file=sys.stderr)
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _checksums(path: Path) -> dict[str, str]:
+    """SHA-256 of each file in a directory but the checksums themselves, by its name."""
+    sums: dict[str, str] = {}
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and file.name != _SUMS:
+            with file.open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            sums[file.relative_to(path).as_posix()] = digest
+    return sums
 
 
 def load_bundle(path: Path, *, which: str = "best") -> Bundle:

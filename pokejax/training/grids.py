@@ -59,18 +59,19 @@ def save_samples(
     real: Float[np.ndarray, "n h w 3"],
     recon: Float[np.ndarray, "n h w 3"],
     samples: Float[np.ndarray, "n k h w 3"],
+    *,
+    epoch: int,
+    prompts: Sequence[str],
 ) -> None:
     """Draw a grid of held-out pictures: the picture, its reconstruction, samples.
 
     The samples know only the picture's prompt and attributes. All values in [-1, 1].
+    Above each row stands its prompt.
     """
     rows = [
         [to_uint8(image) for image in (picture, rebuilt, *drawn)]
         for picture, rebuilt, drawn in zip(real, recon, samples, strict=True)
     ]
-    captions = [
-        "real | reconstruction | samples of its prompt",
-        *[""] * (len(rows) - 1),
-    ]
+    title = f"epoch {epoch}: real | reconstruction | samples of its prompt"
     with whole_file(path) as partial:
-        contact_sheet(rows, captions).save(partial)
+        contact_sheet(rows, prompts, title=title).save(partial)

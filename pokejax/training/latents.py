@@ -8,6 +8,8 @@ from jaxtyping import Float
 # A latent dimension is in use if its posterior mean varies by this much over pictures.
 # Source: Burda et al., arXiv 1509.00519, section 5.2.
 ACTIVE_VARIANCE = 0.01
+# To tell n pictures apart takes log(n) nats: this is some twenty thousand of them.
+_FEW_NATS = 10.0
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,10 @@ class Latents:
     def collapsed(self) -> bool:
         """Whether the code says next to nothing about the picture.
 
-        Under one nat in all, or with fewer than one dimension in fifty alive, a decoder
-        can't tell pictures of the same condition apart.
+        Under one nat in all, a decoder can't tell pictures of the same condition apart;
+        nor with a few nats in fewer than one dimension in fifty. With many nats the
+        count says nothing: over a handful of pictures no mean varies much.
         """
+        nats = float(self.kl.sum())
         too_few = self.active < max(1, len(self.kl) // 50)
-        return too_few or bool(self.kl.sum() < 1.0)
+        return nats < 1.0 or (too_few and nats < _FEW_NATS)

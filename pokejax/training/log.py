@@ -32,6 +32,7 @@ def columns(parts: Sequence[str]) -> tuple[str, ...]:
         "Epoch",
         *(f"Train_{part}" for part in parts),
         *(f"Val_{part}" for part in parts),
+        *(f"Test_{part}" for part in parts),  # of `train.test_pictures`
         *(("Beta", "Active_Units", "Collapsed") if "KL" in parts else ()),
         *COST_COLUMNS,
     )
@@ -87,13 +88,35 @@ def epoch_message(
     lines.append(costs(row, memory))
     if is_best:
         lines.append(f"✓ New best validation loss: {row['Val_Loss']:.4f}")
-    if latents and latents.collapsed:
-        lines.append(
-            f"warning: the posterior has collapsed: {latents.active} of"
-            f" {len(latents.kl)} latent dimensions are in use, KL"
-            f" {latents.kl.sum():.2f} nats; lower --loss.kl_weight"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_warnings(latents)])
+
+
+def epoch_line(
+    row: Mapping[str, float], epochs: int, latents: Latents | None, *, is_best: bool
+) -> str:
+    """What a log file shows after an epoch: a line, and one for each warning.
+
+    Args:
+      row: of the log.
+      epochs: of the whole run.
+      latents: of a CVAE.
+      is_best: mark it as the best so far.
+    """
+    left = timedelta(seconds=round(row["ETA_s"]))
+    line = f"epoch {row['Epoch']:.0f}/{epochs}: train {row['Train_Loss']:.4f}, val"
+    line += f" {row['Val_Loss']:.4f}{' (best)' if is_best else ''},"
+    line += f" {row['Images_per_s']:,.1f} images/s, ETA {left}"
+    return "\n".join([line, *_warnings(latents)])
+
+
+def _warnings(latents: Latents | None) -> list[str]:
+    if not latents or not latents.collapsed:
+        return []
+    return [
+        f"warning: the posterior has collapsed: {latents.active} of"
+        f" {len(latents.kl)} latent dimensions are in use, KL"
+        f" {latents.kl.sum():.2f} nats; lower --loss.kl_weight"
+    ]
 
 
 def costs(row: Mapping[str, float], memory: str) -> str:

@@ -7,6 +7,7 @@ logs complete.
 
 import dataclasses
 import math
+import sys
 import time
 from pathlib import Path
 
@@ -54,7 +55,10 @@ class Loop:
         self.log = log.LossLog(
             self.workdir / "training_losses.csv", trainer.parts, history
         )
-        self.checkpoints = Checkpoints(self.workdir / "checkpoints")
+        self.checkpoints = Checkpoints(
+            self.workdir / "checkpoints",
+            keep=trainer.ends_epoch_of(self.config.keep_every),
+        )
         self.board = None
         if self.config.tensorboard and is_first():
             self.board = TensorBoard(self.workdir / "tensorboard", self.first)
@@ -67,7 +71,7 @@ class Loop:
             initial=self.first - 1,
             desc="Epochs",
             unit="epoch",
-            disable=not is_first(),
+            disable=None if is_first() else True,  # None: without a terminal
         ) as progress:
             for epoch in range(self.first, self.config.epochs + 1):
                 if not self._epoch(epoch):
@@ -136,11 +140,11 @@ class Loop:
         first_step, compiled = trainer.step, trainer.compile_seconds
         with tqdm(
             total=trainer.steps_per_epoch,
-            initial=first_step - (epoch - 1) * trainer.steps_per_epoch,
+            initial=trainer.steps_into(epoch),
             desc=f"epoch {epoch}",
             unit="step",
             leave=False,
-            disable=not is_first(),
+            disable=None if is_first() else True,
         ) as progress:
 
             def report(count: int, loss: float) -> None:
@@ -153,10 +157,14 @@ class Loop:
             return False
         costs = self._costs(epoch, trainer.step - first_step, started, compiled)
         val_parts, latents = trainer.evaluate(self.held_out)
+        test_parts: dict[str, float] = {}
+        if len(trainer.feed.dataset.splits["test"]) and self.config.test_pictures:
+            test_parts, _ = trainer.evaluate("test", most=self.config.test_pictures)
         is_best = val_parts["Loss"] < self._best()
         row = {"Epoch": float(epoch)}
         row |= {f"Train_{k}": v for k, v in train_parts.items()}
         row |= {f"Val_{k}": v for k, v in val_parts.items()}
+        row |= {f"Test_{k}": v for k, v in test_parts.items()}
         if latents:
             row["Beta"] = losses.beta(epoch, trainer.config.loss)
             row["Active_Units"] = float(latents.active)
@@ -173,12 +181,18 @@ class Loop:
             pictures = self._save_pictures(epoch)
         if self.board:
             self.board.add(epoch, row, pictures)
-        if last or is_best or epoch % self.config.checkpoint_every == 0:
+        intervals = (self.config.checkpoint_every, self.config.keep_every or epoch + 1)
+        if last or is_best or any(epoch % interval == 0 for interval in intervals):
             self._save(epoch, val_parts["Loss"])
         if is_first():
-            message = log.epoch_message(
-                row, trainer.parts, latents, is_best=is_best, memory=memory_kind()
-            )
+            if sys.stdout.isatty():
+                message = log.epoch_message(
+                    row, trainer.parts, latents, is_best=is_best, memory=memory_kind()
+                )
+            else:
+                message = log.epoch_line(
+                    row, self.config.epochs, latents, is_best=is_best
+                )
             tqdm.write(message)
         return True
 
@@ -210,6 +224,7 @@ class Loop:
             header,
             history=self.log.rows,
             val_loss=val_loss,
+            first_step=self.trainer.first_step,
         )
 
     def _save_pictures(self, epoch: int) -> list[Path]:
@@ -227,11 +242,11 @@ class Loop:
             return []
         curves = self.workdir / "training_curves.png"
         plots.plot_losses(self.log.rows, self.log.parts, curves)
-        grid = self.workdir / f"samples_epoch_{epoch}.png"
-        grids.save_samples(grid, real, recon, samples)
         captions = [""] * count
         if dataset.prompts and self.trainer.config.model.conditional:
             captions = [dataset.prompts[i] for i in split.prompt_ids[rows, 0]]
+        grid = self.workdir / f"samples_epoch_{epoch}.png"
+        grids.save_samples(grid, real, recon, samples, epoch=epoch, prompts=captions)
         # Each prompt has a latent of its own, always the same.
         which = np.arange(count)
         drawn = samples[which, which % SAMPLES_A_ROW]

@@ -206,6 +206,12 @@ def _any(ballots: Array) -> Array:
     return ballots.any()
 
 
+def meet(name: str) -> None:
+    """Wait until all processes are here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
 def device_names() -> str:
     """The devices' number and kind, e.g. `1 x cpu (cpu)`."""
     device = jax.devices()[0]
@@ -227,6 +233,13 @@ def peak_memory_mb() -> float:
         return max(s["peak_bytes_in_use"] for s in stats) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2 ** (20 if sys.platform == "darwin" else 10)  # bytes there, else KiB
+
+
+def memory_bytes() -> int:
+    """How much memory a device has; on CPU, the machine."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return stats.get("bytes_limit", machine)
 
 
 def is_first() -> bool:

@@ -154,10 +154,14 @@ def _pictures(workdir: Path, last: int) -> str:
             workdir / "training_progression.gif",
         ),
     ]
-    text = "Held-out pictures, their reconstructions, and samples of their prompts"
-    found += [
-        (text, path) for path in grids.picture_paths(workdir, "samples", last)[-1:]
-    ]
+    for text, kind in (
+        (
+            "Held-out pictures, their reconstructions, samples of their prompts",
+            "samples",
+        ),
+        ("What their prompts give at the end", "prompts"),
+    ):
+        found += [(text, p) for p in grids.picture_paths(workdir, kind, last)[-1:]]
     return "\n\n".join(
         f"{text}:\n\n![{text}]({path.name})" for text, path in found if path.exists()
     )

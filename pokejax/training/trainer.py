@@ -15,13 +15,21 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int
 
-from pokejax.config import Config
+from pokejax.config import Config, ConfigError
+from pokejax.data.fingerprint import fingerprint
 from pokejax.data.split import Dataset
-from pokejax.inference.bundle import Header
+from pokejax.inference.bundle import Header, content_hash, named_leaves
 from pokejax.training import losses
 from pokejax.training.feed import Feed
 from pokejax.training.latents import ACTIVE_VARIANCE, Latents
-from pokejax.training.mesh import any_process, make_mesh, replicate, spread, whole
+from pokejax.training.mesh import (
+    any_process,
+    make_mesh,
+    memory_bytes,
+    replicate,
+    spread,
+    whole,
+)
 from pokejax.training.step import (
     DeviceSplit,
     Parts,
@@ -50,6 +58,8 @@ class Trainer:
       mesh: the devices.
       config: of the run, with the batch size that the dataset allows.
       header: of the model, before the first epoch.
+      first_step: at which the first epoch began; a run that goes on with another
+        dataset, whose epochs are longer or shorter, pretends another.
       task: what is trained.
       state: all that a step changes.
       train_steps: the compiled call, from `step.make_train_steps`.
@@ -61,8 +71,8 @@ class Trainer:
 
         Raises:
           FileNotFoundError: LPIPS's weights are wanted and missing.
-          ConfigError: the batch can't be shared by the devices, or the config describes
-            another CVAE than the prior's base.
+          ConfigError: the batch can't be shared by the devices, the model is too large
+            for them, or the config describes another CVAE than the prior's base.
           BundleError: the prior's base can't be read.
         """
         self.mesh = make_mesh(config)
@@ -70,9 +80,15 @@ class Trainer:
         train = dataclasses.replace(config.train, batch_size=self.feed.batch_size)
         self.config = dataclasses.replace(config, train=train)
         self.header = Header(
-            self.config, dataset.text_dim, dataset.encoder, 0, float("inf")
+            self.config,
+            dataset.text_dim,
+            dataset.encoder,
+            epoch=0,
+            val_loss=float("inf"),
+            fingerprint=fingerprint(dataset),
         )
         self.task = make_task(self.header, dataset)
+        self._add_frozen_weights()
         tx = optimizer(self.config, train.epochs * self.feed.steps_per_epoch)
 
         def init() -> TrainState:
@@ -80,13 +96,16 @@ class Trainer:
             return initial_state(params, tx, self.config, self.task.parts)
 
         # Shapes first, so that weights are created where they belong, on every device.
-        shardings = jax.tree.map(self._sharding, jax.eval_shape(init))
+        abstract = jax.eval_shape(init)
+        self._check_it_fits(abstract)
+        shardings = jax.tree.map(self._sharding, abstract)
         self.state: TrainState = jax.jit(init, out_shardings=shardings)()
         self.frozen = replicate(self.task.frozen, self.mesh)
         self.key = replicate(jax.random.key(train.seed), self.mesh)
         self.train_steps = make_train_steps(
             self.task, tx, self.config, self.mesh, shardings
         )
+        self.first_step = 0
         self.compile_seconds = 0.0
         self._shapes_seen: set[tuple[int, ...]] = set()
         self._evaluate = make_evaluate(self.task)
@@ -106,6 +125,29 @@ class Trainer:
     def step(self) -> int:
         """Steps done so far."""
         return int(jax.device_get(self.state.step))
+
+    def go_on(self, state: TrainState, epochs: int, first_step: int) -> None:
+        """Take over a saved state.
+
+        Args:
+          state: of a run of the same model.
+          epochs: whole ones behind it.
+          first_step: of the run that it's from.
+        """
+        self.state, self.first_step = state, first_step
+        begun = self.step - first_step - epochs * self.steps_per_epoch
+        if not 0 <= begun < self.steps_per_epoch:
+            # Its epochs had another length: the next one begins here.
+            self.first_step += begun
+
+    def steps_into(self, epoch: int) -> int:
+        """How many steps of an epoch (counted from 1) are done."""
+        return self.step - self.first_step - (epoch - 1) * self.steps_per_epoch
+
+    def ends_epoch_of(self, interval: int) -> Callable[[int], bool]:
+        """Whether a step ends each `interval`-th epoch; none does, if that is 0."""
+        first, steps = self.first_step, interval * self.steps_per_epoch
+        return lambda step: bool(steps) and (step - first) % steps == 0
 
     def train_epoch(
         self,
@@ -129,7 +171,7 @@ class Trainer:
           TrainingError: a part of the loss is not finite, unless those are skipped.
         """
         beta = self._replicate(np.float32(losses.beta(epoch, self.config.loss)))
-        last = epoch * self.steps_per_epoch
+        last = self.first_step + epoch * self.steps_per_epoch
         if self.step == last - self.steps_per_epoch:
             zeros = jax.tree.map(jnp.zeros_like, self.state.epoch_sums)
             self.state = self.state._replace(epoch_sums=zeros)
@@ -170,17 +212,25 @@ class Trainer:
             self._shapes_seen.add(rows.shape)
         return parts
 
-    def evaluate(self, name: str) -> tuple[dict[str, float], Latents | None]:
+    def evaluate(
+        self, name: str, *, most: int = 0
+    ) -> tuple[dict[str, float], Latents | None]:
         """Loss parts (means, at beta = 1) and, of a CVAE, latent health on a split.
 
         The noise is the same at every call.
+
+        Args:
+          name: of the split.
+          most: look at this many pictures at most, evenly spaced; 0: at all.
         """
-        n, batch_size = len(self.feed.dataset.splits[name]), self.feed.batch_size
+        pictures, batch_size = self.feed.dataset.splits[name], self.feed.batch_size
+        n = min(len(pictures), most or len(pictures))
+        chosen = np.arange(n) * len(pictures) // max(n, 1)
         sums: dict[str, Any] = {}
         for start in range(0, n, batch_size):
             wanted = np.arange(start, start + batch_size)
             # Padded to one compiled shape with rows from the start, at weight zero.
-            split, rows = self.feed.chosen(name, wanted % n)
+            split, rows = self.feed.chosen(name, chosen[wanted % n])
             new = self._evaluate(
                 self.state.eval_params,
                 self.frozen,
@@ -241,6 +291,28 @@ class Trainer:
                         " --train.learning_rate, or pass --train.on_nonfinite skip"
                     )
         return float(values["Loss"][-1])
+
+    def _add_frozen_weights(self) -> None:
+        """Let the fingerprint tell another LPIPS, and another base of a prior."""
+        if self.task.frozen is None:
+            return
+        leaves = dict(named_leaves(jax.device_get(self.task.frozen)))
+        known = {**self.header.fingerprint, "frozen weights": content_hash(leaves)[:12]}
+        self.header = dataclasses.replace(self.header, fingerprint=known)
+
+    def _check_it_fits(self, abstract: TrainState) -> None:
+        """Refuse a state that the devices can't hold, which would kill the process."""
+        leaves, weights = jax.tree.leaves(abstract), jax.tree.leaves(abstract.params)
+        # Gradients are as large as the weights.
+        needed = sum(x.size * x.dtype.itemsize for x in (*leaves, *weights))
+        shared_by = self.mesh.size if self.config.mesh.shard_params else 1
+        there = memory_bytes()
+        if needed / shared_by > there:
+            raise ConfigError(
+                f"the model has {sum(x.size for x in weights):,} parameters, and"
+                f" training it takes {needed / 2**30:,.0f} GiB or more; there are"
+                f" {there / 2**30:,.0f}: lower model.latent_dim, hidden_dim or channels"
+            )
 
     def _sharding(self, leaf: jax.ShapeDtypeStruct) -> NamedSharding:
         """Where a part of the state lives: whole everywhere, or spread by an axis."""

@@ -26,9 +26,10 @@ def arrange(phase: str, number: int) -> None:
     if phase == "eval":
         evaluate = Trainer.evaluate
 
-        def struck_evaluate(self: Trainer, name: str) -> Any:
+        def struck_evaluate(self: Trainer, name: str, *, most: int = 0) -> Any:
+            Trainer.evaluate = evaluate
             strike()
-            return evaluate(self, name)
+            return evaluate(self, name, most=most)
 
         Trainer.evaluate = struck_evaluate
     elif phase == "save":

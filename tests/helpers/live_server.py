@@ -14,6 +14,8 @@ import uvicorn
 
 from pokejax.inference.sampler import Sampler
 from server.app import create_app
+from server.gate import Gate
+from server.protocol import StrictProtocol
 from server.service import Service
 from server.settings import Settings
 
@@ -26,6 +28,7 @@ class Live:
     port: int
     service: Service
     gate: threading.Event
+    app: Gate
 
     def is_held(self) -> bool:
         """Whether the device has something to draw and waits at the gate."""
@@ -55,10 +58,10 @@ class HeldSampler:
 
 
 @contextlib.contextmanager
-def serve(settings: Settings) -> Iterator[Live]:
+def serve(settings: Settings, until: str = "ready") -> Iterator[Live]:
     gate_app = create_app(settings)
     config = uvicorn.Config(
-        gate_app, port=0, log_level="error", ws="none", http="httptools"
+        gate_app, port=0, log_level="error", ws="none", http=StrictProtocol
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -66,11 +69,11 @@ def serve(settings: Settings) -> Iterator[Live]:
     service, gate = gate_app.service, threading.Event()
     gate.set()
     try:
-        wait_for(lambda: service.state == "ready" and server.started)
+        wait_for(lambda: service.state == until and server.started)
         assert service.batcher
         service.batcher.sampler = HeldSampler(service.batcher.sampler, gate)  # type: ignore[assignment]
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield Live(f"http://127.0.0.1:{port}", port, service, gate)
+        yield Live(f"http://127.0.0.1:{port}", port, service, gate, gate_app)
     finally:
         gate.set()
         server.should_exit = True

@@ -15,6 +15,7 @@ from pokejax.attributes import VOCABULARIES, Attributes
 from pokejax.inference.bundle import BundleError
 from pokejax.prompts.parse import parse_prompt
 from tests.conftest import TINY
+from tests.helpers.bundles import content, write, write_wild
 from tests.helpers.llm_server import LlmServer
 
 PROMPT = "a small blue water turtle with a red shell"
@@ -76,10 +77,26 @@ def test_command_writes_pictures_sheet_and_json(
     assert len(report["samples"]) == 4
     assert {entry["seed"] for entry in report["samples"]} == {5, 6}
     assert all(e["attributes"]["size"] == "Huge" for e in report["samples"])
+    assert report["prompts"][0]["sources"] == {
+        **dict.fromkeys(report["samples"][0]["attributes"], "rules"),
+        "size": "request",
+    }
+    assert report["prompts"][1]["unrecognised"] == ["etc", "passwd"]
     written = {path.name for path in tmp_path.rglob("*")}
     assert written == {Path(e["path"]).name for e in report["samples"]} | {
         "contact_sheet.png"
     }
+
+
+def test_command_says_what_it_understood(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    options = ["--prompt", "a red wobbly fish", "--prompt", "xyzzy", "--num=1"]
+    assert run(tiny_run, tmp_path, *options) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("'a red wobbly fish': type1 Water, primary_color Red")
+    assert first.endswith("; not understood: wobbly")
+    assert second == "'xyzzy': nothing understood; not understood: xyzzy"
 
 
 @pytest.mark.parametrize(
@@ -92,6 +109,7 @@ def test_command_writes_pictures_sheet_and_json(
         (["--prompt", "x", "--temperature", "nan"], "temperature is nan"),
         (["--prompt", "x", "--set", "size=Tinny"], "did you mean 'Tiny'"),
         (["--prompt", "x", "--set", "Tiny"], "expected NAME=VALUE"),
+        (["--prompt", "x", "--out", "README.md"], "README.md is not a directory"),
         (["--prompt", "x", "--model", "nowhere.safetensors"], "no model at nowhere"),
     ],
 )
@@ -137,18 +155,48 @@ def test_broken_bundles_are_refused_by_name(tiny_run: Path, tmp_path: Path):
     save_file(load_file(tiny_run / "model.safetensors"), path)
     with pytest.raises(BundleError, match="not a pokejax bundle"):
         Sampler.load(path)
-    path.write_bytes(good.replace(b'"decoder.up3.bias"', b'"decoder.up3.bios"'))
+    header, arrays = content(tiny_run / "model.safetensors")
+    arrays["decoder.up3.bios"] = arrays.pop("decoder.up3.bias")
+    write(path, header, arrays)
     with pytest.raises(BundleError, match=r"decoder\.up3\.bias is missing"):
         Sampler.load(path)
-
-
-def test_another_text_encoder_is_refused(tiny_run: Path, tmp_path: Path):
-    good = (tiny_run / "model.safetensors").read_bytes()
-    path = tmp_path / "other.safetensors"
-    at = good.index(b"static-rms-") + len(b"static-rms-")
-    path.write_bytes(good[:at] + b"000000000000" + good[at + 12 :])
+    header, arrays = content(tiny_run / "model.safetensors")
+    arrays["decoder.up3.bias"][0] = np.nan
+    write(path, header, arrays)
+    with pytest.raises(BundleError, match=r"decoder\.up3\.bias holds numbers that"):
+        Sampler.load(path)
+    header, arrays = content(tiny_run / "model.safetensors")
+    write(path, header | {"encoder": "static-rms-000"}, arrays)
     with pytest.raises(BundleError, match="was trained with text encoder static-rms-0"):
         Sampler.load(path)
+
+
+@pytest.mark.parametrize("part", [b'"val_loss": ', b"decoder.up3.kernel", None])
+def test_a_flipped_bit_is_noticed_wherever_it_is(
+    part: bytes | None, tiny_run: Path, tmp_path: Path
+):
+    changed = bytearray((tiny_run / "model.safetensors").read_bytes())
+    # In JSON inside JSON, quotation marks have a backslash before them.
+    place = (
+        -1 if part is None else changed.index(part.replace(b'"', b'\\"')) + len(part)
+    )
+    changed[place + (0 if part is None else 3)] ^= 1
+    path = tmp_path / "changed.safetensors"
+    path.write_bytes(changed)
+    with pytest.raises(BundleError, match=r"damaged|not a readable bundle"):
+        Sampler.load(path)
+
+
+def test_pixels_that_are_not_numbers_are_never_shown_as_black(
+    tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    write_wild(tiny_run / "model.safetensors", tmp_path / "wild.safetensors")
+    argv = ["--model", str(tmp_path / "wild.safetensors"), "--prompt", "a fish"]
+    assert generate.main([*argv, "--out", str(tmp_path / "out")]) == 2
+    understood, error = capsys.readouterr().err.splitlines()
+    assert understood.startswith("'a fish': ")
+    assert "drew pixels that aren't finite numbers" in error
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_an_unconditional_model_says_that_the_prompt_changes_nothing(

@@ -11,6 +11,7 @@ from data_tools.pokemon_cifar import __main__ as build_tfds
 from pokejax import train
 from pokejax.config import Config, override
 from pokejax.data import dataset as data
+from pokejax.data.fingerprint import fingerprint
 from pokejax.data.split import Dataset
 from pokejax.data.stream import stream
 from pokejax.data.tfds import LazyPictures
@@ -43,6 +44,8 @@ def test_tfds_holds_what_the_pickles_hold(drawn_dataset: Path, tfds_copy: Path):
     for name, split in theirs.splits.items():
         for key, value in vars(split).items():
             np.testing.assert_array_equal(getattr(ours.splits[name], key), value)
+    lazy = load(config_of(tfds_copy, **{"data.resident_mb": 0}))
+    assert fingerprint(ours) == fingerprint(theirs) == fingerprint(lazy)
 
 
 def test_a_large_tfds_copy_is_read_on_demand(drawn_dataset: Path, tfds_copy: Path):

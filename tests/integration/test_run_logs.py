@@ -103,6 +103,7 @@ def test_the_report_links_to_what_is_there_and_says_how_to_repeat(
         "training_curves.png",
         "training_progression.gif",
         "samples_epoch_2.png",
+        "prompts_epoch_2.png",
         "latent_kl.png",
     }
     for link in links:

@@ -30,7 +30,8 @@ def test_an_altered_one_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     content = bytearray(shipped.MODEL.read_bytes())
     content[-1] ^= 1
     altered.write_bytes(content)
-    bundle.read(altered)  # somebody's own model
+    with pytest.raises(BundleError, match="is damaged"):
+        bundle.read(altered)
     monkeypatch.setattr(shipped, "MODEL", altered)
     with pytest.raises(BundleError, match="not the model that this version ships"):
         bundle.read(altered)

@@ -16,6 +16,7 @@ from pokejax import Sampler, export, train
 from pokejax.attributes import Attributes
 from pokejax.config import override
 from pokejax.data import dataset as data
+from pokejax.files import locked
 from pokejax.inference import bundle
 from pokejax.inference.recipe import Recipe
 from pokejax.training import log as loss_log
@@ -95,6 +96,9 @@ def test_a_second_run_never_overwrites_silently(
 ):
     assert command(drawn_dataset, tiny_run, "--train.epochs=2") == 2
     assert "--resume auto" in capsys.readouterr().err
+    with locked(tiny_run):
+        assert command(drawn_dataset, tiny_run, "--resume=auto") == 2
+    assert "another run is at work in" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_shape_is_refused(
@@ -106,14 +110,14 @@ def test_a_checkpoint_of_another_shape_is_refused(
     options = ("--resume", str(tiny_run), "--model.latent_dim=24")
     assert command(drawn_dataset, tmp_path, *options) == 2
     error = capsys.readouterr().err
-    assert "model.latent_dim = 16; the config has 24" in error
+    assert "model.latent_dim = 16 (now 24)" in error
     assert error.count("\n") == 1
 
 
 def test_resume_from_nothing_is_refused(
     drawn_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert command(drawn_dataset, tmp_path, "--resume", "auto") == 2
+    assert command(drawn_dataset, tmp_path, "--resume", "nowhere") == 2
     assert "no checkpoint in" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
 
@@ -124,6 +128,9 @@ def test_resume_from_nothing_is_refused(
         ("--train.batch_size=-8", "train.batch_size is -8"),
         ("--trian.epochs=3", "did you mean 'train.epochs'"),
         ("--data.dir=nowhere", "no dataset at nowhere"),
+        ("--model.latent_dim=1000000000", "parameters, and training it takes"),
+        ("--prior.base=README.md", "README.md is not a readable bundle"),
+        ("--train.workdir=README.md/run", "README.md is not a directory"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(

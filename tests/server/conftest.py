@@ -17,8 +17,10 @@ def model(tiny_run: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def start(model: Path) -> Starter:
-    """Serve the tiny model with some settings changed."""
-    return lambda **changes: serve(Settings(model=model, **changes))
+    """Serve the tiny model with some settings changed, once it is in some state."""
+    return lambda until="ready", **changes: serve(
+        Settings(model=model, **changes), until
+    )
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,10 @@ import base64
 import io
 import json
 import logging
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -44,6 +46,7 @@ def test_the_originals_contract(client: httpx.Client, live: Live):
     assert answer["generation_time_ms"] > 0
     assert answer["model_version"] == live.service.model_version
     assert answer["attributes"]["size"] == "Small"
+    assert answer["words"]["size"] == "small"
     assert set(answer["sources"].values()) == {"rules"}
     assert answer["sources"].keys() == answer["attributes"].keys()
 
@@ -171,18 +174,22 @@ def test_vocabularies_health_and_metrics(client: httpx.Client):
         assert answer.status_code == 200
         assert answer.json()["status"] == "ready" and answer.json()["queued"] == 0
     text = client.get("/metrics").text
-    assert 'pokejax_requests_total{route="/api/v1/attributes",status="200"}' in text
+    asked = 'pokejax_requests_total{key="",route="/api/v1/attributes",status="200"}'
+    assert asked in text
+    assert 'pokejax_queue_seconds_count{key="",route="/api/v1/generate"}' in text
     assert "pokejax_queued_pictures 0.0" in text
     assert "pokejax_recompilations" in text
 
 
 def test_pages_come_from_here_only(client: httpx.Client):
-    for path in ("/", "/docs", "/web/style.css", "/web/docs.js", "/web/index.js"):
+    files = [f"/web/{path.name}" for path in Path("server/web").iterdir()]
+    for path in ("/", "/docs", *files):
         answer = client.get(path)
         assert answer.status_code == 200, path
         assert "https://" not in answer.text and "//cdn" not in answer.text
         assert answer.headers["x-content-type-options"] == "nosniff"
-        assert "default-src 'self'" in answer.headers["content-security-policy"]
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'self'" in policy and "unsafe" not in policy
 
 
 @pytest.fixture
@@ -217,20 +224,73 @@ def test_the_stock_openai_client_streams(stock: openai.OpenAI, client: httpx.Cli
     expected = {
         t: file_of(ask(client, seed=42, temperature=t)["image"]) for t in (0, 1)
     }
-    # The texts in the file are the final picture's, the pixels the typical one's.
     shown = Image.open(io.BytesIO(base64.b64decode(partial.b64_json)))
     typical = Image.open(io.BytesIO(expected[0]))
     assert shown.tobytes() == typical.tobytes()
     assert base64.b64decode(completed.b64_json) == expected[1]
+    # It says what it is, and nothing that would draw another picture.
+    assert shown.text.keys() == {"prompt", "partial"}  # type: ignore[attr-defined]
     assert completed.usage.total_tokens == 0
 
 
 def test_the_stock_openai_client_understands_errors(stock: openai.OpenAI):
     with pytest.raises(openai.BadRequestError) as caught:
-        stock.images.generate(prompt=PROMPT, size="1024x1536")
-    assert caught.value.param == "size" and "512x512" in caught.value.message
+        stock.images.generate(prompt=PROMPT, size="2048x2048")
+    assert caught.value.param == "size" and "from 64 to 1792" in caught.value.message
     with pytest.raises(openai.BadRequestError, match="prompt is empty"):
         stock.images.generate(prompt=" ", stream=True)
+    with pytest.raises(openai.NotFoundError, match="no model 'dall-e-3'") as missing:
+        stock.images.generate(prompt=PROMPT, model="dall-e-3")
+    assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+
+
+def test_the_stock_openai_client_lists_models(stock: openai.OpenAI, live: Live):
+    names = [model.id for model in stock.models.list()]
+    assert names == ["pokejax", live.service.model_version]
+    for name in names:
+        assert stock.models.retrieve(name).owned_by == "pokejax"
+        assert stock.images.generate(prompt=PROMPT, model=name).data
+    with pytest.raises(openai.NotFoundError, match="did you mean 'pokejax'"):
+        stock.models.retrieve("pokejay")
+
+
+def test_formats_frames_and_long_prompts_of_openais(
+    stock: openai.OpenAI, client: httpx.Client
+):
+    def drawn(**asked: Any) -> Image.Image:
+        answer = stock.images.generate(prompt=PROMPT, extra_body={"seed": 42}, **asked)
+        assert answer.data and answer.size == asked.get("size", answer.size)
+        return Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json or "")))
+
+    small = pixels(ask(client, seed=42)["image"])
+    wide = np.asarray(drawn(size="300x100"))
+    assert wide.shape == (100, 300, 3)
+    large = small.repeat(3, axis=0).repeat(3, axis=1)
+    np.testing.assert_array_equal(wide[2:98, 102:198], large)
+    assert (wide[:, :102] == 255).all() and (wide[98:] == 255).all()
+    jpeg = drawn(output_format="jpeg", size="256x256")
+    assert jpeg.format == "JPEG" and jpeg.size == (256, 256)
+    near = np.asarray(jpeg).astype(int)[::8, ::8] - small
+    assert np.abs(near).mean() < 8
+    long = "a red dragon " * 2000
+    answer = stock.images.generate(prompt=long, extra_body={"seed": 1})
+    assert answer.data and answer.data[0].revised_prompt
+    kept = answer.data[0].revised_prompt
+    assert long.startswith(kept) and 980 < len(kept) <= 1000
+    assert "characters of the prompt" in (answer.model_extra or {})["warning"]
+    same = file_of(ask(client, prompt=kept, seed=1)["image"])
+    assert base64.b64decode(answer.data[0].b64_json or "") == same
+    # A pattern that looks twice would take minutes.
+    with pytest.raises(openai.BadRequestError, match="control character"):
+        stock.images.generate(prompt="a" * 30_000 + "\x07")
+
+
+def test_any_model_if_told_so(start: Starter):
+    with (
+        start(any_model=True) as live,
+        openai.OpenAI(api_key="any", base_url=f"{live.url}/v1", max_retries=0) as it,
+    ):
+        assert it.images.generate(prompt=PROMPT, model="gpt-image-1").data
 
 
 def test_keys_are_asked_for(start: Starter):
@@ -249,6 +309,84 @@ def test_keys_are_asked_for(start: Starter):
             assert answer.status_code == 200
         assert client.get("/api/v1/health").status_code == 200
         assert "first-key" not in repr(live.service.settings)
+        # After many wrong keys, the right one doesn't help for a while, or a program
+        # could try them all.
+        answers = [
+            client.get("/metrics", headers={"X-API-Key": "x"}) for _ in range(25)
+        ]
+        assert answers[-1].status_code == 429
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        right = {"X-API-Key": "second-key"}
+        assert client.get("/metrics", headers=right).status_code == 429
+        assert client.get("/", headers=right).status_code == 200
+        with httpx.Client(
+            base_url=live.url,
+            transport=httpx.HTTPTransport(local_address="127.0.0.2"),
+        ) as other:
+            assert other.get("/metrics", headers=right).status_code == 200
+
+
+def test_keys_have_quotas_of_their_own(start: Starter):
+    with (
+        start(api_keys=("a", "b", "c"), key_limits=(2, 5, 0), rate_limit=9) as live,
+        live.client() as client,
+    ):
+
+        def ask(key: str) -> httpx.Response:
+            return client.get("/api/v1/attributes", headers={"X-API-Key": key})
+
+        left = [ask("a").headers["x-ratelimit-remaining"] for _ in range(2)]
+        assert left == ["1", "0"]
+        refused = ask("a")
+        assert refused.status_code == 429
+        limits = {
+            k: refused.headers[f"x-ratelimit-{k}"] for k in ("limit", "remaining")
+        }
+        assert limits == {"limit": "2", "remaining": "0"}
+        assert 1 <= int(refused.headers["x-ratelimit-reset"]) <= 60
+        assert ask("b").headers["x-ratelimit-limit"] == "5"
+        body = {"prompt": PROMPT}
+        client.post("/v1/images/generations", json=body, headers={"X-API-Key": "b"})
+        told = client.get("/metrics", headers={"X-API-Key": "c"}).text
+        for name in ("queue_seconds_count", "picture_draw_seconds_count"):
+            of = 'key="2",route="/v1/images/generations"'
+            assert f"pokejax_{name}{{{of}}} 1.0" in told
+        # What the dashboard shows is there.
+        shown = Path("docs/grafana.json").read_text()
+        for name in set(re.findall(r"pokejax_[a-z_]+", shown)):
+            name = re.sub("_(bucket|sum|count)$", "", name)
+            assert f"# HELP {name} " in told, name
+        assert "x-ratelimit-limit" not in ask("c").headers
+
+
+def test_head_is_get_without_the_body(client: httpx.Client, live: Live):
+    query = {"prompt": PROMPT, "seed": 1, "num_samples": 3}
+    for path in ("/", "/api/v1/health", "/api/v1/attributes", "/web/style.css"):
+        head, got = client.head(path), client.get(path)
+        assert head.status_code == got.status_code == 200 and head.content == b""
+        assert head.headers["content-type"] == got.headers["content-type"]
+    one = {"prompt": PROMPT, "seed": 1}
+    head, got = (
+        client.request(m, "/api/v1/download", params=one) for m in ("HEAD", "GET")
+    )
+    assert head.headers["content-length"] == got.headers["content-length"]
+    live.gate.clear()  # a head doesn't wait for a stream's end
+    head = client.head("/api/v1/generate/stream", params=query)
+    live.gate.set()
+    assert head.headers["content-type"].startswith("text/event-stream")
+    assert client.head("/api/v1/generate").status_code == 405
+
+
+def test_a_broken_model_is_told(start: Starter, monkeypatch: pytest.MonkeyPatch):
+    def fail(_sampler: Sampler) -> None:
+        raise RuntimeError("no finite pixel")
+
+    monkeypatch.setattr(Sampler, "warm_up", fail)
+    with start(until="broken") as live, live.client() as client:
+        assert client.get("/api/v1/health").json()["status"] == "broken"
+        assert client.get("/api/v1/ready").status_code == 503
+        answer = client.post("/api/v1/generate", json={"prompt": PROMPT})
+        assert answer.json()["error"]["code"] == "broken"
 
 
 def test_a_client_may_ask_so_often(start: Starter):
@@ -268,6 +406,10 @@ def test_pages_elsewhere_may_call_if_allowed(start: Starter, client: httpx.Clien
         preflight = c.options("/api/v1/generate", headers=asked)
         assert preflight.status_code == 204
         assert "Content-Type" in preflight.headers["access-control-allow-headers"]
+        asked["Access-Control-Request-Headers"] = "x-evil,X-Stainless-Retry-Count"
+        preflight = c.options("/v1/images/generations", headers=asked)
+        allowed = preflight.headers["access-control-allow-headers"]
+        assert "x-stainless-retry-count" in allowed and "evil" not in allowed
         answer = c.get("/api/v1/nowhere", headers=origin)
         allowed = answer.headers["access-control-allow-origin"]
         assert allowed == "https://studio.example"

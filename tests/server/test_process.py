@@ -1,8 +1,10 @@
 """The command as a process of its own: signals, slow clients, what it prints."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -39,19 +41,15 @@ def is_ready(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="module")
-def running(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    port, log = free_port(), tmp_path_factory.mktemp("server") / "log"
-    env = {
-        **os.environ,
-        "POKEJAX_READ_TIMEOUT_S": "0.5",
-        "POKEJAX_DRAIN_S": "60",
-        "POKEJAX_API_KEYS": "a-secret-key",
-    }
-    options = ["--port", str(port), "--model", str(model)]
+@contextlib.contextmanager
+def started(model: Path, log: Path, *options: str, **env: str) -> Iterator[Running]:
+    port = free_port()
+    command = [sys.executable, "-m", "server", "--port", str(port)]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "server", *options], env=env, stderr=file
+            [*command, "--model", str(model), *options],
+            env={**os.environ, **env},
+            stderr=file,
         )
     running = Running(process, port, log)
     try:
@@ -59,8 +57,21 @@ def running(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
         assert process.poll() is None, log.read_text()
         yield running
     finally:
-        process.kill()
-        process.wait()
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def running(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with started(
+        model,
+        tmp_path_factory.mktemp("server") / "log",
+        POKEJAX_READ_TIMEOUT_S="0.5",
+        POKEJAX_DRAIN_S="60",
+        POKEJAX_API_KEYS="a-secret-key",
+        POKEJAX_RATE_LIMIT="100000",
+    ) as running:
+        yield running
 
 
 @pytest.fixture
@@ -107,6 +118,15 @@ def test_nothing_is_compiled_once_ready(client: httpx.Client):
     assert "pokejax_recompilations 0.0" in client.get("/metrics").text
 
 
+def test_only_proxies_that_were_named_are_believed(
+    running: Running, client: httpx.Client
+):
+    forged = {"X-Forwarded-For": "6.6.6.6"}
+    assert client.get("/api/v1/attributes", headers=forged).status_code == 200
+    wait_for(lambda: "/api/v1/attributes" in running.log.read_text())
+    assert "6.6.6.6" not in running.log.read_text()
+
+
 def test_sigterm_lets_work_finish_and_lets_nothing_in(
     running: Running, client: httpx.Client
 ):
@@ -116,7 +136,7 @@ def test_sigterm_lets_work_finish_and_lets_nothing_in(
     def work() -> None:
         answers.append(client.post("/api/v1/generate", json=body))
 
-    threads = [threading.Thread(target=work) for _ in range(48)]
+    threads = [threading.Thread(target=work) for _ in range(30)]
     # An open connection, so that the refusal can be seen.
     assert client.get("/api/v1/health").status_code == 200
     for thread in threads:
@@ -139,7 +159,58 @@ def test_sigterm_lets_work_finish_and_lets_nothing_in(
     log = running.log.read_text()
     assert '"event":"drained","left":0' in log
     assert "Traceback" not in log
+    assert all(json.loads(line)["event"] for line in log.splitlines())
     assert "hush" not in log and "secret" not in log
+
+
+def workers_of(process: subprocess.Popen[bytes]) -> set[int]:
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return {
+        int(pid)
+        for pid in children.split()
+        if b"multiprocessing.spawn" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    }
+
+
+def test_two_workers(model: Path, tmp_path: Path):
+    metrics = tmp_path / "tmp"
+    metrics.mkdir()
+    log, path = tmp_path / "log", "/api/v1/generate/stream"
+    with started(model, log, "--workers=2", TMPDIR=str(metrics)) as running:
+        ready = "pokejax_ready_workers 2.0"
+        with httpx.Client(base_url=running.url, timeout=120) as client:
+            wait_for(lambda: ready in client.get("/metrics").text)
+            # A worker that is killed is not counted any more, and replaced.
+            before = workers_of(running.process)
+            assert len(before) == 2
+            os.kill(before.pop(), signal.SIGKILL)
+        with httpx.Client(base_url=running.url, timeout=120) as client:
+            wait_for(lambda: before != workers_of(running.process))
+            wait_for(lambda: ready in client.get("/metrics").text)
+        # Each request on a connection of its own, so any worker may get it.
+        whole = httpx.get(f"{running.url}{path}?prompt=fish&seed=1", timeout=60).text
+        image = next(line for line in whole.splitlines() if '"image":' in line)
+        first = next(x for x in whole.splitlines() if x.startswith("id: "))[4:]
+        for _ in range(12):
+            back = httpx.get(
+                f"{running.url}{path}", headers={"Last-Event-ID": first}, timeout=60
+            )
+            assert image in back.text.splitlines()
+
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(60) in (0, -signal.SIGTERM)
+    assert list(metrics.glob("pokejax-metrics-*")) == []
+    assert all(json.loads(line)["event"] for line in log.read_text().splitlines())
+
+
+def test_a_port_that_is_taken_is_told_at_once(
+    model: Path, capsys: pytest.CaptureFixture[str]
+):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert command.main(["--port", str(port), "--model", str(model)]) == 2
+    told = f"error: can't listen at 127.0.0.1 port {port}: Address already in use\n"
+    assert capsys.readouterr().err == told
 
 
 def test_help_teaches(capsys: pytest.CaptureFixture[str]):
@@ -182,6 +253,10 @@ def test_a_bad_command_line_is_one_line_and_code_2(
         ("POKEJAX_MAX_QUEUE", "1", "expected a whole number from 16"),
         ("POKEJAX_DRAIN_S", "nan", "POKEJAX_DRAIN_S is 'nan'; expected a number"),
         ("POKEJAX_LOG_PROMPTS", "maybe", "expected 0 or 1"),
+        ("POKEJAX_API_KEYS", ",,", "POKEJAX_API_KEYS is set but holds no key"),
+        ("POKEJAX_API_KEYS", "", "unset it to do without"),
+        ("POKEJAX_KEY_LIMITS", "5,x", "POKEJAX_KEY_LIMITS is 'x'; expected a whole"),
+        ("POKEJAX_KEY_LIMITS", "5", "has 1 numbers for 0 keys; expected one for each"),
         ("POKEJAX_MAX_QUEU", "5", "did you mean 'POKEJAX_MAX_QUEUE'?"),
     ],
 )
@@ -194,6 +269,7 @@ def test_a_bad_setting_is_named(name: str, value: str, message: str):
 def test_settings_are_read():
     environ = {
         "POKEJAX_API_KEYS": "a, b,,",
+        "POKEJAX_KEY_LIMITS": "5, 0",
         "POKEJAX_LOG_PROMPTS": "1",
         "POKEJAX_MODEL": "runs/x",
         "POKEJAX_MAX_WAIT_MS": "0.5",
@@ -201,5 +277,6 @@ def test_settings_are_read():
     }
     settings = read_settings(environ)
     assert settings.api_keys == ("a", "b") and settings.log_prompts
+    assert settings.key_limits == (5, 0)
     assert (settings.model, settings.max_wait_ms) == (Path("runs/x"), 0.5)
     assert read_settings({"POKEJAX_MAX_QUEUE": ""}).max_queue == 1024

@@ -54,6 +54,20 @@ def test_color_jitter_keeps_white_and_range(image: jax.Array, key: jax.Array):
     assert np.abs(out - np.asarray(image)).max() > 0.05
 
 
+def test_nothing_but_background_leaves_the_picture(key: jax.Array):
+    # A creature's outermost pixels, two from the border; one picture has nothing on it.
+    dots = jnp.ones((512, 64, 64, 4))
+    for y, x in ((2, 20), (61, 40), (30, 2), (35, 61)):
+        dots = dots.at[1:, y, x].set(-1.0)
+    out = np.asarray(augment(dots, key, DataConfig(max_shift=0.05, max_scale=0.1)))
+    ink = 1 - out[1:].min(axis=-1)
+    for border in (ink[:, :15], ink[:, -15:], ink[:, :, :15], ink[:, :, -15:]):
+        assert border.max(axis=(1, 2)).min() > 0.3
+    moved = ink.argmax(axis=1).reshape(511, -1)
+    assert len(np.unique(moved, axis=0)) > 100  # still augmented
+    assert (out[0] == 1).all()
+
+
 def test_shifts_stay_within_the_limit(key: jax.Array):
     dot = jnp.ones((64, 16, 16, 3)).at[:, 8, 8].set(-1.0)
     out = np.asarray(augment(dot, key, DataConfig(flip=False, max_shift=0.125)))

@@ -2,9 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
+from flax import nnx
 
 from pokejax import config as config_lib
 from pokejax.config import Config, ConfigError, DataConfig, TrainConfig
+from pokejax.inference.bundle import Header, new_model
+from pokejax.models.cvae import parameter_count
 from pokejax.train import parse_arguments
 
 CONFIGS = sorted(Path("configs").glob("[a-z]*.py"))
@@ -15,6 +18,24 @@ def test_shipped_configs_survive_json(path: Path):
     config = config_lib.load(path)
     text = json.dumps(config_lib.to_dict(config))
     assert config_lib.from_dict(json.loads(text)) == config
+
+
+@pytest.mark.parametrize(
+    ("recipe", "text_dim", "counts"),
+    [
+        # The original's, by arithmetic on its layers: 10,597,059 in all.
+        ("original64_clip", 768, (4_977_728, 4_925_539, 736, 693_056)),
+        ("original64", 256, (4_715_584, 4_663_395, 736, 102_720)),
+    ],
+)
+def test_the_originals_sizes(recipe: str, text_dim: int, counts: tuple[int, ...]):
+    config = config_lib.load(f"configs/{recipe}.py")
+    header = Header(config, text_dim, "", 0, 0.0)
+    model = nnx.eval_shape(lambda: new_model(header, rngs=nnx.Rngs(0)))
+    parts = (model.encoder, model.decoder)
+    parts += (model.category_embedder, model.condition_gate)
+    assert tuple(map(parameter_count, parts)) == counts
+    assert parameter_count(model) == sum(counts)
 
 
 def test_there_are_shipped_configs():
@@ -57,6 +78,18 @@ def test_command_line_overrides_file():
         (["--model.channels", "8,16"], r"model.channels is \(8, 16\)"),
         (["--config", "configs/pokemon46.py"], "did you mean configs/pokemon64.py"),
         (["--debug-samples", "-1"], "--debug-samples is -1"),
+        (["--epochs", "300"], "--epochs is called --train.epochs here"),
+        (["--batch-size=64"], "--batch-size is called --train.batch_size here"),
+        (["--dataset-dir", "x"], "--dataset-dir is called --data.dir here"),
+        (["--use-preprocessing"], "is called --data.use_preprocessing here"),
+        (["--checkpoint-dir", "x"], "--checkpoint-dir is called --train.workdir"),
+        (["--output-dir", "x"], "--output-dir is called --train.workdir"),
+        (["--train.epochs", "abc"], "--train.epochs: invalid int value: 'abc'"),
+        (["--model.latent", "round"], "--model.latent: invalid choice: 'round'"),
+        (["--train.seed", str(2**70)], "train.seed is 1180591620717411303424"),
+        (["--train.learning_rate", "inf"], "learning_rate is inf; expected a finite"),
+        (["--loss.kl_weight", "inf"], "kl_weight is inf; expected a finite"),
+        (["--train.workdir", ""], "train.workdir is ''; expected a directory"),
     ],
 )
 def test_bad_settings_name_value_and_remedy(argv: list[str], message: str):
@@ -73,6 +106,23 @@ def test_config_file_without_config(tmp_path: Path):
     path = tmp_path / "empty.py"
     path.write_text("conf = 1\n")
     with pytest.raises(ConfigError, match="assigns no pokejax Config"):
+        config_lib.load(path)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("raise RuntimeError('no\\nway')", r"own\.py: RuntimeError: no$"),
+        ("config = Config(", r"own\.py: SyntaxError: '\(' was never closed"),
+        ("from pokejax.config import *\nDataConfig(image_size=63)", "image_size is 63"),
+    ],
+)
+def test_a_config_file_that_raises_is_one_line(
+    source: str, message: str, tmp_path: Path
+):
+    path = tmp_path / "own.py"
+    path.write_text(source)
+    with pytest.raises(ConfigError, match=message):
         config_lib.load(path)
 
 

@@ -1,14 +1,18 @@
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pokejax import pack
+from pokejax.attributes import CONDITIONS, STYLES
 from pokejax.config import DataConfig, TextConfig
 from pokejax.data import dataset as data
+from pokejax.data import packed
 from pokejax.data.dataset import DataError
+from pokejax.data.fingerprint import fingerprint
 from pokejax.data.split import Dataset
 
 
@@ -79,8 +83,50 @@ def test_packed_file_holds_the_same(drawn_dataset: Path, tmp_path: Path):
     for name, split in theirs.splits.items():
         np.testing.assert_array_equal(ours.splits[name].images[:], split.images[:])
         np.testing.assert_array_equal(ours.splits[name].prompt_ids, split.prompt_ids)
+    assert fingerprint(ours) == fingerprint(theirs)
     with pytest.raises(DataError, match=r"pass --text\.encoder static"):
         data.load(DataConfig(dir=str(packed), image_size=32), TextConfig("clip"))
+
+
+def test_a_packed_file_is_filtered_as_a_directory_is(
+    drawn_dataset: Path, tmp_path: Path
+):
+    whole = load(drawn_dataset)
+    marked = dict(whole.splits)
+    for name, split in whole.splits.items():
+        attributes = split.attributes.copy()
+        attributes[::2, list(CONDITIONS).index("style")] = STYLES.index("native")
+        marked[name] = replace(split, attributes=attributes)
+    packed.write(replace(whole, splits=marked), tmp_path / "set.npz")
+    kept = load(tmp_path / "set.npz", styles=("native",)).splits["train"]
+    np.testing.assert_array_equal(kept.images, marked["train"].images[::2])
+    with pytest.raises(DataError, match="no training picture of styles"):
+        load(tmp_path / "set.npz", styles=("tuxemon",))
+    with pytest.raises(DataError, match="doesn't hold the names of views"):
+        load(tmp_path / "set.npz", views=("front",))
+
+
+def test_a_fingerprint_tells_what_differs(drawn_dataset: Path):
+    plain = load(drawn_dataset)
+
+    def changed(**arrays) -> set[str]:
+        train = replace(plain.splits["train"], **arrays)
+        other = replace(plain, splits=plain.splits | {"train": train})
+        before, after = fingerprint(plain), fingerprint(other)
+        return {name for name in before if before[name] != after[name]}
+
+    train = plain.splits["train"]
+    assert not changed()
+    assert changed(weights=np.arange(1, 1 + len(train), dtype=np.float32)) == {
+        "weights"
+    }
+    assert changed(attributes=train.attributes[::-1]) == {"attributes"}
+    assert changed(prompt_ids=train.prompt_ids[::-1]) == {"prompts"}
+    assert {"pictures", "splits"} <= changed(alpha=train.alpha[::-1])
+    swapped = replace(plain, splits={"train": plain.splits["val"], "val": train})
+    assert "splits" in {
+        k for k, v in fingerprint(swapped).items() if v != fingerprint(plain)[k]
+    }
 
 
 def test_order_is_a_function_of_seed_and_step():
@@ -135,6 +181,44 @@ def test_a_hostile_pickle_does_not_run(copy: Path, tmp_path: Path):
     with pytest.raises(DataError, match="test_batch"):
         load(copy)
     assert not witness.exists()
+
+
+@pytest.mark.parametrize("content", [b"not a dataset", b"PK\x03\x04 torn"])
+def test_a_file_that_is_not_packed_says_what_would_be(content: bytes, tmp_path: Path):
+    path = tmp_path / "set.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"expected a dataset directory, or") as caught:
+        load(path)
+    assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", pickle.dumps(print)])
+def test_a_hostile_or_truncated_meta_is_named(content: bytes, copy: Path):
+    (copy / "batches.meta").write_bytes(content)
+    with pytest.raises(DataError, match=r"batches\.meta"):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--image-size=63"], "image_size is 63"),
+        (["--text.encoder=zzz"], "invalid choice: 'zzz'"),
+        (["--out={file}/set.npz"], "set.npz can't be written"),
+    ],
+)
+def test_packing_refuses_bad_input_at_once(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "file").touch()
+    options = [option.format(file=tmp_path / "file") for option in options]
+    argv = [f"--dir={tmp_path}", f"--out={tmp_path / 'set.npz'}", *options]
+    try:
+        code = pack.main(argv)
+    except SystemExit as ended:
+        code = ended.code
+    assert code == 2
+    assert message in capsys.readouterr().err
 
 
 def test_wrong_image_size_is_said(drawn_dataset: Path):

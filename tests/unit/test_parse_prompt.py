@@ -167,7 +167,7 @@ def test_odd_prompts(use):
     [
         ({}, "OPENAI_API_KEY is not set"),
         ({"OPENAI_API_KEY": "  "}, "OPENAI_API_KEY is not set"),
-        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "host:80"}, "'host:80'"),
+        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "host:80"}, "OPENAI_BASE_URL"),
     ],
 )
 def test_bad_settings(environ: dict[str, str], reason: str):

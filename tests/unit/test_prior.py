@@ -1,3 +1,5 @@
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,8 +8,9 @@ import pytest
 from flax import nnx
 
 from pokejax.attributes import UNKNOWN_ID
-from pokejax.config import ModelConfig, PriorConfig
+from pokejax.config import Config, ModelConfig, PriorConfig, TrainConfig
 from pokejax.models.prior import Prior, sample
+from pokejax.training.step import optimizer
 
 SPATIAL = ModelConfig(latent="spatial", channels=(8, 8, 16), latent_dim=48)
 VECTOR = ModelConfig(channels=(8, 8, 16), latent_dim=6)
@@ -56,11 +59,14 @@ def test_an_untrained_flow_stands_still(key: jax.Array):
     np.testing.assert_allclose(latents, noise, atol=1e-6)
 
 
-def test_it_learns_a_conditional_distribution(key: jax.Array):
+@pytest.mark.parametrize("name", ["adam", "muon"])
+def test_it_learns_a_conditional_distribution(
+    key: jax.Array, name: Literal["adam", "muon"]
+):
     """Two types, two far apart clusters: samples land where their type's lie."""
     prior = make(VECTOR)
     graphdef, params = nnx.split(prior)
-    tx = optax.adam(3e-3)
+    tx = optimizer(Config(train=TrainConfig(learning_rate=3e-3, optimizer=name)), 300)
     centres = jnp.array([[-1.5] * 6, [1.5] * 6])
 
     def loss(params, key):
@@ -78,7 +84,7 @@ def test_it_learns_a_conditional_distribution(key: jax.Array):
 
     @jax.jit
     def step(params, state, key):
-        updates, state = tx.update(jax.grad(loss)(params, key), state)
+        updates, state = tx.update(jax.grad(loss)(params, key), state, params)
         return optax.apply_updates(params, updates), state
 
     state = tx.init(params)

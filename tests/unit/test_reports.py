@@ -1,13 +1,14 @@
 import csv
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
+from PIL import Image, ImageDraw, ImageSequence
 
 from pokejax.config import Config, DataConfig
-from pokejax.files import whole_file
-from pokejax.training import grids, log, report_page
+from pokejax.files import check_writable, locked, whole_file
+from pokejax.training import grids, log, plots, report_page
 from pokejax.training.latents import Latents
 from pokejax.training.mesh import memory_kind, peak_memory_mb
 
@@ -93,6 +94,35 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError) as caught, whole_file(tmp_path / "report.md"):
+        raise full
+    expected = f"{tmp_path / 'report.md'} can't be written: No space left on device"
+    assert str(caught.value) == expected
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path: Path):
+    (tmp_path / "file").touch()
+    check_writable(tmp_path / "new" / "a.png")
+    check_writable(tmp_path / "new", directory=True)
+    for path, directory in (("file/a.png", False), ("file", True), (".", False)):
+        with pytest.raises(OSError, match="can't be written"):
+            check_writable(tmp_path / path, directory=directory)
+
+
+def test_a_directory_is_one_process_at_a_time(tmp_path: Path):
+    with (
+        locked(tmp_path),
+        pytest.raises(OSError, match="another run is at work"),
+        locked(tmp_path),
+    ):
+        pass
+    with locked(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_log_begun_before_a_column_existed_goes_on(tmp_path: Path):
     losses = log.LossLog(tmp_path / "log.csv", PARTS, [row(1)])
     losses.add(row(2, Collapsed=1.0, Peak_MB=12.5))
@@ -110,6 +140,49 @@ def test_peak_memory_is_at_least_what_is_held():
     held = np.ones(64 * 2**20, np.uint8)
     assert memory_kind() == "host"  # on CPU, where the tests run
     assert peak_memory_mb() >= max(before, held.nbytes / 2**20)
+
+
+def test_sample_grids_name_epoch_and_prompts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    written: list[str] = []
+    draw = ImageDraw.ImageDraw.text
+
+    def text(self, place, words, *rest):
+        written.append(words)
+        draw(self, place, words, *rest)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    real, path = images(0)[:2], tmp_path / "samples_epoch_7.png"
+    samples = np.stack([real] * 6, axis=1)
+    prompts = ["a red fish", "a blue bird"]
+    grids.save_samples(path, real, real, samples, epoch=7, prompts=prompts)
+    assert written[0].startswith("epoch 7: real | recon") and written[1:] == prompts
+
+
+def test_curves_show_what_there_is_and_mark_the_best():
+    rows = [
+        row(i, Train_Perceptual=0.0, Val_Perceptual=0.0, Val_Loss=abs(i - 3.0))
+        for i in (1, 2, 3, 4)
+    ]
+    figure = plots.loss_figure(rows, PARTS)
+    panels = [axis for axis in figure.axes if axis.get_title()]
+    assert [axis.get_title() for axis in panels] == ["Loss", "L1", "KL (nats)"]
+    for axis in panels:
+        assert all(tick == int(tick) for tick in axis.get_xticks())
+        names = axis.get_legend_handles_labels()[1]
+        assert names == ["Train", "Val", "best: 3"]
+    plots.plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("active", "nats", "collapsed"),
+    [(0, 536.0, False), (0, 3.0, True), (2, 3.0, False), (40, 0.4, True)],
+)
+def test_a_code_of_many_nats_has_not_collapsed(
+    active: int, nats: float, collapsed: bool
+):
+    assert Latents(active, np.full(100, nats / 100)).collapsed == collapsed
 
 
 @pytest.mark.parametrize(

@@ -317,6 +317,8 @@ def test_legendary_and_mythical(
         ("bumblebees", "shape", "Insectoid"),
         ("a puffin", "shape", "Avian"),
         ("thumb-sized", "size", "Tiny"),
+        ("a fox facing away", "view", "back"),
+        ("blue turtle back sprite", "view", "back"),
     ],
 )
 def test_vocabulary(prompt: str, name: str, value: str):
@@ -381,6 +383,12 @@ def test_an_unknown_creature_is_said_to_be_unrecognised():
         ),
         ("a knight before a black castle", {"shape": "Humanoid"}),
         ("a fox in the snow", {"shape": "Quadruped", "habitat": "Tundra"}),
+        ("a cat beside a brown tree", {"shape": "Quadruped"}),
+        (
+            "a yellow duck with a pink sunset in the background",
+            {"shape": "Avian", "primary_color": "Yellow"},
+        ),
+        ("a turtle with a tree on its back", {"shape": "Quadruped", "type1": "Grass"}),
         ("a bird in the sky", {"shape": "Avian", "habitat": "Sky"}),
     ],
 )
@@ -392,10 +400,11 @@ def test_scenery_is_not_the_creature(prompt: str, expected: dict):
     ("prompt", "expected"),
     [
         ("a wolf fighting", {"shape": "Quadruped"}),
+        ("a wolf that is fighting", {"shape": "Quadruped"}),
         ("wolf fighting a dragon", {"shape": "Quadruped"}),
         (
-            "a knight riding a red horse",
-            {"shape": "Humanoid", "secondary_color": "Red"},
+            "a blue knight riding a red horse",
+            {"shape": "Humanoid", "primary_color": "Blue"},
         ),
         ("a fighting wolf", {"type1": "Fighting", "shape": "Quadruped"}),
         ("wolf, fighting", {"type1": "Fighting", "shape": "Quadruped"}),

@@ -17,6 +17,17 @@ def test_pictures_stand_in_their_places_unsmoothed():
             np.testing.assert_array_equal(tile[1::2, 1::2], pictures[row, column])
 
 
+def test_a_long_row_goes_on_in_the_next_line():
+    pictures = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), np.uint8)
+    rows = [list(pictures[:13]), list(pictures[13:])]
+    sheet = np.asarray(contact_sheet(rows, ["one", "two"], columns=5))
+    assert sheet.shape == (4 + 2 * 22 + (3 + 2) * 20, 4 + 5 * 20, 3)
+    for number, line, column in ((12, 2, 2), (13, 3, 0)):
+        top = 4 + 22 * (1 + (number > 12)) + 20 * line
+        tile = sheet[top : top + 16, 4 + 20 * column :][:, :16]
+        np.testing.assert_array_equal(tile[::2, ::2], pictures[number])
+
+
 def test_any_caption_can_be_drawn():
     picture = np.zeros((8, 8, 3), np.uint8)
     captions = ["x" * 10_000, "火 🔥\n\x00\ud800", ""]

@@ -1,0 +1,232 @@
+"""Many pictures in one answer: a ZIP that is written while they are drawn, or a sheet.
+
+A batch orders a few tiles at a time, so that it waits in turn with everybody else, and
+it keeps none of its pictures: seeds make the same archive again, to the byte.
+"""
+
+import asyncio
+import io
+import itertools
+import secrets
+import time
+import zipfile
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from pokejax.images.sheets import contact_sheet
+from pokejax.inference.recipe import Recipe, count_up, recipes_for
+from server.batcher import Caller, Ticket
+from server.errors import ApiError
+from server.files import Look
+from server.jobs import unknown_job
+from server.schemas import MAX_BATCH, BatchBody, BatchPicture
+from server.service import Service, overrides_of
+
+AHEAD = 32  # pictures ordered before they can be written
+_AGAIN_S = 0.2  # before a full queue is asked for room again
+_KEPT_JOBS = 256
+_MOST_PIXELS = 2**25  # of a sheet
+_MOST_COLUMNS = 32
+
+
+class Batches:
+    """The latest batches, so that a broken download can go on."""
+
+    def __init__(self):
+        self._bodies: OrderedDict[str, BatchBody] = OrderedDict()
+
+    def keep(self, body: BatchBody) -> str:
+        """Note a batch; returns its id."""
+        job = secrets.token_hex(8)
+        self._bodies[job] = body
+        if len(self._bodies) > _KEPT_JOBS:
+            self._bodies.popitem(last=False)
+        return job
+
+    def get(self, job: str) -> BatchBody:
+        """A batch by its id.
+
+        Raises:
+          ApiError: 404, it is unknown to this worker, or no longer known.
+        """
+        if job not in self._bodies:
+            raise unknown_job(job)
+        return self._bodies[job]
+
+
+def pictures_of(body: BatchBody) -> list[BatchPicture]:
+    """What a batch consists of, each with its seed: its list, or all of its matrix.
+
+    Raises:
+      ApiError: 400, it is neither, or too much.
+    """
+    if (body.prompts is None) == (body.pictures is None):
+        raise _bad("give either prompts or pictures", "prompts")
+    if body.pictures is not None:
+        if body.seeds is not None or body.attributes is not None:
+            raise _bad("pictures have their own seeds and attributes", "pictures")
+        pictures = body.pictures
+    else:
+        matrix = body.prompts or [], body.attributes or [None], body.seeds or [None]
+        if (count := len(matrix[0]) * len(matrix[1]) * len(matrix[2])) > MAX_BATCH:
+            raise _bad(f"that makes {count} pictures; at most {MAX_BATCH}", "prompts")
+        pictures = [
+            BatchPicture(prompt=prompt, attributes=attributes, seed=seed)
+            for prompt, attributes, seed in itertools.product(*matrix)
+        ]
+    (drawn,) = count_up(None, 1)  # the same for all that have none, to be compared
+    return [
+        picture
+        if picture.seed is not None
+        else msgspec.structs.replace(picture, seed=drawn)
+        for picture in pictures
+    ]
+
+
+def _bad(message: str, param: str) -> ApiError:
+    return ApiError(400, "invalid_request", message, param=param)
+
+
+async def as_zip(
+    service: Service, caller: Caller, body: BatchBody, offset: int
+) -> AsyncIterator[bytes]:
+    """The archive from byte `offset` on, a picture at a time, its list at the end."""
+    sink = _Sink()
+    listed: list[dict[str, object]] = []
+    with service.streams.open(caller.client):
+        with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[arg-type]
+            async for recipe, file in _drawn(service, caller, body):
+                name = f"{len(listed):04}_{recipe.seed}.{body.format}"
+                known = recipe.attributes.known()
+                entry = {"file": name, "prompt": recipe.prompt, "seed": recipe.seed}
+                listed.append({**entry, "attributes": known})
+                # An entry's own date is 1980, so the archive is always the same.
+                archive.writestr(zipfile.ZipInfo(name), file)
+                if part := sink.take(offset):
+                    yield part
+            manifest = {"model_version": service.model_version, "pictures": listed}
+            archive.writestr(
+                zipfile.ZipInfo("manifest.json"), msgspec.json.encode(manifest)
+            )
+        if part := sink.take(offset):
+            yield part
+
+
+class _Sink:
+    """A file to write to whose content is taken away piece by piece."""
+
+    def __init__(self):
+        self._parts: list[bytes] = []
+        self._taken = 0
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        pass
+
+    def take(self, offset: int) -> bytes:
+        """What was written since the last call, without what lies before `offset`."""
+        data = b"".join(self._parts)
+        self._parts.clear()
+        start, self._taken = self._taken, self._taken + len(data)
+        return data[max(0, offset - start) :]
+
+
+def check_sheet(service: Service, body: BatchBody) -> None:
+    """Refuse a sheet that is too large to be made in memory.
+
+    Raises:
+      ApiError: 400, it is.
+    """
+    side = service.require_ready().sampler.image_size * body.scale
+    pixels = len(body.pictures or ()) * side**2
+    if pixels > _MOST_PIXELS:
+        raise _bad(
+            f"the sheet would have {pixels:,} pixels; at most {_MOST_PIXELS:,}: lower"
+            " scale, or take answer=zip",
+            "scale",
+        )
+
+
+async def as_sheet(service: Service, caller: Caller, body: BatchBody) -> bytes:
+    """One PNG: a caption for each prompt, and its pictures below it."""
+    rows: list[list[np.ndarray]] = []
+    captions: list[str] = []
+    async for recipe, file in _drawn(service, caller, body):
+        image = np.asarray(Image.open(io.BytesIO(file)).convert("RGB"))
+        if not rows or captions[-1] != recipe.prompt or len(rows[-1]) == _MOST_COLUMNS:
+            rows.append([])
+            captions.append(recipe.prompt)
+        rows[-1].append(image)
+    return await asyncio.to_thread(_sheet_png, rows, captions)
+
+
+def _sheet_png(rows: Sequence[Sequence[np.ndarray]], captions: Sequence[str]) -> bytes:
+    buffer = io.BytesIO()
+    contact_sheet(rows, captions, scale=1).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+async def _drawn(
+    service: Service, caller: Caller, body: BatchBody
+) -> AsyncIterator[tuple[Recipe, bytes]]:
+    """Each picture's recipe and file, in order, a few ordered ahead."""
+    waiting: deque[tuple[Recipe, Ticket]] = deque()
+    pictures = iter(body.pictures or ())
+    try:
+        while True:
+            if len(waiting) <= AHEAD // 2:
+                recipes = [
+                    await _recipe(service, caller, body, picture)
+                    for picture in itertools.islice(pictures, AHEAD - len(waiting))
+                ]
+                tickets = await _order(service, caller, body, recipes)
+                waiting += zip(recipes, tickets, strict=True)
+            if not waiting:
+                return
+            recipe, ticket = waiting[0]
+            file = await asyncio.shield(ticket.done)
+            waiting.popleft()
+            yield recipe, file
+    finally:
+        service.drop([ticket for _, ticket in waiting])
+
+
+async def _recipe(
+    service: Service, caller: Caller, body: BatchBody, picture: BatchPicture
+) -> Recipe:
+    parsed = await service.parse(
+        picture.prompt, overrides_of(picture.attributes), deadline=caller.deadline
+    )
+    assert picture.seed is not None
+    (recipe,) = recipes_for(
+        parsed,
+        [picture.seed],
+        temperature=body.temperature,
+        guidance=body.guidance,
+    )
+    return recipe
+
+
+async def _order(
+    service: Service, caller: Caller, body: BatchBody, recipes: list[Recipe]
+) -> list[Ticket]:
+    """Order some pictures, as soon as there is room for them."""
+    look = Look(body.format, body.scale)
+    while recipes:
+        # The limit is of each picture's wait, not of the whole batch.
+        deadline = time.monotonic() + service.settings.deadline_s
+        caller = caller._replace(deadline=deadline)
+        try:
+            return service.order(recipes, caller=caller, look=look)
+        except ApiError as error:
+            if error.code != "queue_full":
+                raise
+            await asyncio.sleep(_AGAIN_S)
+    return []

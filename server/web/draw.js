@@ -1,0 +1,96 @@
+// Drawing: a job becomes pictures in the gallery, with partial pictures on the way.
+
+import { ask, patiently, SEED_LIMIT, stream } from "./api.js";
+import { checked, recipeOf, textsOf } from "./png.js";
+import { keep } from "./store.js";
+
+/** The settings as a job; its seed decides all of its pictures. */
+export function jobOf({ prompt, attributes, count, seed, guidance, temperature, near }) {
+  const asked = checked({ prompt, attributes, seed, guidance, temperature });
+  return { ...asked, count, near };
+}
+
+export const seedsOf = ({ seed, count }) =>
+  Array.from({ length: count }, (_, i) => (seed + i) % SEED_LIMIT);
+
+/** A drawn file as a picture of the gallery. */
+export async function keepFile(dataUrl, parsed, started) {
+  const file = fileOf(dataUrl);
+  const recipe = recipeOf(await textsOf(file));
+  const { sources = {}, words = {}, unrecognised = [] } = parsed ?? {};
+  const took = Math.round(performance.now() - started);
+  return keep({ file, recipe, sources, words, unrecognised, took });
+}
+
+/** A data URL as a blob. Fetching it would need another word in the page's policy. */
+export function fileOf(dataUrl) {
+  const [head, data] = dataUrl.split(",");
+  const bytes = Uint8Array.from(atob(data), (char) => char.charCodeAt(0));
+  return new Blob([bytes], { type: head.slice(5).split(";")[0] });
+}
+
+/**
+ * Draw a job.
+ * @param {object} job
+ * @param {AbortSignal} signal
+ * @param {object} show what to call on the way: `partial(index, url)`,
+ *   `picture(index, picture)`, `say(words)`, `progress(done, of)`,
+ *   `waiting(seconds, problem)`.
+ */
+export async function draw(job, signal, show) {
+  const started = performance.now();
+  if (job.near) {
+    await drawNear(job, signal, show, started);
+  } else {
+    await drawStream(job, signal, show, started);
+  }
+}
+
+async function drawStream(job, signal, show, started) {
+  let parsed = null;
+  let steps = 1; // that each picture takes
+  const done = Array.from({ length: job.count }, () => 0);
+  const kept = [];
+  const progress = () => {
+    const sum = done.reduce((a, b) => a + b, 0);
+    show.progress(sum, steps * job.count);
+  };
+  await stream(job, signal, (name, data) => {
+    if (name === "waiting") show.waiting(data.seconds, data.problem);
+    if (name === "queued") {
+      const ahead = data.position;
+      show.say(ahead ? `In the queue, ${ahead} pictures ahead` : "Drawing …");
+    }
+    if (name === "parsed") parsed = data;
+    if (name === "encoded") steps = (data.steps ?? 0) + 1;
+    if (name === "partial") {
+      done[data.index] = Math.min(done[data.index] + 1, steps - 1);
+      show.partial(data.index, data.image);
+    }
+    if (name === "image") {
+      done[data.index] = steps;
+      const keeping = keepFile(data.image, parsed, started);
+      kept.push(keeping.then((picture) => show.picture(data.index, picture)));
+    }
+    if (name === "partial" || name === "image") {
+      const ready = done.filter((n) => n === steps).length;
+      show.say(`Drawing: ${ready} of ${job.count} done`);
+      progress();
+    }
+  });
+  await Promise.all(kept);
+}
+
+async function drawNear(job, signal, show, started) {
+  show.say("Drawing variations …");
+  const { prompt, attributes, guidance, temperature, count, near, seed } = job;
+  const body = {
+    ...{ prompt, attributes, guidance, temperature, seed: near.seed },
+    ...{ strength: near.strength, num_samples: count, variation_seed: seed },
+  };
+  const attempt = () => ask("variations", { body, signal });
+  const answer = await patiently(attempt, signal, show.waiting);
+  for (const [i, url] of answer.images.entries()) {
+    show.picture(i, await keepFile(url, answer, started));
+  }
+}

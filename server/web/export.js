@@ -1,0 +1,51 @@
+// Pictures as files: one of any size, many as a sheet or a ZIP.
+
+import { download, toast } from "./dom.js";
+import { enlarged, enlargedPng } from "./png.js";
+import { zip } from "./zip.js";
+
+const MOST_ON_A_SHEET = 400;
+
+function nameOf({ recipe }, ending = "png") {
+  const words = recipe.prompt.toLowerCase().match(/[a-z0-9]+/g) ?? ["creature"];
+  return `${words.slice(0, 8).join("-").slice(0, 60)}_${recipe.seed}.${ending}`;
+}
+
+export async function savePng(picture, scale, options) {
+  download(await enlargedPng(picture.file, scale, options), nameOf(picture));
+}
+
+/** The pictures in rows, on one PNG of pixels four times as large. */
+export async function saveSheet(pictures, columns = null) {
+  if (pictures.length > MOST_ON_A_SHEET) {
+    toast(`A sheet holds ${MOST_ON_A_SHEET} pictures: search or select fewer`);
+    return;
+  }
+  const tiles = await Promise.all(pictures.map(({ file }) => enlarged(file, 4)));
+  const side = Math.max(...tiles.map((tile) => tile.width));
+  const across = columns ?? Math.ceil(Math.sqrt(tiles.length));
+  const down = Math.ceil(tiles.length / across);
+  const sheet = new OffscreenCanvas(across * side, down * side);
+  const context = sheet.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, sheet.width, sheet.height);
+  for (const [i, tile] of tiles.entries()) {
+    context.drawImage(tile, (i % across) * side, Math.floor(i / across) * side);
+  }
+  download(await sheet.convertToBlob({ type: "image/png" }), "sheet.png");
+}
+
+/** The pictures as they were drawn, and their recipes as JSON. */
+export async function saveZip(pictures) {
+  const taken = new Set();
+  const files = pictures.map((picture) => {
+    let name = nameOf(picture);
+    for (let i = 2; taken.has(name); i += 1) name = nameOf(picture, `${i}.png`);
+    taken.add(name);
+    return [name, picture.file];
+  });
+  const recipes = pictures.map(({ recipe }, i) => ({ file: files[i][0], ...recipe }));
+  const json = JSON.stringify(recipes, null, 2);
+  files.push(["recipes.json", new Blob([json])]);
+  download(await zip(files), "creatures.zip");
+}

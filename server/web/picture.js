@@ -1,0 +1,156 @@
+// One picture, large: how it was made, and what can be done with it.
+
+import { altOf } from "./card.js";
+import { copy, dialog, el, spoken, swatch, toast } from "./dom.js";
+import { savePng } from "./export.js";
+import { neighbours } from "./gallery.js";
+import { isWalk, linkTo, restore } from "./recipe.js";
+import { randomSeed, set } from "./state.js";
+import { find, remove, setFavourite, urlOf } from "./store.js";
+import { drawNow } from "./studio.js";
+
+const SOURCES = { rules: "from the prompt", llm: "from a language model", request: "set by hand" };
+
+const button = (text, click, properties = {}) =>
+  el("button", { type: "button", on: { click }, ...properties }, text);
+
+function facts(rows) {
+  const list = el("dl", { class: "facts" });
+  for (const [name, ...value] of rows) list.append(el("dt", {}, name), el("dd", {}, ...value));
+  return list;
+}
+
+/** Where each attribute came from, as a table. */
+function attributesOf({ recipe, sources, words }) {
+  const rows = Object.entries(recipe.attributes).map(([name, value]) => {
+    const word = words?.[name] ? ` (“${words[name]}”)` : "";
+    const from = sources?.[name] ? `${SOURCES[sources[name]] ?? sources[name]}${word}` : "";
+    const square = swatch(name, value);
+    return [spoken(name), square, ` ${value} `, el("span", { class: "from" }, from)];
+  });
+  return rows.length ? facts(rows) : el("p", {}, "None: the words alone steered it.");
+}
+
+function made(picture) {
+  const { recipe, took, unrecognised, at } = picture;
+  const rows = [
+    ["seed", el("code", {}, String(recipe.seed))],
+    ["guidance", String(recipe.guidance)],
+    ["temperature", String(recipe.temperature)],
+    ["model", el("code", {}, recipe.model)],
+    ["drawn", `${new Date(at).toLocaleString()}, in ${(took / 1000).toFixed(1)} s`],
+  ];
+  if (recipe.towards) {
+    const far = `${Math.round(100 * recipe.mix)} % towards seed ${recipe.towards.seed}`;
+    const other = isWalk(recipe) ? ` of “${recipe.towards.prompt}”` : "";
+    rows.splice(1, 0, ["moved", far + other]);
+  }
+  if (unrecognised?.length) rows.push(["not understood", unrecognised.join(", ")]);
+  return facts(rows);
+}
+
+function exportRow(picture) {
+  const scale = el("select", { "aria-label": "Size of the PNG" });
+  for (const n of [1, 2, 4, 8, 16]) scale.append(el("option", { value: n }, `${n}×`));
+  scale.value = "4";
+  const clear = el("input", { type: "checkbox", id: "clear" });
+  const save = () => savePng(picture, Number(scale.value), { transparent: clear.checked });
+  return el(
+    "div",
+    { class: "row" },
+    button("Save PNG", save),
+    scale,
+    el("label", { class: "check", for: "clear" }, clear, "transparent"),
+  );
+}
+
+function variationRow(picture, box) {
+  const { recipe } = picture;
+  const far = el("input", {
+    ...{ type: "range", min: 0.05, max: 1, step: 0.05, value: 0.3, id: "strength" },
+  });
+  const run = async () => {
+    box.close();
+    location.hash = "#/";
+    await restore(recipe, 4);
+    const near = { seed: recipe.seed, strength: Number(far.value) };
+    set({ near, seed: randomSeed(), locked: false });
+    drawNow();
+  };
+  return el(
+    "div",
+    { class: "row" },
+    button("Draw variations", () => run().catch((problem) => toast(problem.message))),
+    el("label", { for: "strength" }, "how far"),
+    far,
+  );
+}
+
+async function settingsBack({ recipe }, box) {
+  try {
+    await restore(recipe);
+    box.close();
+    location.hash = "#/";
+    document.getElementById("prompt").focus();
+    toast("Settings restored: draw to see this picture again");
+  } catch (problem) {
+    toast(problem.message);
+  }
+}
+
+/** Show a picture by its id; `leave` is called when it is closed by hand. */
+export function showPicture(id, leave) {
+  const picture = find(id);
+  if (!picture) {
+    toast("That picture isn't in this browser's gallery");
+    leave();
+    return null;
+  }
+  const { recipe } = picture;
+  const large = el("img", { src: urlOf(picture), alt: altOf(picture), class: "large" });
+  const { before, after } = neighbours(id);
+  const go = (other) => location.replace(`#/picture/${other}`);
+  const arrows = el(
+    "div",
+    { class: "row arrows" },
+    button("← Newer", () => go(before), { class: "quiet", disabled: !before }),
+    button("Older →", () => go(after), { class: "quiet", disabled: !after }),
+  );
+  const right = el("div", { class: "about" });
+  const left = el("div", {}, large, arrows);
+  const both = el("div", { class: "picture" }, left, right);
+  const box = dialog(recipe.prompt, {}, both);
+  const heart = button(picture.favourite ? "♥ Favourite" : "♡ Favourite", () => {
+    setFavourite(picture, !picture.favourite);
+    heart.textContent = picture.favourite ? "♥ Favourite" : "♡ Favourite";
+    heart.setAttribute("aria-pressed", String(picture.favourite));
+  }, { "aria-pressed": String(picture.favourite) });
+  const gone = () => {
+    box.close();
+    remove([picture]);
+  };
+  const actions = el("div", { class: "row" });
+  if (!isWalk(recipe)) {
+    actions.append(
+      button("Use these settings", () => settingsBack(picture, box), { class: "primary" }),
+      button("Copy link", () => copy(linkTo(recipe), "Link")),
+    );
+  }
+  if (isWalk(recipe)) {
+    const again = async () => (await import("./walk.js")).walkAgain(recipe);
+    actions.append(button("Walk again", again, { class: "primary" }));
+  }
+  actions.append(button("Copy seed", () => copy(String(recipe.seed), "Seed")), heart);
+  actions.append(button("Delete", gone));
+  right.append(actions, exportRow(picture));
+  if (!recipe.towards) right.append(variationRow(picture, box));
+  right.append(el("h3", {}, "How this was made"), made(picture));
+  right.append(el("h3", {}, "What it was understood as"), attributesOf(picture));
+  box.addEventListener("keydown", (event) => {
+    const other = { ArrowLeft: before, ArrowRight: after }[event.key];
+    if (!other || ["INPUT", "SELECT"].includes(event.target.tagName)) return;
+    go(other);
+  });
+  box.addEventListener("close", leave);
+  return box;
+}

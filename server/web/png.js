@@ -1,0 +1,160 @@
+// PNG files: the texts in them, and enlarging that keeps the texts.
+
+import { vocabularies } from "./state.js";
+import { SEED_LIMIT } from "./api.js";
+
+const MOST_BYTES = 20e6;
+const latin1 = new TextDecoder("latin1");
+const utf8 = new TextDecoder();
+
+/** The chunks of a PNG as `{kind, data, whole}`, views of its bytes; [] if it is none. */
+function chunks(bytes) {
+  const found = [];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const isPng = bytes.length > 8 && view.getUint32(0) === 0x89504e47;
+  for (let at = 8; isPng && at + 12 <= bytes.length; ) {
+    const end = at + 12 + view.getUint32(at);
+    if (end > bytes.length) break;
+    const kind = latin1.decode(bytes.subarray(at + 4, at + 8));
+    const data = bytes.subarray(at + 8, end - 4);
+    found.push({ kind, data, whole: bytes.subarray(at, end) });
+    at = end;
+  }
+  return found;
+}
+
+async function inflate(data) {
+  const stream = new Blob([data]).stream();
+  const whole = stream.pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(whole).arrayBuffer());
+}
+
+async function textOf({ kind, data }) {
+  const zero = data.indexOf(0);
+  const name = latin1.decode(data.subarray(0, zero));
+  let rest = data.subarray(zero + 1);
+  if (kind === "tEXt") return [name, latin1.decode(rest)];
+  if (kind === "zTXt") return [name, latin1.decode(await inflate(rest.subarray(1)))];
+  const packed = rest[0] === 1;
+  rest = rest.subarray(2);
+  rest = rest.subarray(rest.indexOf(0) + 1); // the language
+  rest = rest.subarray(rest.indexOf(0) + 1); // the keyword in that language
+  return [name, utf8.decode(packed ? await inflate(rest) : rest)];
+}
+
+/** The texts in a PNG, by keyword; none of any other file. */
+export async function textsOf(blob) {
+  if (blob.size > MOST_BYTES) return {};
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  const texts = {};
+  for (const chunk of chunks(bytes)) {
+    if (!["tEXt", "zTXt", "iTXt"].includes(chunk.kind)) continue;
+    try {
+      const [name, text] = await textOf(chunk);
+      texts[name] = text;
+    } catch {
+      // One broken text must not hide the others.
+    }
+  }
+  return texts;
+}
+
+/** The recipe in a PNG's texts, ours or A1111's; null if there is none. */
+export function recipeOf(texts) {
+  const { parameters } = texts;
+  if (texts.prompt === undefined && parameters !== undefined) {
+    const prompt = parameters.split(/\n(?:Negative prompt|Steps): /)[0];
+    const seed = parameters.match(/\bSeed: (\d+)/)?.[1] ?? 0;
+    return checked({ prompt, seed });
+  }
+  if (!texts.prompt || texts.seed === undefined) return null;
+  const recipe = checked({ ...texts, attributes: parsed(texts.attributes) });
+  if (texts.towards_seed !== undefined) {
+    const { prompt, seed, attributes } = checked({
+      prompt: texts.towards_prompt ?? texts.prompt,
+      seed: texts.towards_seed,
+      attributes: parsed(texts.towards_attributes),
+    });
+    recipe.towards = { prompt, seed, attributes };
+    recipe.mix = within(texts.mix, 0, 1, 0);
+  }
+  return recipe;
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function within(value, least, most, otherwise) {
+  const number = Number(value ?? otherwise);
+  return number >= least && number <= most ? number : otherwise;
+}
+
+/** A recipe from strings that anybody may have written, with only what can be drawn. */
+export function checked({ prompt, seed, attributes, guidance, temperature, model }) {
+  const known = Object.entries(attributes ?? {}).filter(([name, value]) =>
+    vocabularies[name]?.includes(value),
+  );
+  return {
+    // Line ends are spaces to the server; other control characters it refuses.
+    prompt: String(prompt).replace(/\p{Cc}/gu, " ").slice(0, 1000).trim(),
+    seed: Math.floor(within(seed, 0, Number.MAX_VALUE, 0)) % SEED_LIMIT,
+    attributes: Object.fromEntries(known),
+    guidance: within(guidance, 0, 10, 1),
+    temperature: within(temperature, 0, 10, 1),
+    model: model ?? "",
+  };
+}
+
+/** A canvas with the picture, each pixel `scale` pixels a side. */
+export async function enlarged(blob, scale, { transparent = false } = {}) {
+  const bitmap = await createImageBitmap(blob);
+  const small = new OffscreenCanvas(bitmap.width, bitmap.height);
+  const pixels = small.getContext("2d");
+  pixels.drawImage(bitmap, 0, 0);
+  if (transparent) clearBackground(pixels, bitmap.width, bitmap.height);
+  const canvas = new OffscreenCanvas(bitmap.width * scale, bitmap.height * scale);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.drawImage(small, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+/** Make what is nearly white and touches the border transparent. */
+function clearBackground(context, width, height) {
+  const image = context.getImageData(0, 0, width, height);
+  const { data } = image;
+  const white = (i) => Math.min(data[4 * i], data[4 * i + 1], data[4 * i + 2]) >= 235;
+  const todo = [];
+  for (let x = 0; x < width; x += 1) todo.push(x, (height - 1) * width + x);
+  for (let y = 0; y < height; y += 1) todo.push(y * width, y * width + width - 1);
+  while (todo.length) {
+    const i = todo.pop();
+    if (!data[4 * i + 3] || !white(i)) continue;
+    data[4 * i + 3] = 0;
+    const x = i % width;
+    if (x > 0) todo.push(i - 1);
+    if (x < width - 1) todo.push(i + 1);
+    if (i >= width) todo.push(i - width);
+    if (i < width * (height - 1)) todo.push(i + width);
+  }
+  context.putImageData(image, 0, 0);
+}
+
+/** The picture as a PNG of another size, with the texts of the first. */
+export async function enlargedPng(blob, scale, options) {
+  if (scale === 1 && !options?.transparent) return blob;
+  const texts = chunks(new Uint8Array(await blob.arrayBuffer()))
+    .filter(({ kind }) => ["tEXt", "zTXt", "iTXt"].includes(kind))
+    .map(({ whole }) => whole);
+  const canvas = await enlarged(blob, scale, options);
+  const drawn = await canvas.convertToBlob({ type: "image/png" });
+  const head = 8 + 25; // the signature and IHDR
+  return new Blob([drawn.slice(0, head), ...texts, drawn.slice(head)], {
+    type: "image/png",
+  });
+}

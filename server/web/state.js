@@ -1,0 +1,61 @@
+// What is asked for next: the prompt and its settings, shared by the whole page.
+
+import { SEED_LIMIT } from "./api.js";
+
+const PLACE = "pokejax-draft";
+const listeners = new Set();
+
+/** The words each attribute can have, by its name; filled when the server has answered. */
+export const vocabularies = {};
+
+/** How the current prompt reads. */
+export const read = { attributes: {}, words: {}, unrecognised: [] };
+
+export const state = {
+  prompt: "",
+  attributes: {}, // set by hand; they win over the prompt
+  count: 6, // two rows of three; on a CPU a tile of eight takes as long as one
+  seed: randomSeed(),
+  locked: false,
+  guidance: 1,
+  temperature: 1,
+  near: null, // {seed, strength}: variations of `seed`, that far towards others
+};
+
+try {
+  Object.assign(state, JSON.parse(sessionStorage.getItem(PLACE) ?? "{}"));
+} catch {
+  // Nothing kept, or nothing readable: start anew.
+}
+
+/** Change settings and tell all that show them. */
+export function set(changes) {
+  Object.assign(state, changes);
+  for (const listener of listeners) listener();
+  try {
+    sessionStorage.setItem(PLACE, JSON.stringify(state));
+  } catch {
+    // Only a reload will miss it.
+  }
+}
+
+/** Tell how the prompt reads. */
+export function setRead(answer) {
+  Object.assign(read, answer);
+  for (const listener of listeners) listener();
+}
+
+export function onChange(listener) {
+  listeners.add(listener);
+  listener();
+}
+
+/** Set one attribute by hand, or leave it to the prompt (empty). */
+export function setAttribute(name, value) {
+  const { [name]: _, ...others } = state.attributes;
+  set({ attributes: value ? { ...others, [name]: value } : others });
+}
+
+export function randomSeed() {
+  return crypto.getRandomValues(new Uint32Array(1))[0] % SEED_LIMIT;
+}

@@ -1,0 +1,205 @@
+"""Going on with a run: only with the same data and settings, and from what is whole."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data_tools import create_dataset
+from pokejax import pack, train
+from pokejax.config import override
+from pokejax.data import dataset as data
+from pokejax.inference import bundle
+from pokejax.training import resume
+from pokejax.training.checkpoint import (
+    CheckpointError,
+    Checkpoints,
+    DamagedError,
+    load_bundle,
+)
+from pokejax.training.resume import Source, locate
+from pokejax.training.trainer import Trainer
+from tests.helpers.runs import argv, log
+
+
+@pytest.fixture(scope="module")
+def finished(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    workdir = tmp_path_factory.mktemp("finished") / "run"
+    assert train.main(argv(drawn_dataset, workdir)) == 0
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def trainer(drawn_dataset: Path, finished: Path) -> Trainer:
+    config = train.parse_arguments(argv(drawn_dataset, finished))[1]
+    return Trainer(config, data.load(config.data, config.text))
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def test_other_data_and_settings_are_named_and_refused(
+    drawn_dataset: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    images = drawn_dataset.parent / "images"
+    rebuilt = tmp_path / "rebuilt"
+    build = [f"--images-dir={images}", f"--output-dir={rebuilt}", "--seed=1"]
+    build += ["--image-size=32", "--quiet", "--workers=1", "--target-per-group=8"]
+    assert create_dataset.main(build) == 0
+    for options, message in {
+        ("--debug-samples=8",): "pictures: train 3",
+        (f"--data.dir={rebuilt}",): "trained with other splits",
+        ("--loss.kl_weight=2",): "loss.kl_weight = 8.0 (now 2.0)",
+        ("--no-data.flip",): "data.flip = True (now False)",
+    }.items():
+        assert train.main([*argv(drawn_dataset, run, *options), "--resume=auto"]) == 2
+        error = capsys.readouterr().err
+        assert message in error and "--resume-anyway" in error
+        assert error.count("\n") == 1
+
+
+def test_the_same_data_in_another_file_is_the_same_run(
+    drawn_dataset: Path, run: Path, tmp_path: Path
+):
+    packed = tmp_path / "set.npz"
+    options = [f"--dir={drawn_dataset}", f"--out={packed}", "--image-size=32"]
+    assert pack.main(options) == 0
+    assert train.main([*argv(packed, run), "--resume=auto"]) == 0
+
+
+def test_resume_anyway_counts_epochs_of_the_new_length(
+    drawn_dataset: Path, run: Path, capsys: pytest.CaptureFixture[str]
+):
+    options = ["--resume=4", "--resume-anyway", "--debug-samples=16"]
+    assert train.main([*argv(drawn_dataset, run), *options]) == 0
+    assert "going on all the same" in capsys.readouterr().out
+    assert [row["Epoch"] for row in log(run)] == ["1", "2", "3"]
+    steps = {p.name for p in (run / "checkpoints").glob("[0-9]*")}
+    assert steps == {"4", "6", "8"}  # epochs of two steps, after one of four
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    path.write_bytes(content)
+
+
+PLACES = [
+    "_CHECKPOINT_METADATA",
+    "metrics/metrics",
+    "state/_METADATA",
+    "state/manifest.ocdbt",
+    "state/d/*",
+    "state/ocdbt.process_0/d/*",
+    "checksums.json",
+]
+
+
+def harm(run: Path, step: int, pattern: str, how: Callable[[Path], None]) -> None:
+    (path,) = (run / "checkpoints" / str(step)).glob(pattern)
+    how(path)
+
+
+@pytest.mark.parametrize("how", [cut, flip, Path.unlink], ids=["cut", "flip", "unlink"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_taken(
+    place: str,
+    how: Callable[[Path], None],
+    run: Path,
+    trainer: Trainer,
+    capfd: pytest.CaptureFixture[str],
+):
+    harm(run, 12, place, how)
+    history = resume.resume(trainer, Source(run / "checkpoints"), run)
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said
+    if (place, how) == ("checksums.json", Path.unlink):  # an older version's has none
+        assert len(history) == 3
+        return
+    assert (len(history), trainer.step) == (2, 8)
+    assert "12" in said and ("damaged" in said or "set_aside" in said)
+    kept = {p.name for p in (run / "checkpoints").iterdir()}
+    assert {"4", "8", "set_aside_12"} <= kept and "12" not in kept
+
+
+def test_what_is_asked_for_by_name_must_be_whole(run: Path, trainer: Trainer):
+    for step in (4, 8, 12):
+        harm(run, step, "state/d/*", flip)
+    with pytest.raises(DamagedError, match=r"checkpoint .*/4 is damaged"):
+        resume.resume(trainer, Source(run / "checkpoints"), run)
+    with pytest.raises(DamagedError, match=r"checkpoint .*/8 is damaged"):
+        resume.resume(trainer, Source(run / "checkpoints", 8), run)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        load_bundle(run)
+
+
+def test_without_one_whole_checkpoint_nothing_begins_anew(
+    drawn_dataset: Path, run: Path, capsys: pytest.CaptureFixture[str]
+):
+    for step in (4, 8, 12):
+        harm(run, step, "_CHECKPOINT_METADATA", Path.unlink)
+    assert train.main([*argv(drawn_dataset, run), "--resume=auto"]) == 2
+    assert "checkpoints/4 is damaged" in capsys.readouterr().err
+
+
+def test_another_run_is_not_mixed_with_what_is_there(
+    drawn_dataset: Path, run: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert train.main([*argv(drawn_dataset, run), f"--resume={finished}"]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
+def test_a_bundle_says_what_it_was_trained_on(finished: Path, trainer: Trainer):
+    model = bundle.read(finished / "model.safetensors")
+    assert model.header.fingerprint == trainer.header.fingerprint
+    assert {"pictures", "splits", "prompts"} <= model.header.fingerprint.keys()
+
+
+def test_every_way_to_name_a_checkpoint(finished: Path, tmp_path: Path):
+    own = finished / "checkpoints"
+    assert locate("auto", finished) == Source(own)
+    assert locate("auto", tmp_path) is None
+    assert locate(str(finished), tmp_path) == Source(own)
+    assert locate(str(own), tmp_path) == Source(own)
+    assert locate(str(own / "8"), tmp_path) == Source(own, 8)
+    assert locate("8", finished) == Source(own, 8)
+    with pytest.raises(CheckpointError, match="no checkpoint of step 9; it has 4, 8"):
+        locate("9", finished)
+    with pytest.raises(CheckpointError, match="no checkpoint in nowhere"):
+        locate("nowhere", finished)
+
+
+def test_a_longer_cosine_schedule_says_how_the_learning_rate_jumps(
+    trainer: Trainer,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    longer = override(trainer.config, {"train.schedule": "cosine", "train.epochs": 6})
+    monkeypatch.setattr(trainer, "config", longer)
+    resume.resume(trainer, Source(run / "checkpoints", 8), run)
+    assert (
+        "was to end at epoch 3, and now ends at epoch 6: the learning rate goes on at"
+        " 0.0015, not 0.0005"
+    ) in capsys.readouterr().out
+
+
+def test_some_checkpoints_are_kept_for_good(trainer: Trainer, tmp_path: Path):
+    checkpoints = Checkpoints(tmp_path, keep=lambda step: step == 1)
+    for step in range(1, 6):
+        checkpoints.save(
+            step, trainer.state, trainer.header, history=[], val_loss=None, first_step=0
+        )
+    checkpoints.close()
+    assert {path.name for path in tmp_path.iterdir()} == {"1", "3", "4", "5"}
+    steps = range(trainer.first_step, trainer.first_step + 17, 4)
+    every_second = [trainer.ends_epoch_of(2)(step) for step in steps]
+    assert every_second == [True, False, True, False, True]
+    assert not any(map(trainer.ends_epoch_of(0), steps))

@@ -1,0 +1,555 @@
+"""The studio in a real browser, against a real server with the shipped model."""
+
+import base64
+import io
+import json
+import re
+import threading
+import zipfile
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from server.bookmarks import Bookmarks
+from server.limits import ApiKeys
+from tests.helpers.live_server import wait_for
+from tests.web.conftest import Site
+
+pytest.importorskip("playwright.sync_api", reason="playwright isn't installed")
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+expect.set_options(timeout=20_000)
+
+PROMPT = "a small blue water turtle"
+# The newest first: each picture's recipe, and its file's bytes in base64.
+_STORED = """async () => {
+  const open = indexedDB.open("pokejax", 1);
+  await new Promise((done) => (open.onsuccess = done));
+  const all = open.result.transaction("pictures").objectStore("pictures").getAll();
+  await new Promise((done) => (all.onsuccess = done));
+  open.result.close();
+  return Promise.all(all.result.reverse().map(async ({ recipe, file, favourite }) => {
+    const bytes = new Uint8Array(await file.arrayBuffer());
+    return { recipe, favourite, file: btoa(String.fromCharCode(...bytes)) };
+  }));
+}"""
+
+
+def draw(page: Page, prompt: str = PROMPT, *, seed: int = 7, count: int = 2) -> None:
+    page.fill("#count-exact", str(count))
+    page.fill("#seed", str(seed))
+    page.fill("#prompt", prompt)
+    page.press("#prompt", "Enter")
+    said = "The picture is drawn" if count == 1 else f"{count} pictures are drawn"
+    expect(page.locator(".status-text").first).to_have_text(said)
+
+
+def stored(page: Page) -> list[dict]:
+    return page.evaluate(_STORED)
+
+
+def asked(site: Site, **body: object) -> list[str]:
+    """The files that the API gives, in base64."""
+    answer = httpx.post(f"{site.url}api/v1/generate", json=body, timeout=60)
+    return [url.partition(",")[2] for url in answer.json()["images"]]
+
+
+def png(texts: dict[str, str], size: int = 8) -> bytes:
+    info = PngInfo()
+    for name, text in texts.items():
+        info.add_itxt(name, text)
+    buffer = io.BytesIO()
+    Image.new("RGB", (size, size), "white").save(buffer, "PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def drop(page: Page, content: bytes) -> None:
+    """Drop a file on the page, as a hand would."""
+    page.evaluate(
+        """(data) => {
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([bytes], "dropped.png"));
+          const event = { dataTransfer, bubbles: true, cancelable: true };
+          for (const name of ["dragover", "drop"]) {
+            document.body.dispatchEvent(new DragEvent(name, event));
+          }
+        }""",
+        base64.b64encode(content).decode(),
+    )
+
+
+def test_a_prompt_is_understood_then_drawn(page: Page, site: Site):
+    page.fill("#prompt", f"{PROMPT} with a quizzical look")
+    expect(page.locator("#chips .unknown")).to_have_text("not understood: quizzical")
+    chip = page.locator("#chip-primary_color")
+    expect(chip.locator("option:checked")).to_have_text("Blue")
+    chip.select_option("Green")
+    expect(page.locator(".by-hand")).to_have_count(1)
+    expect(page.locator("#pick-primary_color")).to_have_value("Green")
+    partial = page.locator("#results .waiting img:not([hidden])")
+    site.live.gate.clear()
+    page.fill("#count-exact", "3")
+    page.fill("#seed", "42")
+    page.press("#prompt", "Enter")
+    expect(page.locator("#results .waiting")).to_have_count(3)
+    expect(page.locator("progress")).to_be_visible()
+    assert partial.count() == 0
+    site.live.gate.set()
+    expect(page.locator("#results a.shown")).to_have_count(3)
+    expect(page.locator("#announced")).to_have_text("3 pictures are drawn")
+    seeds = page.locator("#results button.seed")
+    assert seeds.all_text_contents() == ["42", "43", "44"]
+    seeds.nth(1).click()
+    assert page.evaluate("navigator.clipboard.readText()") == "43"
+    body = {"prompt": f"{PROMPT} with a quizzical look", "seed": 42, "num_samples": 3}
+    files = asked(site, **body, attributes={"primary_color": "Green"})
+    assert [picture["file"] for picture in stored(page)] == files[::-1]
+
+
+def test_a_seed_is_rolled_unless_it_is_locked(page: Page):
+    draw(page, seed=5, count=1)
+    draw(page, seed=5, count=1)  # typed, so locked
+    page.click("#lock")
+    page.press("#prompt", "Enter")
+    expect(page.locator("#gallery a.shown")).to_have_count(3)
+    newest, second, first = stored(page)
+    assert first["file"] == second["file"] != newest["file"]
+    assert newest["recipe"]["seed"] != 5
+    page.click("#surprise")
+    expect(page.locator("#prompt")).not_to_have_value(PROMPT)
+    expect(page.locator("#chips .chip").first).to_be_visible()
+
+
+def test_partial_pictures_come_first(page: Page):
+    page.evaluate(
+        """() => new MutationObserver((changes) => {
+          for (const { target } of changes) {
+            const partial = target.matches(".waiting img") && !target.hidden;
+            if (partial) window.partials = (window.partials ?? 0) + 1;
+          }
+        }).observe(document.getElementById("results"),
+          { subtree: true, attributeFilter: ["src"] })"""
+    )
+    draw(page, count=1)
+    assert page.evaluate("window.partials") >= 1
+
+
+def test_the_place_in_the_queue_is_shown_and_can_be_left(page: Page, site: Site):
+    batcher = site.live.service.batcher
+    assert batcher
+    site.live.gate.clear()
+    body = {"prompt": "a fish", "num_samples": 16}
+    other = threading.Thread(target=asked, args=(site,), kwargs=body)
+    other.start()
+    wait_for(lambda: batcher.depth == 8)  # the other eight are being drawn
+    page.fill("#prompt", PROMPT)
+    page.click("#draw")
+    said = page.locator(".status-text").first
+    expect(said).to_have_text("In the queue, 8 pictures ahead")
+    wait_for(lambda: batcher.depth == 14)
+    page.get_by_role("button", name="Cancel").click()
+    expect(said).to_have_text("Cancelled")
+    expect(page.locator("#results .card")).to_have_count(0)
+    wait_for(lambda: batcher.depth == 8)
+    site.live.gate.set()
+    other.join(60)
+    draw(page)
+    assert len(stored(page)) == 2
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_broken_connection_is_mended(
+    page: Page,
+    site: Site,
+    complaints: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    restarted: bool,
+):
+    complaints += ["net::", "404"]  # the browser's own words on broken requests
+    site.live.gate.clear()
+    page.fill("#count-exact", "9")  # one more than a tile holds
+    page.fill("#seed", "11")
+    page.fill("#prompt", PROMPT)
+    page.press("#prompt", "Enter")
+    wait_for(site.live.is_held)
+    site.link.cut()
+    expect(page.locator(".status-text").first).to_contain_text("trying again in")
+    if restarted:  # it can't read the other one's bookmarks
+        jobs = site.live.app.app.dependencies["jobs"].dependency()
+        monkeypatch.setattr(jobs, "_bookmarks", Bookmarks(""))
+    site.link.mend()
+    site.live.gate.set()
+    expect(page.locator(".status-text").first).to_have_text("9 pictures are drawn")
+    files = asked(site, prompt=PROMPT, seed=11, num_samples=9)
+    assert sorted(p["file"] for p in stored(page)) == sorted(files)
+
+
+def test_a_busy_server_is_waited_for(page: Page, site: Site, complaints: list[str]):
+    complaints += ["429", "503"]
+    said = page.locator(".status-text").first
+    site.live.gate.clear()
+    body = {"prompt": "a fish", "num_samples": 8}
+    asking = [threading.Thread(target=asked, args=(site,), kwargs=body)]
+    asking[0].start()
+    wait_for(site.live.is_held)
+    asking += [threading.Thread(target=asked, args=(site,), kwargs=body) for _ in "ab"]
+    for thread in asking[1:]:
+        thread.start()
+    batcher = site.live.service.batcher
+    assert batcher
+    wait_for(lambda: batcher.depth == 16)
+    page.fill("#prompt", PROMPT)
+    page.press("#prompt", "Enter")
+    expect(said).to_contain_text(re.compile(r"trying again in \d+ s"))
+    site.live.gate.set()
+    expect(said).to_have_text("6 pictures are drawn")
+    for thread in asking:
+        thread.join(60)
+    site.live.service.state = "draining"
+    page.press("#prompt", "Enter")
+    expect(said).to_contain_text("the server is shutting down: trying again in")
+    site.live.service.state = "ready"
+    expect(said).to_have_text("6 pictures are drawn")
+
+
+def test_a_key_is_asked_for(
+    page: Page, site: Site, complaints: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    complaints.append("401")
+    monkeypatch.setattr(site.live.app, "_keys", ApiKeys(["secret"]))
+    page.reload()
+    dialog = page.get_by_role("dialog", name="A key, please")
+    page.get_by_label("API key").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(dialog.locator(".wrong")).to_be_visible()
+    page.get_by_label("API key").fill("secret")
+    page.keyboard.press("Enter")
+    expect(page.locator("#pick-size")).to_be_attached()
+    draw(page, count=1)
+
+
+def test_the_gallery_outlives_a_reload(page: Page, context: BrowserContext):
+    draw(page, "a tiny red fire fox", count=1)
+    draw(page, "a huge green snake", count=1)
+    cards = page.locator("#gallery .card:visible")
+    cards.nth(0).get_by_label("Favourite").click()
+    other = context.new_page()  # a second tab
+    other.goto(page.url)
+    expect(other.locator("#gallery .card")).to_have_count(2)
+    page.bring_to_front()  # a tab behind draws a frame a second
+    page.reload()
+    expect(cards).to_have_count(2)
+    page.check("#favourites")
+    expect(cards).to_have_count(1)
+    page.uncheck("#favourites")
+    for words, n in {"fox": 1, "colour:red": 1, "size:huge snake": 1, "owl": 0}.items():
+        page.fill("#search", words)
+        expect(cards).to_have_count(n)
+    page.fill("#search", "")
+    cards.nth(0).locator(".mark").check()
+    page.click("#delete-selected")
+    expect(cards).to_have_count(1)
+    expect(other.locator("#gallery .card")).to_have_count(1)
+    page.get_by_role("button", name="Undo").click()
+    expect(cards).to_have_count(2)
+    expect(other.locator("#gallery .card")).to_have_count(2)
+    assert [p["favourite"] for p in stored(page)] == [True, False]
+
+
+def test_any_pictures_settings_come_back(page: Page):
+    page.fill("#guidance-exact", "1.5")
+    page.fill("#temperature-exact", "0.5")
+    page.select_option("#pick-habitat", "Sea")
+    draw(page, "a red <script>alert(1)</script> fox", seed=21)
+    page.select_option("#pick-habitat", "")
+    page.fill("#guidance-exact", "1")
+    page.fill("#temperature-exact", "1")
+    draw(page, "a green snake", seed=3)
+    page.locator("#gallery a.shown").first.click()  # drawn before it could be read
+    expect(page.get_by_role("dialog")).to_contain_text("from the prompt (“green”)")
+    page.keyboard.press("Escape")
+    page.locator("#gallery a.shown").nth(2).click()  # seed 22 of the first two
+    dialog = page.get_by_role("dialog")
+    made = dialog.inner_text()
+    for fact in ("22", "1.5", "Red", "from the prompt (“red”)", "Sea", "set by hand"):
+        assert fact in made
+    page.get_by_role("button", name="Use these settings").click()
+    expect(page.locator("#pick-habitat")).to_have_value("Sea")
+    expect(page.locator("#seed")).to_have_value("22")
+    page.press("#prompt", "Enter")
+    expect(page.locator("#gallery a.shown")).to_have_count(5)
+    pictures = stored(page)
+    assert pictures[0]["file"] == pictures[3]["file"]
+
+
+def test_variations_are_near_and_can_be_had_again(page: Page):
+    draw(page, count=1)
+    page.locator("#results a.shown").click()
+    page.get_by_role("button", name="Draw variations").click()
+    expect(page.locator("#gallery a.shown")).to_have_count(5)
+    page.locator("#gallery a.shown").first.click()
+    page.get_by_role("button", name="Copy link").click()
+    page.goto("about:blank")
+    page.go_back()
+    expect(page.locator("#gallery a.shown")).to_have_count(5)
+    page.goto(page.evaluate("navigator.clipboard.readText()"))
+    expect(page.locator("#gallery a.shown")).to_have_count(6)
+    again, variation, *_, first = stored(page)
+    assert again["file"] == variation["file"] != first["file"]
+
+
+def test_a_link_gives_the_same_picture_elsewhere(page: Page, browser: Browser):
+    page.select_option("#pick-style", "vector")
+    draw(page, seed=9, count=1)
+    page.locator("#gallery a.shown").click()
+    page.get_by_role("button", name="Copy link").click()
+    link = page.evaluate("navigator.clipboard.readText()")
+    page.go_back()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    elsewhere = browser.new_page()
+    elsewhere.goto(link)
+    expect(elsewhere.locator("#results a.shown")).to_have_count(1)
+    expect(elsewhere.locator("#gallery a.shown")).to_have_count(1)
+    assert stored(elsewhere)[0]["file"] == stored(page)[0]["file"]
+    elsewhere.context.close()
+
+
+def test_pictures_are_saved_as_files(page: Page, tmp_path: Path):
+    draw(page, count=3)
+    page.locator("#gallery a.shown").first.click()
+    page.get_by_label("Size of the PNG").select_option("16")
+    page.get_by_label("transparent").check()
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save PNG").click()
+    with Image.open(saving.value.path()) as image:
+        assert image.size == (1024, 1024) and image.mode == "RGBA"
+        assert image.getpixel((0, 0))[3] == 0  # type: ignore[index]
+        assert image.text["seed"] == "9"  # type: ignore[attr-defined]
+    page.keyboard.press("Escape")
+    with page.expect_download() as saving:
+        page.click("#save-zip")
+    with zipfile.ZipFile(saving.value.path()) as archive:
+        assert archive.testzip() is None
+        *names, recipes = archive.namelist()
+        expected = [base64.b64decode(p["file"]) for p in stored(page)]
+        assert [archive.read(name) for name in names] == expected
+        assert json.loads(archive.read(recipes))[0]["seed"] == 9
+    with page.expect_download() as saving:
+        page.click("#save-sheet")
+    with Image.open(saving.value.path()) as image:
+        assert image.size == (512, 512)
+
+
+def test_pictures_are_compared(page: Page):
+    draw(page, count=2)
+    for mark in page.locator("#gallery .mark").all():
+        mark.check()
+    page.click("#compare")
+    differing = page.locator(".compare .differs th")
+    expect(differing).to_have_text(["seed"])
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_dropped_picture_brings_its_settings(page: Page):
+    wild = "a red fox <img src=x onerror=alert(1)>"
+    attributes = '{"size": "Huge", "type1": "Cheese"}'
+    texts = {"prompt": wild, "seed": "77", "attributes": attributes}
+    drop(page, png(texts | {"guidance": "2.5", "temperature": "1e99"}))
+    expect(page.locator("#prompt")).to_have_value(wild)
+    expect(page.locator("#seed")).to_have_value("77")
+    expect(page.locator("#pick-size")).to_have_value("Huge")
+    expect(page.locator("#guidance-exact")).to_have_value("2.5")
+    expect(page.locator("#temperature-exact")).to_have_value("1")
+    assert page.locator("main img[src='x']").count() == 0
+    info = PngInfo()
+    info.add_text(
+        "parameters",
+        "a blue bird\nNegative prompt: ugly\nSteps: 20, Seed: 123, Size: 64x64",
+        zip=True,
+    )
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=info)
+    page.set_input_files(
+        "#file",
+        {"name": "a.png", "mimeType": "image/png", "buffer": buffer.getvalue()},
+    )
+    expect(page.locator("#prompt")).to_have_value("a blue bird")
+    expect(page.locator("#seed")).to_have_value("123")
+    drop(page, b"no picture at all")
+    expect(page.locator(".toast").last).to_contain_text("holds no settings")
+
+
+def test_a_walk_is_seen_and_saved(page: Page):
+    draw(page, count=1)
+    draw(page, "a red dragon", count=1)
+    for mark in page.locator("#gallery .mark").all():
+        mark.check()
+    page.click("#walk-between")
+    page.fill("#frames", "5")
+    page.locator("#walk").get_by_role("button", name="Walk", exact=True).click()
+    frame = page.locator(".stage img")
+    first = frame.get_attribute("src") or ""
+    ends = {p["file"] for p in stored(page)}
+    assert first.partition(",")[2] in ends
+    page.get_by_label("Frame", exact=True).press("End")
+    expect(frame).to_have_attribute("alt", "frame 5 of 5")
+    assert frame.get_attribute("src") != first
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save GIF").click()
+    with Image.open(saving.value.path()) as gif:
+        assert gif.size == (256, 256)
+        assert gif.n_frames == 5  # type: ignore[attr-defined]
+    page.get_by_role("button", name="Keep this frame").click()
+    expect(page.locator("#gallery .card")).to_have_count(3)
+    expect(frame).to_have_attribute("alt", "frame 5 of 5")
+    page.go_back()
+    expect(page.locator("#studio")).to_be_visible()
+    kept = base64.b64decode(stored(page)[0]["file"])
+    page.reload()
+    drop(page, kept)
+    page.fill("#frames", "5")
+    page.locator("#walk").get_by_role("button", name="Walk", exact=True).click()
+    expect(frame).to_have_attribute("alt", "frame 5 of 5")
+    expect(page.locator(".slot img")).to_have_count(2)
+
+
+def test_a_matrix_of_prompts_seeds_and_values(page: Page):
+    page.get_by_role("link", name="Matrix").click()
+    page.fill("#matrix-prompts", "a fox\na snake")
+    page.fill("#matrix-seeds", "2")
+    page.select_option("#matrix-attribute", "primary_color")
+    page.locator("#matrix .checks input").nth(2).uncheck()  # Yellow
+    expect(page.get_by_text("8 pictures", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Draw the matrix").click()
+    expect(page.locator(".matrix a.shown")).to_have_count(8)
+    with page.expect_download():
+        page.get_by_role("button", name="Save as a sheet").click()
+    colors = [p["recipe"]["attributes"]["primary_color"] for p in stored(page)]
+    assert sorted(colors) == ["Orange"] * 4 + ["Red"] * 4
+    page.fill("#matrix-prompts", "a fox\n" * 100)
+    expect(page.get_by_role("button", name="Draw the matrix")).to_be_disabled()
+
+
+def test_a_training_run_is_shown(page: Page, site: Site):
+    run = site.runs / "mine <b>"
+    run.mkdir()
+    log = run / "training_losses.jsonl"
+    row = {"Train_Loss": 1.0, "Val_Loss": 2.0, "Active_Units": 3, "Images_per_s": 9}
+    log.write_text("".join(f"{json.dumps({'Epoch': e, **row})}\n" for e in (1, 2)))
+    for epoch in (1, 2):
+        Image.new("RGB", (8, 8)).save(run / f"samples_epoch_{epoch}.png")
+    page.get_by_role("link", name="Runs").click()
+    page.get_by_role("link", name="mine <b>").click()
+    expect(page.locator("svg.chart")).to_have_count(3)
+    expect(page.locator("output")).to_have_text("epoch 2")
+    page.get_by_label("Epoch:").press("Home")
+    expect(page.locator("output")).to_have_text("epoch 1")
+    with log.open("a") as file:  # training goes on
+        file.write(json.dumps({"Epoch": 3, **row}) + "\n")
+    expect(page.locator("svg.chart").first).to_contain_text("epoch 3")
+    expect(page.locator("output")).to_have_text("epoch 1")
+    page.go_back()
+    expect(page.get_by_role("link", name="mine <b>")).to_be_visible()
+
+
+def test_the_keyboard_is_enough(page: Page):
+    page.keyboard.press("/")
+    page.keyboard.type(PROMPT)
+    page.keyboard.press("Enter")
+    expect(page.locator("#gallery a.shown")).to_have_count(6)
+    expect(page.locator(".status-text").first).to_have_text("6 pictures are drawn")
+    page.locator("#results a.shown").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    title = page.locator("dialog .facts code").first
+    seed = title.inner_text()
+    page.keyboard.press("ArrowRight")
+    expect(title).not_to_have_text(seed)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.locator("#results a.shown").first.focus()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+
+
+def test_nothing_is_wider_than_a_small_phone(page: Page):
+    page.set_viewport_size({"width": 320, "height": 640})
+    page.emulate_media(reduced_motion="reduce")
+    page.click("summary")
+    draw(page, "a " + "very" * 60 + " red fox", count=2)
+    running = "document.getAnimations().length"
+    assert page.evaluate(running) == 0
+    for address in ("#/", "#/walk", "#/matrix", "#/runs"):
+        page.goto(page.url.partition("#")[0] + address)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 320, address
+    page.goto(page.url.partition("#")[0] + "#/")
+    page.locator("#results a.shown").first.click()
+    assert page.locator("dialog").evaluate("(d) => d.scrollWidth <= d.clientWidth")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page: Page, scheme: str):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    draw(page, f"{PROMPT} with a quizzical look", count=1)
+    page.locator("#gallery .mark").check()
+
+    def check(what: str) -> None:
+        found = axe.run(page).response["violations"]
+        assert [(v["id"], v["nodes"][0]["html"]) for v in found] == [], what
+
+    check("studio")
+    page.locator("#gallery a.shown").click()
+    check("picture")
+    page.keyboard.press("Escape")
+    for address in ("walk", "matrix", "runs"):
+        page.goto(page.url.partition("#")[0] + f"#/{address}")
+        page.wait_for_selector(f"#{address} h1")
+        check(address)
+    page.click("#theme")
+    assert page.evaluate("document.documentElement.dataset.theme") != scheme
+
+
+def test_the_first_paint_is_light(context: BrowserContext, site: Site):
+    page = context.new_page()
+    sizes: dict[str, int] = {}
+    page.on("response", lambda r: sizes.update({r.url: len(r.body())}))
+    page.goto(site.url, wait_until="networkidle")
+    assert all(url.startswith(site.url) for url in sizes)
+    assert sum(sizes.values()) < 150_000
+
+
+def test_a_large_gallery_loads_what_is_near(page: Page):
+    content = base64.b64encode(png({}, size=64)).decode()
+    page.evaluate(
+        """async (data) => {
+          const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+          const open = indexedDB.open("pokejax", 1);
+          await new Promise((done) => (open.onsuccess = done));
+          const change = open.result.transaction("pictures", "readwrite");
+          for (let i = 0; i < 500; i += 1) {
+            change.objectStore("pictures").put({
+              id: `many-${i}`, at: i, favourite: false, took: 1,
+              file: new Blob([bytes]),
+              recipe: { prompt: "a fox", seed: i, attributes: {}, guidance: 1,
+                        temperature: 1, model: "" },
+            });
+          }
+          await new Promise((done) => (change.oncomplete = done));
+          open.result.close();
+        }""",
+        content,
+    )
+    page.reload()
+    expect(page.locator("#gallery .card")).to_have_count(500)
+    loaded = "document.querySelectorAll('#gallery img[src]').length"
+    assert page.evaluate(loaded) < 250
+    page.locator("#gallery .card").last.scroll_into_view_if_needed()
+    expect(page.locator("#gallery img").last).to_have_attribute("src", re.compile("."))
