@@ -65,7 +65,7 @@ def test_events_arrive_as_they_are_drawn_and_streams_are_resumed(
     live.gate.set()
     with stream(client, last=first[-1][0]) as answer:
         rest = list(events(answer.iter_lines()))
-    numbers = [int(i.partition("-")[2]) for i, _, _ in [*first, *rest]]
+    numbers = [int(i.split("-")[1]) for i, _, _ in [*first, *rest]]
     assert numbers == list(range(1, len(numbers) + 1))
     images = [event[1:] for event in rest if event[1] == "image"]
     assert images == [event for event in whole if event[0] == "image"]
