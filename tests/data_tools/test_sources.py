@@ -181,6 +181,22 @@ def test_sources_combine_with_views_styles_and_authors(
     assert turned
 
 
+def test_a_limit_counts_in_each_source(tuxemon_checkout, origin, tmp_path, capsys):
+    url, commit = origin
+    arguments = ["--source", "tuxemon", "--from", str(tuxemon_checkout)]
+    arguments += ["--source", "native", "--from", f"{url}@{commit}", "--limit", "1"]
+    arguments += ["--cache", str(tmp_path / "cache"), "--workers", "1"]
+    assert fetch_sprites.main([*arguments, "--out", str(tmp_path / "images")]) == 0
+    assert "of 2 species" in capsys.readouterr().out
+
+
+def test_make_looks_for_new_sources_beside_an_old_dataset(tmp_path: Path):
+    (tmp_path / "batches.meta").touch()
+    command = ["make", "--dry-run", "data", f"DATASET={tmp_path}", "NATIVE=checkout"]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert "--source native --from checkout" in told
+
+
 def test_a_caption_in_json_comes_along(tmp_path: Path):
     own, images = tmp_path / "own", tmp_path / "images"
     (own / "Mr. Mime").mkdir(parents=True)
