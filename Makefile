@@ -62,14 +62,16 @@ $(MODEL): $(READY) | $(DATASET)/batches.meta
 	$(PYTHON) -m pokejax.train --config configs/quickstart.py \
 	  --data.dir $(DATASET) --train.workdir $(RUN) --resume auto
 
-data: $(DATASET)/batches.meta ## Fetch what sprites can be reached and build the dataset
-
-$(DATASET)/batches.meta: | $(READY)
+# Each time, since other sources may be reached now; what is there isn't made again.
+data: $(READY) ## Fetch what sprites can be reached and build the dataset
 	$(PYTHON) -m data_tools.fetch_sprites --out $(IMAGES) --go-on --source npm \
 	  --source native $(if $(NATIVE),--from $(NATIVE)) \
 	  --source tuxemon $(if $(TUXEMON),--from $(TUXEMON))
 	$(PYTHON) -m data_tools.generate_metadata --images-dir $(IMAGES)
 	$(PYTHON) -m data_tools.create_dataset --images-dir $(IMAGES) --output-dir $(DATASET)
+
+$(DATASET)/batches.meta:
+	$(MAKE) data
 
 test: $(READY) ## Run the test suite
 	$(PYTHON) -m pytest -n 2 --dist loadfile

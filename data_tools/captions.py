@@ -6,57 +6,37 @@ is said stands in the creature's entry or its attributes.
 """
 
 import random
+import re
+from collections.abc import Collection
 
+from data_tools.part_words import (
+    faces_front,
+    is_achromatic,
+    names_color,
+    takes_article,
+    uncolored,
+)
 from data_tools.prompt_writer import article, type_thing, word_for, write_prompts
 from data_tools.species import Entry, Part
-from pokejax.attributes import NONE, Attributes
+from pokejax.attributes import COLORS, NONE, Attributes
 from pokejax.prompts import lexicon
 
-# A hue that is turned leaves these as they are.
-ACHROMATIC = frozenset({"Black", "White", "Gray"})
-_COLOR_WORDS = {
-    word: name
-    for name, words in lexicon.COLOR_WORDS.items()
-    for word in (*words, name.lower())
-} | {"grey": "Gray", "golden": "Yellow", "cream": "White", "dark": "Black"}
-_MASS = frozenset(
+# Without a colour these say nothing.
+_BARE = frozenset(
     [
+        "back",
+        "body",
+        "edge",
+        "eye",
+        "eyes",
+        "face",
         "fur",
         "hair",
+        "head",
         "skin",
-        "wool",
-        "plumage",
-        "moss",
-        "smoke",
-        "fire",
-        "foam",
-        "mud",
-        "ice",
-        "water",
-        "armour",
-        "down",
-        "fluff",
-        "cloth",
-        "cotton",
-        "slime",
-        "lava",
-        "seaweed",
-        "sand",
-        "snow",
-        "trash",
-        "frost",
-        "silk",
-        "plasma",
-        "straw",
-        "rice",
-        "tea",
-        "jelly",
-        "shading",
-        "mist",
-        "wood",
+        "top",
     ]
 )
-_PLURAL = frozenset(["antennae", "teeth", "feet", "larvae", "hooves"])
 _LEADS = (
     "{a}", "{a}.", "draw {a}", "Draw me {a}.", "make {a}", "I want {a}.",
     "Can you draw {a}?", "a sprite of {a}", "pixel art of {a}", "Show me {a}.",
@@ -71,7 +51,7 @@ def write_captions(
     seed: str,
     *,
     behind: bool = False,
-    turned: bool = False,
+    kept: Collection[str] = COLORS,
 ) -> list[str]:
     """Seven prompts of one picture, the same for the same arguments.
 
@@ -79,20 +59,25 @@ def write_captions(
       entry: of the creature.
       attributes: of the picture; its colours are the picture's own.
       seed: tells pictures apart.
-      behind: the picture shows its back, and each prompt says so.
-      turned: its hues aren't the entry's, so only parts without one name their colour.
+      behind: the picture shows its back: each prompt says so, and none names a face.
+      kept: which colours of the entry the picture still has. All of them in its normal
+        palette, `ACHROMATIC` after a turn of its hues, and none in another palette.
     """
     rng = random.Random(seed)
     known = {k: v for k, v in attributes.known().items() if v not in (NONE, "No")}
-    teller = _Teller(rng, entry, known, turned)
+    parts = [p for p in entry.parts if not (behind and faces_front(p.name))]
+    teller = _Teller(rng, entry, known, parts, kept)
+    plain = write_prompts(attributes, seed)
+    if behind:  # "with feathers and a beak"
+        plain = [p for p in plain if not faces_front(p)] or [teller.terse()]
     captions = [
         teller.tags(),
         teller.terse(),
         teller.phrase(parts=1),
-        rng.choice(_LEADS).format(a=teller.with_article(teller.phrase(parts=1))),
-        rng.choice(_LEADS).format(a=teller.with_article(teller.phrase(parts=2))),
+        rng.choice(_LEADS).format(a=_with_article(teller.phrase(parts=1))),
+        rng.choice(_LEADS).format(a=_with_article(teller.phrase(parts=2))),
         teller.told(),
-        rng.choice(write_prompts(attributes, seed)),
+        rng.choice(plain),
     ]
     if behind:
         captions = [from_behind(text, rng) for text in captions]
@@ -104,6 +89,15 @@ def from_behind(prompt: str, rng: random.Random) -> str:
     return f"{prompt.rstrip('.?!')}, {rng.choice(_BEHIND)}"
 
 
+def _with_article(phrase: str) -> str:
+    return f"{article(phrase)} {phrase}" if takes_article(phrase) else phrase
+
+
+def _said_once(phrase: str) -> str:
+    """Without the second of two equal words: a dragon-type dragon is a dragon."""
+    return re.sub(r"\b(\w+)(?: \1\b)+", r"\1", phrase)
+
+
 class _Teller:
     """One picture's facts, and the ways of telling them."""
 
@@ -112,12 +106,21 @@ class _Teller:
         rng: random.Random,
         entry: Entry,
         known: dict[str, str],
-        turned: bool,
+        parts: list[Part],
+        kept: Collection[str],
     ):
-        self.rng, self.entry, self.known, self.turned = rng, entry, known, turned
+        self.rng, self.entry, self.known, self.kept = rng, entry, known, kept
+        self.kept_all = len(set(kept)) == len(COLORS)
+        told = [(part, self.without_lost_color(part)) for part in parts]
+        if not self.kept_all:
+            # Without its colour, "brown tail" says little, and "brown body" nothing.
+            telling = [(part, name) for part, name in told if " " in name]
+            told = telling or [pair for pair in told if pair[1] not in _BARE]
+        self.visible = told
 
     def noun(self) -> str:
-        return self.rng.choice(self.entry.nouns)
+        # The creature's colour stands before it, and may be another than the noun's.
+        return uncolored(self.rng.choice(self.entry.nouns))
 
     def color(self, name: str) -> str:
         return word_for(
@@ -155,35 +158,28 @@ class _Teller:
         return f"{type_thing(self.rng, self.known['type1'])} powers"
 
     def parts(self, count: int) -> list[str]:
-        # Without its colour, "brown body" says nothing.
-        telling = [p for p in self.entry.parts if " " in self.uncolored(p)]
-        parts = telling if self.turned and telling else self.entry.parts
-        chosen = self.rng.sample(parts, min(count, len(parts)))
-        return [self.part(part) for part in chosen]
+        chosen = self.rng.sample(self.visible, min(count, len(self.visible)))
+        return [self.part(part, name) for part, name in chosen]
 
-    @staticmethod
-    def uncolored(part: Part) -> str:
-        if part.color in ACHROMATIC:
-            return part.name
-        words = part.name.split()
-        plain = [w for w in words if w not in _COLOR_WORDS]
-        return " ".join(plain).removeprefix("and ") or words[-1]
+    def without_lost_color(self, part: Part) -> str:
+        """The part's name, with its colours if the picture has kept them."""
+        stays = part.color in self.kept and is_achromatic(part.name)
+        return part.name if self.kept_all or stays else uncolored(part.name)
 
-    def part(self, part: Part) -> str:
-        if self.turned and part.color not in ACHROMATIC:
-            return self.uncolored(part)
-        words = part.name.split()
-        plain = [w for w in words if w not in _COLOR_WORDS]
-        if plain == words and self.rng.random() < 0.4:
-            color = self.rng.choice(lexicon.COLOR_WORDS[part.color][:3])
-            return f"{color} {part.name}"
-        return part.name
+    def part(self, part: Part, name: str) -> str:
+        if not self.kept_all or names_color(name):
+            return name
+        # A lone "tail" says nothing.
+        if " " not in name or self.rng.random() < 0.4:
+            return f"{self.rng.choice(lexicon.COLOR_WORDS[part.color][:3])} {name}"
+        return name
 
     def tags(self) -> str:
-        words = [f"{self.color('primary_color')} {self.noun()}"]
+        words = [_said_once(f"{self.color('primary_color')} {self.noun()}")]
         extra = self.parts(self.rng.randint(1, 3))
-        if "type1" in self.known and self.rng.random() < 0.6:
-            extra.append(self.known["type1"].lower())
+        kind = self.known.get("type1", "").lower()
+        if kind and kind not in words[0].split() and self.rng.random() < 0.6:
+            extra.append(kind)
         if "secondary_color" in self.known and self.rng.random() < 0.3:
             extra.append(self.color("secondary_color"))
         if "size" in self.known and self.rng.random() < 0.3:
@@ -192,13 +188,15 @@ class _Teller:
         return ", ".join(words + extra)
 
     def terse(self) -> str:
-        return " ".join([*self.adjectives(0.6), self.noun()])
+        return _said_once(" ".join([*self.adjectives(0.6), self.noun()]))
 
     def phrase(self, parts: int) -> str:
-        seen = [self.with_article(part) for part in self.parts(parts)]
+        seen = [_with_article(part) for part in self.parts(parts)]
         if self.known.get("type1", "Normal") != "Normal" and self.rng.random() < 0.3:
             seen.append(self.powers())
-        text = f"{self.terse()} with {' and '.join(seen)}"
+        text = self.terse()
+        if seen:
+            text += f" with {' and '.join(seen)}"
         if "habitat" in self.known and self.rng.random() < 0.2:
             text += f" from {self.place()}"
         return text
@@ -213,20 +211,14 @@ class _Teller:
 
     def told(self) -> str:
         """Two sentences."""
-        first = self.with_article(self.terse())
+        first = _with_article(self.terse())
         if "type1" in self.known and self.rng.random() < 0.6:
             phrases = lexicon.TYPE_PHRASES[self.known["type1"]]
             first += f" {word_for(self.rng, self.known, 'type1', phrases)}"
-        parts = [self.with_article(part) for part in self.parts(2)]
-        text = f"{first[0].upper()}{first[1:]}. It has {' and '.join(parts)}"
-        if "habitat" in self.known and self.rng.random() < 0.5:
-            text += f", and it lives in or near {self.place()}"
-        return f"{text}."
-
-    @staticmethod
-    def with_article(phrase: str) -> str:
-        last = phrase.split(" with ")[0].split()[-1]
-        is_plural = last in _PLURAL or (last.endswith("s") and not last.endswith("ss"))
-        if last in _MASS or is_plural:
-            return phrase
-        return f"{article(phrase)} {phrase}"
+        said = [_with_article(part) for part in self.parts(2)]
+        said = [f"has {' and '.join(said)}"] if said else []
+        if "habitat" in self.known and (not said or self.rng.random() < 0.5):
+            lives = f"lives in or near {self.place()}"
+            said.append(f"it {lives}" if said else lives)
+        text = f"{first[0].upper()}{first[1:]}."
+        return f"{text} It {', and '.join(said)}." if said else text

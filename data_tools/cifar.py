@@ -27,8 +27,10 @@ class Picture:
       attributes: `type1` is the label, -1 if it is unknown.
       prompts: one or more.
       style: of `STYLES`; empty for unknown.
-      family: the species that its evolution begins with; the file doesn't hold it.
+      family: names of relatives; those who share one are of one family. The file
+        doesn't hold it.
       entry: of the table, if its captions were composed from it; likewise.
+      as_entry: whether the creature has the entry's own colours; likewise.
       weight: how often training should draw it; 1 on average.
     """
 
@@ -39,8 +41,9 @@ class Picture:
     prompts: tuple[str, ...]
     pixels: np.ndarray
     style: str = ""
-    family: str = ""
+    family: tuple[str, ...] = ()
     entry: Entry | None = None
+    as_entry: bool = False
     weight: float = 1.0
 
     @property

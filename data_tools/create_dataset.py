@@ -38,12 +38,15 @@ from data_tools.splits import (
     drop_duplicates,
     known_splits,
     leaks,
+    pinned,
     related,
     split_pictures,
 )
 from data_tools.turned import with_turned
 from pokejax.attributes import nearest_hint
 from pokejax.data.cifar import view_seen
+
+_RATIOS = (0.7, 0.15, 0.15)
 
 
 def _load_all(
@@ -115,8 +118,8 @@ def report(
     species, pictures = leaks(splits)
     relatives, tested = related(splits)
     return [
-        f"Split by {args.split_by}, seed {args.seed}. A group is one type, colour and "
-        "shape.",
+        _how_split(splits, args),
+        "A group is one type, colour and shape.",
         "",
         *table,
         "",
@@ -132,6 +135,20 @@ def report(
         "Share of each type, as split:",
         *types,
     ]
+
+
+def _how_split(
+    splits: Mapping[str, Sequence[Picture]], args: argparse.Namespace
+) -> str:
+    """What decided the split, and what didn't."""
+    kept = pinned(splits) if args.split_by == "species" else 0
+    if not kept:
+        return f"Split by {args.split_by}, seed {args.seed}."
+    others = len({p.species for ps in splits.values() for p in ps}) - kept
+    return (
+        f"Split by species: {kept} as in data_tools/known_splits.txt, {others} drawn "
+        f"with seed {args.seed}."
+    )
 
 
 def _how_often(
@@ -281,6 +298,13 @@ def _run(args: argparse.Namespace) -> None:
             split_by=args.split_by,
             seed=args.seed,
         )
+        if _asks_for_split(args) and (kept := pinned(splits)):
+            print(
+                f"note: --seed and the ratios don't move {kept} species, which keep the"
+                " split of data_tools/known_splits.txt; --split-by family or image"
+                " places all anew",
+                file=sys.stderr,
+            )
         authors = _copy_attributions(splits, args.images_dir, directory)
         text = _README.format(size=args.image_size, authors=authors)
         text += "\n".join(lines) + "\n"
@@ -292,6 +316,11 @@ def _run(args: argparse.Namespace) -> None:
         f"{time.monotonic() - start:.0f} s\nnext: python -m pokejax.train --config "
         f"configs/quickstart.py --data.dir {args.output_dir}"
     )
+
+
+def _asks_for_split(args: argparse.Namespace) -> bool:
+    ratios = args.train_ratio, args.val_ratio, args.test_ratio
+    return args.split_by == "species" and (args.seed != 0 or ratios != _RATIOS)
 
 
 def _train_rows(
@@ -317,11 +346,21 @@ def _train_rows(
 def _copy_attributions(
     splits: Mapping[str, Sequence[Picture]], images_dir: Path, directory: Path
 ) -> str:
-    """Put the authors of free pictures beside them, and say where; or nothing."""
+    """Put the authors of free pictures beside them, and say where; or nothing.
+
+    Raises:
+      ValueError: the list of authors isn't there.
+    """
     source = images_dir / tuxemon.ATTRIBUTIONS
     styles = {p.style for pictures in splits.values() for p in pictures}
-    if tuxemon.STYLE not in styles or not source.is_file():
+    if tuxemon.STYLE not in styles:
         return ""
+    if not source.is_file():
+        raise ValueError(
+            f"{source} is missing, which names the authors of the pictures of Tuxemon"
+            " and must go with them; python -m data_tools.fetch_sprites --source"
+            " tuxemon brings it"
+        )
     shutil.copyfile(source, directory / source.name)
     return (
         "\nPictures of the style tuxemon are from the game Tuxemon, mostly CC BY-SA"
@@ -368,8 +407,13 @@ def _parser() -> argparse.ArgumentParser:
         default=64,
         help="pixels a side, a multiple of 8 from 16 to 256 (64)",
     )
-    for split, ratio in zip(SPLITS, (0.7, 0.15, 0.15), strict=True):
-        add(f"--{split}-ratio", type=float, default=ratio, help=f"share ({ratio})")
+    for split, ratio in zip(SPLITS, _RATIOS, strict=True):
+        add(
+            f"--{split}-ratio",
+            type=float,
+            default=ratio,
+            help=f"share, of species that aren't in known_splits.txt ({ratio})",
+        )
     add(
         "--split-by",
         choices=("species", "family", "image"),
@@ -417,7 +461,8 @@ def _parser() -> argparse.ArgumentParser:
         "--seed",
         type=_whole(0, 2**31 - 1),
         default=0,
-        help="of split, balance and order (0)",
+        help="of hues, balance and order, and of the split of all species but those in "
+        "known_splits.txt (0)",
     )
     add(
         "--workers",

@@ -162,16 +162,16 @@ def _gather(args: argparse.Namespace) -> tuple[list[Species], list[str]]:
                 raise
             print(f"left out {source.name}: {error}", file=sys.stderr)
             continue
-        work += species
+        if args.views:
+            species = [_with_views(s, args.views) for s in species]
+        work += [s for s in species if s.pictures][: args.limit]
         problems += left_out
-    if args.views:
-        work = [
-            replace(
-                s, pictures=[p for p in s.pictures if _view_kind(p.view) in args.views]
-            )
-            for s in work
-        ]
-    return [s for s in work if s.pictures][: args.limit], problems
+    return work, problems
+
+
+def _with_views(species: Species, views: list[str]) -> Species:
+    pictures = [p for p in species.pictures if _view_kind(p.view) in views]
+    return replace(species, pictures=pictures)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -263,7 +263,8 @@ def _parser() -> argparse.ArgumentParser:
             "  python -m data_tools.fetch_sprites --source native --source tuxemon\n"
             "  python -m data_tools.fetch_sprites --source native --from checkout\n\n"
             "my_pictures holds <Species>/<picture>.png or <species>_<view>.png; gif,\n"
-            "jpg, webp, bmp and svg too."
+            "jpg, webp, bmp and svg too. Captions stand in <picture>.txt, one a line,\n"
+            'or in <picture>.json: {"caption": "my own red ball"}.'
         ),
     )
     add = parser.add_argument
@@ -308,7 +309,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help=f"only these of: {', '.join(VIEWS)}",
     )
-    add("--limit", type=_positive, metavar="N", help="only the first N species")
+    add(
+        "--limit",
+        type=_positive,
+        metavar="N",
+        help="only the first N species of a source",
+    )
     add(
         "--frames",
         type=_positive,

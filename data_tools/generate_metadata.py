@@ -24,6 +24,7 @@ from data_tools.metadata import (
     MetadataError,
     Outcome,
     describe,
+    is_outdated,
     read_outcome,
     write_metadata,
 )
@@ -44,7 +45,7 @@ def process(path: Path, skip_existing: bool = True) -> Outcome:
       OSError: the file can't be written.
     """
     try:
-        if skip_existing and find_metadata(path):
+        if skip_existing and find_metadata(path) and not is_outdated(path):
             return read_outcome(path)
         return write_metadata(path, describe(path))
     except ValueError as error:
@@ -219,7 +220,8 @@ def _parser() -> argparse.ArgumentParser:
         "--skip-existing",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="keep existing metadata, whichever provider wrote it (on)",
+        help="keep existing metadata, whichever provider wrote it, unless an older "
+        "version of this command did (on)",
     )
     add("--audit", type=Path, metavar="FILE", help="write an HTML page to check labels")
     output = parser.add_mutually_exclusive_group()

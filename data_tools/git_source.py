@@ -118,8 +118,10 @@ def _explained(url: str, commit: str, said: str) -> str:
         return f"{url} has no commit {commit}; name one with --from {url}@COMMIT"
     if _NO_NETWORK.search(said):
         return f"git can't reach {url}; {elsewhere}"
-    last = said.splitlines()[-1].removeprefix("fatal: ") if said else "no reason given"
-    return f"git failed on {url}: {last}; {elsewhere}"
+    lines = said.splitlines() or ["no reason given"]
+    # Behind it stands advice.
+    reason = next((line for line in lines if line.startswith("fatal: ")), lines[0])
+    return f"git failed on {url}: {reason.removeprefix('fatal: ')}; {elsewhere}"
 
 
 def _git(folder: Path, *arguments: str) -> tuple[int, str]:

@@ -14,6 +14,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("PNG", "GIF", "JPEG", "WEBP", "BMP")
 SUFFIXES = (".png", ".gif", ".jpg", ".jpeg", ".webp", ".bmp")
+# What a PNG's text says if it was made of somebody's own picture.
+OWN = ("Source", "own")
 MAX_SIDE = 4096  # pixels
 # File systems take 255 bytes; a file that is being written has a longer name at first.
 LONGEST_NAME = 235

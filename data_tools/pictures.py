@@ -19,7 +19,7 @@ from data_tools.species import Entry, find
 from data_tools.sprite_sources import VIEWS
 from pokejax.attributes import STYLES, attributes_from_metadata, nearest_hint
 
-_SECTIONS = ("visual_attributes", "categorical_attributes", "semantic_attributes")
+SECTIONS = ("visual_attributes", "categorical_attributes", "semantic_attributes")
 NOT_WANTED = "are not among --views"
 _LARGEST_JSON = 1 << 20  # bytes; real ones have two thousand
 
@@ -109,7 +109,7 @@ def load_picture(
         if beside.stat().st_size > _LARGEST_JSON:
             raise ValueError("larger than 1 MiB")
         metadata = json.loads(beside.read_text("utf-8"))
-        for section in _SECTIONS:  # one's own captions need no more
+        for section in SECTIONS:  # one's own captions need no more
             metadata.setdefault(section, {})
         view = _text(metadata.get("view") or path.stem, "view")
         style = metadata.get("style", "")
@@ -146,9 +146,15 @@ def load_picture(
         prompts,
         pixels,
         style,
-        family=str(metadata.get("family") or species),
+        family=_family_of(metadata) or (species,),
         entry=_entry_of(metadata),
+        as_entry=metadata.get("as_entry") is True,
     )
+
+
+def _family_of(metadata: dict) -> tuple[str, ...]:
+    family = metadata.get("family") or []
+    return tuple(map(str, family if isinstance(family, list) else [family]))
 
 
 def _entry_of(metadata: dict) -> Entry | None:

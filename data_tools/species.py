@@ -20,6 +20,13 @@ from pokejax.attributes import COLORS, HABITATS, NONE, SHAPES
 
 COLOR_LETTERS = dict(zip("ROYGBPKNXWA", COLORS, strict=True))
 _HABITATS = {word[:2]: word for word in HABITATS}
+# What the npm package calls some forms, and what the table does.
+_FORMS = {
+    "sandy": "sandy_cloak",
+    "trash": "trash_cloak",
+    "zen": "zen_mode",
+    "east": "east_sea",
+}
 _TABLE = Path(__file__).with_name("species.txt")
 
 
@@ -54,8 +61,15 @@ class Entry:
 
 def find(name: str, form: str = "") -> Entry | None:
     """The entry of a form, or else of its species, by names in any spelling."""
+    return find_form(name, form) or load().get(slug(name))
+
+
+def find_form(name: str, form: str) -> Entry | None:
+    """The entry of a form only; without a form, the species' own."""
     table = load()
-    return table.get(slug(name + form)) or table.get(slug(name))
+    return table.get(slug(name + form)) or table.get(
+        slug(name + _FORMS.get(slug(form), form))
+    )
 
 
 @functools.cache

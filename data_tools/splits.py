@@ -63,8 +63,9 @@ def split_pictures(
         if all(splits.values()):
             return splits
     units: dict[str, list[Picture]] = defaultdict(list)
+    family = families(pictures)
     for picture in pictures:
-        unit = {"species": picture.species, "family": picture.family}
+        unit = {"species": picture.species, "family": family[picture.species]}
         units[unit.get(split_by, picture.filename)].append(picture)
     rank = np.random.default_rng([seed, 0]).permutation(len(units))
     keys = [_commonest_key(unit) for unit in units.values()]
@@ -112,9 +113,38 @@ def known_splits() -> Mapping[str, str]:
 
 def related(splits: Mapping[str, Sequence[Picture]]) -> tuple[int, int]:
     """How many species of test have a relative in train, and how many there are."""
-    trained = {p.family for p in splits["train"]}
-    families = {p.species: p.family for p in splits["test"]}
-    return sum(family in trained for family in families.values()), len(families)
+    family = families([p for pictures in splits.values() for p in pictures])
+    trained = {family[p.species] for p in splits["train"]}
+    tested = {p.species for p in splits["test"]}
+    return sum(family[name] in trained for name in tested), len(tested)
+
+
+def families(pictures: Sequence[Picture]) -> dict[str, str]:
+    """By species, a name that all of its relatives have in common.
+
+    Not every creature names all of its family, so relatives of relatives count.
+    """
+    above: dict[str, str] = {}
+
+    def top(name: str) -> str:
+        while (next_one := above.get(name, name)) != name:
+            name = next_one
+        return name
+
+    for species, relatives in sorted({(p.species, p.family) for p in pictures}):
+        for name in relatives:
+            # A species may be called like another's family.
+            first, second = sorted((top(f"species {species}"), top(name)))
+            above[second] = first
+    return {p.species: top(f"species {p.species}") for p in pictures}
+
+
+def pinned(splits: Mapping[str, Sequence[Picture]]) -> int:
+    """How many species stand in the split that `known_splits` names."""
+    known = known_splits()
+    placed = {(p.species, name) for name, pictures in splits.items() for p in pictures}
+    known_ones = {(species, name) for species, name in placed if species in known}
+    return len(known_ones) if known_ones <= set(known.items()) else 0
 
 
 def drop_duplicates(

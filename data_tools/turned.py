@@ -15,6 +15,7 @@ from PIL import Image
 
 from data_tools.captions import write_captions
 from data_tools.cifar import Picture
+from data_tools.part_words import ACHROMATIC
 from data_tools.recolor import turn_hues
 from pokejax.attributes import NONE
 from pokejax.images.colors import carried_over
@@ -58,7 +59,12 @@ def _turned(picture: Picture, degrees: int) -> Picture:
     stem, dot, suffix = picture.filename.rpartition(".")
     filename = f"{stem}@{degrees}{dot}{suffix}"
     captions = write_captions(
-        picture.entry, attributes, filename, behind="back" in picture.view, turned=True
+        picture.entry,
+        attributes,
+        filename,
+        behind="back" in picture.view,
+        # Of a shiny picture, grays needn't be the entry's either.
+        kept=ACHROMATIC if picture.as_entry else (),
     )
     return dataclasses.replace(
         picture,

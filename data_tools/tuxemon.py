@@ -8,6 +8,7 @@ Its art is mostly CC BY-SA 4.0, so the list of its authors goes along, as
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,8 @@ class TuxemonFacts:
     """What the game says of a creature, in this project's words; None is unknown.
 
     Attributes:
-      family: slugs of all that it evolves from or to, itself among them, sorted.
+      family: slugs of those that it says it evolves from or to, and its own, sorted.
+        Not each creature names all of its family.
     """
 
     family: tuple[str, ...]
@@ -82,17 +84,21 @@ def read_tuxemon(root: Path) -> tuple[list[Species], list[str]]:
         )
     species: list[Species] = []
     problems: list[str] = []
+    # Some creatures have a question mark until somebody draws their back.
+    count = Counter(p.read_bytes() for p in (root / _SPRITES).glob("*-back.png"))
     for path in sorted((root / _SPRITES).glob("*-front.png")):
         name = path.stem.removesuffix("-front")
         described = root / _MONSTERS / f"{name}.json"
         if not described.is_file():
             problems.append(f"{path.name!r}: {described.name} is missing")
             continue
-        pictures = [
-            Sprite(file.name, file, f"{STYLE}_{view}", svg=False)
-            for view in ("front", "back")
-            if (file := path.with_name(f"{name}-{view}.png")).is_file()
-        ]
+        pictures = [Sprite(path.name, path, f"{STYLE}_front", svg=False)]
+        back = path.with_name(f"{name}-back.png")
+        if back.is_file():
+            if (shared := count[back.read_bytes()]) > 1:
+                problems.append(f"{back.name!r}: {shared} creatures have this picture")
+            else:
+                pictures.append(Sprite(back.name, back, f"{STYLE}_back", svg=False))
         folder = folder_name(name.replace("_", " ").title())
         facts = described.read_bytes()
         species.append(Species(folder, slug(name), pictures, {FACTS_FILE: facts}))

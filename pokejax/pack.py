@@ -47,13 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             DataConfig(dir=args.dir, image_size=args.image_size),
             TextConfig(args.encoder, args.weights),
         )
-        packed.write(dataset, args.out)
+        authors = sorted(Path(args.dir).glob("ATTRIBUTIONS-*.md"))
+        packed.write(dataset, args.out, authors)
     except (ConfigError, data_lib.DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     counts = ", ".join(f"{k} {len(v)}" for k, v in dataset.splits.items())
     size = args.out.stat().st_size / 2**20
     print(f"{args.out}: {counts}, text {dataset.text_dim} numbers, {size:.1f} MiB")
+    for file in authors:
+        print(f"{file.name} is in it, and must stay with what is built from it")
     return 0
 
 

@@ -12,6 +12,7 @@ again from what it reads.
 
 import dataclasses
 import io
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,6 +145,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         # TFDS keeps no order in its own files.
         metadata["attributes"] = list(VOCABULARIES)
         metadata["splits"] = {name: statistics(rows) for name, rows in splits.items()}
+        # Whose pictures these are, which must stay with what is built from them.
+        directory = Path(dl_manager.manual_dir) / self._own_config.directory_name
+        for file in directory.glob("ATTRIBUTIONS-*.md"):
+            shutil.copyfile(file, Path(self.data_dir) / file.name)
         # TFDS refuses to write a split without rows.
         return {
             name: self._generate_examples(rows)

@@ -236,6 +236,8 @@ def _unanswered(
 def _write(path: Path, metadata: dict) -> Outcome:
     try:
         return write_metadata(path, metadata)
+    except ValueError as error:  # something put there by hand
+        return Outcome({}, problem=f"{path}: {error}")
     except OSError as error:
         # Its answer is in the ledger: the next run writes it without asking.
         target = metadata_path(path)

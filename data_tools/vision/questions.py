@@ -10,6 +10,7 @@ import functools
 import hashlib
 import io
 import json
+import random
 import re
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,9 @@ import baml_py
 from baml_py.errors import BamlError
 from PIL import Image
 
-from data_tools.metadata import blank_metadata, read_picture
+from data_tools.captions import from_behind
+from data_tools.metadata import add_by_hand, blank_metadata, own_captions, read_picture
+from data_tools.pictures import base_view
 from data_tools.vision.ledger import Entries, Key
 from data_tools.vision.spending import Prices
 from pokejax.attributes import NONE, Attributes
@@ -31,6 +34,7 @@ _USUAL_OUTPUT_TOKENS = 350
 _SIDE = 256  # pixels; any model sees a sprite at that size, and bills it as one tile
 _LARGEST_FILE = 64 << 20  # bytes
 _LONGEST_PROMPT = 400  # characters
+_SAYS_BACK = re.compile(r"\b(behind|rear|back view|back turned|from the back)\b", re.I)
 
 
 def encode_picture(path: Path) -> str:
@@ -188,7 +192,10 @@ def _metadata_of(
     type2 = None if said.type2 in (NONE, said.type1) else said.type2
     colors = list(dict.fromkeys([said.primary_color, said.secondary_color]))
     colors = [color for color in colors if color != NONE]
-    metadata["prompts"] = prompts
+    if "back" in base_view(metadata["view"]):
+        rng = random.Random(path.stem)
+        prompts = [p if _SAYS_BACK.search(p) else from_behind(p, rng) for p in prompts]
+    metadata["prompts"] = own_captions(path) or prompts
     categorical: dict[str, Any] = {
         "type1": said.type1,
         "type2": type2,
@@ -213,4 +220,5 @@ def _metadata_of(
     if generation is not None and 1 <= generation <= 9:
         categorical["generation"] = generation
         metadata["sources"]["generation"] = "vision"
+    add_by_hand(metadata, path)
     return metadata

@@ -6,6 +6,7 @@ For machines that have no text encoder, and for carrying a set from one to anoth
 import json
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,8 +21,15 @@ _TORN = (zipfile.BadZipFile, zlib.error)
 SPLITS = ("train", "val", "test")
 
 
-def write(dataset: Dataset, path: Path) -> None:
-    """Write a dataset and its embeddings into one compressed `.npz`, no pickles."""
+def write(dataset: Dataset, path: Path, authors: Sequence[Path] = ()) -> None:
+    """Write a dataset and its embeddings into one compressed `.npz`, no pickles.
+
+    Args:
+      dataset: what is written.
+      path: of the `.npz`.
+      authors: files that name whose pictures these are; they go along, as bytes under
+        their names.
+    """
     arrays: dict[str, np.ndarray] = {"text_emb": dataset.text_emb}
     for name, split in dataset.splits.items():
         for key, value in vars(split).items():
@@ -33,6 +41,8 @@ def write(dataset: Dataset, path: Path) -> None:
         "prompts": dataset.prompts,
     }
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    for file in authors:
+        arrays[file.name] = np.frombuffer(file.read_bytes(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_tools import generate_metadata
 from data_tools.cifar import SPLIT_FILES, Picture
 from data_tools.create_dataset import main
 from data_tools.framing import load_framed
-from data_tools.splits import split_pictures
+from data_tools.splits import families, known_splits, related, split_pictures
 from pokejax import safe_pickle
 from pokejax.attributes import TYPES, Attributes, attributes_from_metadata
 from tests.helpers.drawn import write_drawn_images
@@ -196,6 +197,52 @@ def test_a_picture_that_two_species_share_stays_in_one_split(images, tmp_path, c
     dropped = 48 - sum(len(data) for data in rows.values())
     assert dropped >= 4
     assert f"{dropped} exact duplicates" in (tmp_path / "out/README.txt").read_text()
+
+
+def relative(species: str, *family: str) -> Picture:
+    attributes, pixels = Attributes(type1="Fire"), np.zeros((1, 1, 3), np.uint8)
+    return Picture(
+        f"{species}/x", species, "front", attributes, ("x",), pixels, family=family
+    )
+
+
+def test_relatives_of_relatives_are_one_family():
+    pictures = [
+        relative("Dollfin", "Tuxemon dollfin", "Tuxemon delfeco"),
+        relative("Sharpfin", "Tuxemon sharpfin", "Tuxemon dollfin"),
+        relative("Delfeco", "Tuxemon delfeco"),
+        relative("Aa", "Aa"),
+        relative("Bb"),
+    ]
+    found = families(pictures)
+    assert found["Dollfin"] == found["Sharpfin"] == found["Delfeco"]
+    assert len(set(found.values())) == 3
+    splits = {"train": pictures[:1], "val": [], "test": pictures[1:]}
+    assert related(splits) == (2, 4)
+
+
+def test_what_the_seed_does_not_move_is_said(tmp_path: Path, capsys):
+    known = known_splits()
+    rng = np.random.default_rng(0)
+    images = tmp_path / "images"
+    species = [f"beast{letter}" for letter in "abcdefgh"]
+    for split in SPLIT_FILES:
+        species += [name for name in known if known[name] == split][:2]
+    for name in species:
+        (images / name).mkdir(parents=True)
+        pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(images / name / "whatever.png")
+        (images / name / "whatever.txt").write_text("a thing\n")
+    assert generate_metadata.main(["--images-dir", str(images), "--quiet"]) == 0
+    out = tmp_path / "out"
+    assert create(images, out) == 0
+    assert "note:" not in capsys.readouterr().err
+    told = "Split by species: 6 as in data_tools/known_splits.txt, 8 drawn with seed 0"
+    assert told in (out / "README.txt").read_text()
+    assert create(images, out, "--seed=5") == 0
+    assert "don't move 6 species" in capsys.readouterr().err
+    assert create(images, out, "--seed=5", "--split-by=family") == 0
+    assert "note:" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,14 +1,17 @@
 """The metadata command on drawn pictures, and the prompts it writes."""
 
 import json
+import re
 from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from data_tools import heuristics
 from data_tools.generate_metadata import describe, main
+from data_tools.picture_files import OWN
 from data_tools.pokedex import load_facts, species_names
 from data_tools.prompt_writer import write_prompts
 from pokejax.attributes import (
@@ -101,6 +104,112 @@ def test_existing_metadata_is_kept_unless_told(tmp_path: Path):
     assert json.loads(written.read_text())["prompts"] == ["mine"]
     assert run(tmp_path, "--quiet", "--no-skip-existing") == 0
     assert json.loads(written.read_text())["prompts"] != ["mine"]
+
+
+def test_metadata_of_an_older_version_is_written_anew(tmp_path: Path):
+    draw(tmp_path / "Mew/mew_front.png")
+    assert run(tmp_path, "--quiet") == 0
+    written = tmp_path / "Mew/mew_mew_front.json"
+    old = json.loads(written.read_text()) | {"prompts": ["an old one"]}
+    del old["format"]
+    written.write_text(json.dumps(old))
+    assert run(tmp_path, "--quiet") == 0
+    assert json.loads(written.read_text())["prompts"] != ["an old one"]
+    # What a model was paid for stays.
+    old["sources"] = {"type1": "vision"}
+    written.write_text(json.dumps(old))
+    assert run(tmp_path, "--quiet") == 0
+    assert json.loads(written.read_text()) == old
+
+
+@pytest.mark.parametrize("name", ["aa_aa_front.json", "aa_front.json"])
+def test_a_caption_in_json_trains_and_is_never_lost(tmp_path: Path, name: str):
+    draw(tmp_path / "Aa/aa_front.png")
+    own = {"caption": "my own red ball", "categorical_attributes": {"type1": "Fire"}}
+    (tmp_path / "Aa" / name).write_text(json.dumps(own))
+    written = tmp_path / "Aa/aa_aa_front.json"
+    for flags in ((), (), ("--no-skip-existing",)):
+        assert run(tmp_path, "--quiet", *flags) == 0
+        metadata = json.loads(written.read_text())
+        assert metadata["prompts"] == ["my own red ball"]
+        assert metadata["visual_attributes"]["color_distribution"]
+        beside = json.loads((tmp_path / "Aa" / name).read_text())
+        assert beside["caption"] == "my own red ball"
+        if written.name == name:  # what was put there by hand
+            assert metadata["categorical_attributes"]["type1"] == "Fire"
+
+
+def test_a_caption_that_is_no_text_is_named(tmp_path: Path, capsys):
+    draw(tmp_path / "Aa/aa_front.png")
+    (tmp_path / "Aa/aa_front.json").write_text('{"caption": 5}')
+    assert run(tmp_path) == 2
+    assert "aa_front.json: caption: 5 is not text" in capsys.readouterr().err
+
+
+def test_nothing_is_invented_of_a_drawing_of_ones_own(tmp_path: Path):
+    named = draw(tmp_path / "Mr. Mime/front.png")
+    marked = draw(tmp_path / "Mr. Mime/mrmime_front.png")
+    said = PngInfo()
+    said.add_text(*OWN)
+    Image.open(marked).save(marked, pnginfo=said)
+    for path in (named, marked):
+        metadata = describe(path)
+        assert metadata["style"] == "" and metadata["entry"] is None
+        assert not re.search(r"clown|mime|glove", " ".join(metadata["prompts"]))
+    draw(marked)
+    assert describe(marked)["style"] == "gen5" and describe(marked)["entry"]
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("Burmy/burmy_sandy_front.png", "burmysandycloak"),
+        ("Burmy/burmy_trash_back.png", "burmytrashcloak"),
+        ("Gastrodon/gastrodon_east_front.png", "gastrodoneastsea"),
+        ("Darmanitan/darmanitan_zen_front.png", "darmanitanzenmode"),
+        ("Jellicent/jellicent_female_back.png", "jellicentfemale"),
+        ("Unfezant/unfezant_female.png", "unfezantfemale"),
+        ("Deerling/deerling_autumn_front.png", "deerlingautumn"),
+        ("Pikachu/pikachu_female.png", "pikachu"),
+    ],
+)
+def test_forms_find_their_own_line(tmp_path: Path, name: str, entry: str):
+    assert describe(draw(tmp_path / name))["entry"] == entry
+
+
+def test_a_form_without_a_line_borrows_no_colours(tmp_path: Path):
+    metadata = describe(draw(tmp_path / "Arceus/arceus_fire_front.png", "#f0f0f0"))
+    assert metadata["entry"] == "arceus" and not metadata["as_entry"]
+    assert "golden body ring" not in " ".join(metadata["prompts"])
+
+
+@pytest.mark.parametrize(
+    ("name", "primary", "source"),
+    [
+        # The table was judged from 64x64 fronts, whatever a rule measures there.
+        ("flareon_native_front", "Orange", "curated"),
+        ("flareon_native_back", "Green", "pixels"),
+        ("flareon_front", "Green", "pixels"),
+        ("flareon_native_shiny", "Green", "pixels"),
+    ],
+)
+def test_the_eye_is_right_about_what_it_saw(
+    tmp_path: Path, name: str, primary: str, source: str
+):
+    metadata = describe(draw(tmp_path / f"Flareon/{name}.png", "#30a030"))
+    assert attributes_from_metadata(metadata).primary_color == primary
+    assert metadata["sources"]["primary_color"] == source
+    told = " ".join(metadata["prompts"])
+    assert source == "curated" or "orange fur" not in told
+
+
+def test_a_little_of_the_tables_colour_is_enough(tmp_path: Path):
+    path = draw(tmp_path / "Meowth/meowth_artwork.png", "#f4f0e0")
+    with Image.open(path) as image:
+        drawn = image.copy()
+    ImageDraw.Draw(drawn).rectangle((18, 18, 26, 26), "#f0d040")
+    drawn.save(path)
+    assert attributes_from_metadata(describe(path)).primary_color == "Yellow"
 
 
 def test_broken_pictures_are_named_and_skipped(

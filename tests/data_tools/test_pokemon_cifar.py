@@ -41,6 +41,7 @@ def manual_dir(tmp_path_factory) -> Path:
     output = root / "manual" / "pokemon-cifar-32"
     argv = [f"--images-dir={root / 'images'}", f"--output-dir={output}"]
     assert create_dataset.main([*argv, "--image-size=32", "--quiet"]) == 0
+    (output / "ATTRIBUTIONS-drawn.md").write_text("All by this test\n")
     return output.parent
 
 
@@ -130,6 +131,11 @@ def test_data_source_holds_what_the_pickles_hold(manual_dir: Path, data_dir: Pat
         keys[split] = {row["filename"] for row in rows}
     assert not keys["train"] & keys["val"]
     assert not keys["test"] & (keys["train"] | keys["val"])
+
+
+def test_the_authors_go_along(data_dir: Path):
+    text = (prepared(data_dir) / "ATTRIBUTIONS-drawn.md").read_text()
+    assert text == "All by this test\n"
 
 
 def test_the_reader_returns_what_the_directory_holds(manual_dir: Path, data_dir: Path):

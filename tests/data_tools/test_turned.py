@@ -129,6 +129,16 @@ def test_captions_name_the_new_colours_and_none_of_the_old():
         assert any(word in said for name in new for word in words_of(name))
 
 
+def test_a_turned_shiny_names_no_gray_part_of_its_entry():
+    entry = species.find("absol")
+    assert entry is not None
+    for as_entry in (True, False):
+        original = dataclasses.replace(picture(), entry=entry, as_entry=as_entry)
+        copies = with_turned([original], copies=15, seed=0)[1:]
+        told = " ".join(text for copy in copies for text in copy.prompts)
+        assert ("dark scythe horn" in told) == as_entry
+
+
 def words_of(color: str) -> set[str]:
     return {*lexicon.COLOR_WORDS[color], color.lower()}
 

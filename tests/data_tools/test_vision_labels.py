@@ -256,6 +256,7 @@ def test_both_providers_build_datasets_of_one_schema(tmp_path: Path, use):
             metadata = json.loads(
                 (images / "Vulpix/vulpix_vulpix_back.json").read_text()
             )
+            assert all(re.search("behind|back", p) for p in metadata["prompts"])
             made[provider] = _shape(metadata), _files_and_keys(target)
     assert made["baml"] == made["pokedex"]
 
