@@ -352,7 +352,7 @@ def test_keys_have_quotas_of_their_own(start: Starter):
             of = 'key="2",route="/v1/images/generations"'
             assert f"pokejax_{name}{{{of}}} 1.0" in told
         # What the dashboard shows is there.
-        shown = Path("docs/grafana.json").read_text()
+        shown = Path("deploy/grafana/dashboards/pokejax.json").read_text()
         for name in set(re.findall(r"pokejax_[a-z_]+", shown)):
             name = re.sub("_(bucket|sum|count)$", "", name)
             assert f"# HELP {name} " in told, name
