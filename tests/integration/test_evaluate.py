@@ -46,7 +46,7 @@ def test_command_measures_everything(
     table = out.with_suffix(".md").read_text()
     assert table in capsys.readouterr().out and "| FID |" in table
     with Image.open(tmp_path / "deep" / "results_prompts.png") as sheet:
-        assert sheet.width == 4 + 16 * (2 * 32 + 4)
+        assert sheet.width == 4 + 12 * (2 * 32 + 4)  # sixteen wrap at twelve
     names = {path.name for path in out.parent.iterdir()}
     sheets = {f"results_{name}.png" for name in ("heldout", "nearest", "prompts")}
     assert names == {"results.json", "results.md"} | sheets

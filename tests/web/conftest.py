@@ -32,7 +32,7 @@ class Site:
     runs: Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     chromium = shutil.which("chromium")
     if not chromium:
@@ -44,7 +44,7 @@ def browser() -> Iterator["Browser"]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(browser: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     runs = tmp_path_factory.mktemp("runs")
     settings = Settings(max_queue=16, runs_dir=runs)
