@@ -16,7 +16,7 @@ MODEL   := $(RUN)/model.safetensors
 SEED    := 7
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve train-quick train data test parity lint fmt type check lock \
+.PHONY: help setup run serve train-quick train data test test-all parity lint fmt type check lock \
   image-packages image-code clean clean-all
 
 help: ## Show this list
@@ -75,6 +75,9 @@ $(DATASET)/batches.meta:
 
 test: $(READY) ## Run the test suite
 	$(PYTHON) -m pytest -n 2 --dist loadfile
+
+test-all: $(READY) ## Run the long variants of tests, too
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m ""
 
 parity: ## Compare CLIP, its tokenizer and LPIPS with the PyTorch references, live
 	test -x .venv-parity/bin/python || python3 -m venv .venv-parity

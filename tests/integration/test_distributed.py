@@ -156,7 +156,7 @@ def test_eight_devices_equal_one_and_restore_on_fewer(
 @pytest.mark.parametrize(
     ("meet", "more"),
     [
-        (by_flags, []),
+        pytest.param(by_flags, [], marks=pytest.mark.slow),
         (by_cluster, ["--data.resident_mb=0", "--mesh.shard_params"]),
     ],
     ids=["resident", "streamed_and_spread"],

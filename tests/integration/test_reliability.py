@@ -26,7 +26,15 @@ def unbroken(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return workdir
 
 
-@pytest.mark.parametrize("phase", ["compile", "step", "eval", "save"])
+@pytest.mark.parametrize(
+    "phase",
+    [
+        pytest.param("compile", marks=pytest.mark.slow),
+        "step",
+        pytest.param("eval", marks=pytest.mark.slow),
+        "save",
+    ],
+)
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
 def test_killed_and_resumed_equals_unbroken(
     phase: str, name: str, drawn_dataset: Path, unbroken: Path, tmp_path: Path
@@ -71,7 +79,7 @@ def test_negative_control_another_key_ends_elsewhere(
         assert_same(tmp_path, unbroken)
 
 
-@pytest.mark.parametrize("kilobytes", [20, 1000])
+@pytest.mark.parametrize("kilobytes", [20, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_full_disk_leaves_the_previous_checkpoint(
     kilobytes: int, drawn_dataset: Path, unbroken: Path, tmp_path: Path
 ):
