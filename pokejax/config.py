@@ -201,7 +201,7 @@ class TrainConfig:
     optimizer: Literal["adam", "muon"] = setting(
         "adam",
         "muon: matrices take steps along orthogonalised momentum, 20 times as long;"
-        " a prior learns faster by it",
+        " a prior learns in fewer of them",
     )
     warmup_steps: int = setting(0, "steps over which the step size rises from 0")
     schedule: Literal["constant", "cosine"] = setting(

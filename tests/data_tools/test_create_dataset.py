@@ -401,8 +401,8 @@ def test_ctrl_c_leaves_the_old_data_set_and_nothing_else(images, tmp_path):
     )
     while not list(tmp_path.glob(".out.*")) and process.poll() is None:
         time.sleep(0.02)
-    # Python drops a Ctrl-C that comes while an object is cleared away; people press
-    # again.
+    # Beside other work the first one was lost now and then, for a reason not found yet;
+    # people press again.
     for _ in range(4):
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
