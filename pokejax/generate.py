@@ -93,9 +93,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--finish",
         choices=("raw", "pixel"),
-        default="raw",
-        help="pixel: cut out and reduced to a small palette, as pixel art is (default:"
-        " raw, as it was drawn)",
+        help="pixel: cut out and reduced to a small palette, as pixel art is; raw: as"
+        " it was drawn (default: pixel for models that draw pixel art)",
     )
     parser.add_argument(
         "--colors",
@@ -202,6 +201,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"warning: {args.model} is unconditional: the prompt changes nothing",
                 file=sys.stderr,
             )
+        finish = args.finish or ("pixel" if sampler.usual_colors else "raw")
+        colors = args.colors if finish == "pixel" else 0
         args.out.mkdir(parents=True, exist_ok=True)
         rows: list[list[Sample]] = []
         report: list[dict[str, object]] = []
@@ -236,10 +237,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 count_up(args.seed, args.num),
                 temperature=args.temperature,
                 guidance=args.guidance,
+                colors=colors,
             )
             samples = sampler.sample(recipes)
-            if args.finish == "pixel":
-                samples = [sample.finished(args.colors) for sample in samples]
             rows.append(samples)
             for sample, path in zip(
                 samples, write_samples(args.out, samples), strict=True

@@ -76,6 +76,18 @@ def pixel_art(
     return PixelArt(indices, np.concatenate([white, palette]))
 
 
+def cut_out(
+    image: UInt8[np.ndarray, "h w 3"], alpha: UInt8[np.ndarray, "h w"] | None
+) -> UInt8[np.ndarray, "h w 4"]:
+    """RGBA whose blend with white is `image`; without an alpha, the near-white goes."""
+    if alpha is None:
+        alpha = foreground_mask(Image.fromarray(image)).astype(np.uint8) * 255
+    share = np.maximum(alpha, 1)[..., None] / 255.0
+    rgb = np.clip((image - 255.0 * (1 - share)) / share, 0, 255).round()
+    rgb = np.where(alpha[..., None] > 0, rgb, 255).astype(np.uint8)
+    return np.concatenate([rgb, alpha[..., None]], axis=-1)
+
+
 def _cluster(
     pixels: UInt8[np.ndarray, "n 3"], colors: int
 ) -> tuple[UInt8[np.ndarray, "k 3"], UInt8[np.ndarray, " n"]]:

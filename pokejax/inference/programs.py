@@ -59,7 +59,6 @@ class Programs:
         @jax.jit
         def decode(params, z, cond):
             image = nnx.merge(graphdef, params).decoder(z, cond, dropout_key=None)
-            image = image[..., :3]
             return to_uint8(image), jnp.isfinite(image).all(axis=(1, 2, 3))
 
         self._begin, self._decode = begin, decode
@@ -77,10 +76,11 @@ class Programs:
         knobs: Float[np.ndarray, "b 3"],
         *,
         previews: bool,
-    ) -> Iterator[tuple[UInt8[Array, "b h w 3"], Bool[Array, " b"], bool]]:
+    ) -> Iterator[tuple[UInt8[Array, "b h w c"], Bool[Array, " b"], bool]]:
         """Pictures of a tile, which are sound, and whether they are the final ones.
 
-        A picture is sound if all its pixels were finite.
+        A picture is sound if all its pixels were finite. It is RGB on white, with alpha
+        as a fourth channel if the model draws one.
 
         Args:
           text_emb: of the two ends that each row lies between.

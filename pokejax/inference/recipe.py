@@ -4,7 +4,6 @@ Owns `Recipe` (all that decides a picture but the weights), its limits, and
 `Sample` with the PNG and WebP it becomes. Knows no model and loads no JAX.
 """
 
-import io
 import json
 import secrets
 from collections.abc import Iterable
@@ -12,10 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from pokejax.attributes import Attributes
-from pokejax.images.finish import USUAL_COLORS, PixelArt, pixel_art
+from pokejax.images.finish import USUAL_COLORS, PixelArt, cut_out, pixel_art
 from pokejax.images.png import encode_indexed_png, encode_png, enlarge
 from pokejax.prompts.parsed import ParsedPrompt
 
@@ -88,6 +86,7 @@ class Sample:
       model_id: of the weights.
       partial: it is a step on the way, which nothing draws again.
       art: the picture in its palette, if it was finished in one.
+      alpha: of the model that drew it, if it draws one.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -95,6 +94,7 @@ class Sample:
     model_id: str
     partial: bool = False
     art: PixelArt | None = None
+    alpha: UInt8[np.ndarray, "h w"] | None = None
 
     def finished(self, colors: int = USUAL_COLORS) -> "Sample":
         """The same picture as pixel art: cut out, in a palette of `colors` at most.
@@ -102,7 +102,7 @@ class Sample:
         Raises:
           ValueError: `colors` isn't from 2 to 255.
         """
-        art = pixel_art(self.image, colors=colors)
+        art = pixel_art(self.image, self.alpha, colors=colors)
         recipe = replace(self.recipe, colors=colors)
         return replace(self, image=art.rgb(), recipe=recipe, art=art)
 
@@ -121,31 +121,37 @@ class Sample:
         """That the prompt was read as, with the caller's overrides."""
         return self.recipe.attributes
 
+    @property
+    def rgba(self) -> UInt8[np.ndarray, "h w 4"]:
+        """The picture without its white background."""
+        if self.art is None:
+            return cut_out(self.image, self.alpha)
+        opaque = (self.art.indices > 0).astype(np.uint8) * 255
+        return np.concatenate([self.image, opaque[..., None]], axis=-1)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The text chunks of its file: the recipe and the model.
+
+        Those of a partial picture only say that it is one, and the prompt.
+        """
+        if self.partial:
+            told = "a step on the way to the picture"
+            return {"prompt": self.prompt, "partial": told}
+        return self.recipe.texts() | {"model": self.model_id}
+
     def png(self, *, scale: int = 1) -> bytes:
         """The picture as PNG; its text chunks carry the recipe and the model.
 
         A finished picture is stored in its palette, transparent around the creature.
 
-        Those of a partial picture only say that it is one, and the prompt.
-
         Args:
           scale: pixels a side that each pixel becomes, 1 or more.
         """
-        texts = {"prompt": self.prompt, "partial": "a step on the way to the picture"}
-        if not self.partial:
-            texts = self.recipe.texts() | {"model": self.model_id}
         if self.art:
             indices = enlarge(self.art.indices[..., None], scale)[..., 0]
-            return encode_indexed_png(indices, self.art.palette, texts)
-        return encode_png(enlarge(self.image, scale), texts)
-
-    def webp(self, *, scale: int = 1) -> bytes:
-        """The picture as lossless WebP, which can't hold text chunks."""
-        buffer = io.BytesIO()
-        image = Image.fromarray(enlarge(self.image, scale))
-        # The quickest of all lossless settings, by a factor of ten.
-        image.save(buffer, "WEBP", lossless=True, quality=0, method=0)
-        return buffer.getvalue()
+            return encode_indexed_png(indices, self.art.palette, self.texts)
+        return encode_png(enlarge(self.image, scale), self.texts)
 
 
 def recipes_for(
@@ -154,12 +160,11 @@ def recipes_for(
     *,
     temperature: float = 1.0,
     guidance: float = 1.0,
+    colors: int = 0,
 ) -> list[Recipe]:
     """A recipe of the same parsed prompt for each seed."""
-    return [
-        Recipe(parsed.prompt, parsed.attributes, seed, temperature, guidance)
-        for seed in seeds
-    ]
+    read = parsed.prompt, parsed.attributes
+    return [Recipe(*read, seed, temperature, guidance, colors=colors) for seed in seeds]
 
 
 def count_up(seed: int | None, num: int) -> list[int]:

@@ -7,7 +7,6 @@ into tiles, the last one padded. Within a tile, no row affects another.
 """
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from pokejax.attributes import CONDITIONS, UNKNOWN_ID, Attributes
+from pokejax.images.finish import USUAL_COLORS
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
@@ -42,10 +42,21 @@ _USUAL = Attributes(view="front", style="native")
 
 
 class Round(NamedTuple):
-    """Pictures of a tile; only those of the last round are final."""
+    """Pictures of a tile; only those of the last round are final.
+
+    `images` are RGB on white; `alpha` is None for a model that draws none.
+    """
 
     images: UInt8[np.ndarray, "n h w 3"]
+    alpha: UInt8[np.ndarray, "n h w"] | None
     final: bool
+
+    def sample(self, i: int, recipe: Recipe, model_id: str) -> Sample:
+        """Picture `i`, finished as its recipe says."""
+        alpha = None if self.alpha is None else self.alpha[i]
+        partial = not self.final
+        drawn = Sample(self.images[i], recipe, model_id, partial, alpha=alpha)
+        return drawn.finished(recipe.colors) if recipe.colors else drawn
 
 
 class Sampler:
@@ -117,6 +128,15 @@ class Sampler:
         return self.bundle.model_id + ("-normal" if unused else "")
 
     @property
+    def usual_colors(self) -> int:
+        """Of the palette that its pictures are usually finished in; 0 for none.
+
+        A model that draws alpha draws pixel art.
+        """
+        drawn = self.bundle.header.config.model.latent == "thumbnail"
+        return USUAL_COLORS if drawn else 0
+
+    @property
     def image_size(self) -> int:
         """Pixels a side of what is drawn."""
         return self.bundle.header.config.data.image_size
@@ -148,6 +168,7 @@ class Sampler:
         attributes: Attributes | None = None,
         temperature: float = 1.0,
         guidance: float = 1.0,
+        colors: int | None = None,
     ) -> list[Sample]:
         """Draw `num` pictures of a prompt, which is read by rules.
 
@@ -159,6 +180,9 @@ class Sampler:
           temperature: scale of the latent noise, from 0 up; 0 draws the typical one.
           guidance: how strongly prompt and attributes steer, as a multiple of what the
             model is tuned to.
+          colors: of the palette that pictures are finished in, as
+            `pokejax.images.finish` does; 0 leaves them as they were drawn, None takes
+            what suits the model.
 
         Raises:
           PromptError: a value is out of range; the message says which.
@@ -169,7 +193,13 @@ class Sampler:
         parsed = parse_by_rules(prompt).override(attributes or Attributes())
         seeds = count_up(seed, num)
         return self.sample(
-            recipes_for(parsed, seeds, temperature=temperature, guidance=guidance)
+            recipes_for(
+                parsed,
+                seeds,
+                temperature=temperature,
+                guidance=guidance,
+                colors=self.usual_colors if colors is None else colors,
+            )
         )
 
     def sample(self, recipes: Sequence[Recipe]) -> list[Sample]:
@@ -178,7 +208,9 @@ class Sampler:
         for start in range(0, len(recipes), self.tile_rows):
             tile = recipes[start : start + self.tile_rows]
             *_, last = self.rounds(tile)
-            samples += map(Sample, last.images, tile, itertools.repeat(self.model_id))
+            samples += [
+                last.sample(i, recipe, self.model_id) for i, recipe in enumerate(tile)
+            ]
         return samples
 
     def rounds(
@@ -208,7 +240,9 @@ class Sampler:
                         f" seed {recipe.seed}: the model is broken, or its guidance of"
                         f" {recipe.guidance} too much for it"
                     )
-            yield Round(np.asarray(images)[: len(recipes)], final)
+            drawn = np.asarray(images)[: len(recipes)]
+            alpha = drawn[..., 3] if drawn.shape[-1] == 4 else None
+            yield Round(np.ascontiguousarray(drawn[..., :3]), alpha, final)
 
     def warm_up(self) -> None:
         """Compile all that drawing needs, so that no request waits for it."""

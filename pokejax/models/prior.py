@@ -9,6 +9,9 @@ Source: Liu et al., arXiv 2209.03003 (flow); Peebles & Xie, arXiv 2212.09748 (bl
 Ho & Salimans, arXiv 2207.12598 (guidance).
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -24,14 +27,15 @@ TIME_FREQUENCIES = 64
 class Block(nnx.Module):
     """Attention and MLP over the tokens, shifted, scaled and gated by the condition."""
 
-    def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
+    def __init__(self, width: int, heads: int, dot_general, *, rngs: nnx.Rngs):
+        linear = partial(nnx.Linear, dot_general=dot_general, rngs=rngs)
         self.heads = heads
         self.norm1 = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
-        self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
-        self.out = nnx.Linear(width, width, rngs=rngs)
+        self.qkv = linear(width, 3 * width)
+        self.out = linear(width, width)
         self.norm2 = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
-        self.up = nnx.Linear(width, 4 * width, rngs=rngs)
-        self.down = nnx.Linear(4 * width, width, rngs=rngs)
+        self.up = linear(width, 4 * width)
+        self.down = linear(4 * width, width)
         # Added to the modulation that all blocks share.
         self.modulation = nnx.Param(jnp.zeros((6, width)))
 
@@ -69,6 +73,7 @@ class Prior(nnx.Module):
         image_size: int,
         text_dim: int,
         rngs: nnx.Rngs,
+        dot_general: Callable[..., Array] = jax.lax.dot_general,
     ):
         """Make the transformer.
 
@@ -78,6 +83,7 @@ class Prior(nnx.Module):
           image_size: of that CVAE.
           text_dim: length of a text embedding.
           rngs: stream `params`.
+          dot_general: multiplies the blocks' matrices.
         """
         width = config.width
         self.side, self.patch = 1, 1
@@ -102,7 +108,8 @@ class Prior(nnx.Module):
         init = nnx.initializers.normal(0.02)
         self.positions = nnx.Param(init(rngs.params(), (tokens, width)))
         self.blocks = nnx.List(
-            Block(width, config.heads, rngs=rngs) for _ in range(config.depth)
+            Block(width, config.heads, dot_general, rngs=rngs)
+            for _ in range(config.depth)
         )
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.token_out = nnx.Linear(
