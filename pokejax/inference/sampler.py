@@ -20,10 +20,12 @@ from pokejax.images.finish import USUAL_COLORS
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
-from pokejax.inference.programs import Programs
+from pokejax.inference.programs import Given, Programs
 from pokejax.inference.recipe import (
+    PromptError,
     Recipe,
     Sample,
+    Start,
     check_request,
     count_up,
     recipes_for,
@@ -53,9 +55,13 @@ class Round(NamedTuple):
 
     def sample(self, i: int, recipe: Recipe, model_id: str) -> Sample:
         """Picture `i`, finished as its recipe says."""
-        alpha = None if self.alpha is None else self.alpha[i]
-        partial = not self.final
-        drawn = Sample(self.images[i], recipe, model_id, partial, alpha=alpha)
+        image, alpha = self.images[i], None if self.alpha is None else self.alpha[i]
+        start, partial = recipe.start, not self.final
+        if start:
+            given, anew = start.image, start.anew
+            image = np.where(anew[..., None], image, given[..., :3])
+            alpha = None if alpha is None else np.where(anew, alpha, given[..., 3])
+        drawn = Sample(image, recipe, model_id, partial, alpha=alpha)
         return drawn.finished(recipe.colors) if recipe.colors else drawn
 
 
@@ -128,6 +134,11 @@ class Sampler:
         return self.bundle.model_id + ("-normal" if unused else "")
 
     @property
+    def takes_pictures(self) -> bool:
+        """Whether recipes may start from a picture; that takes a learned prior."""
+        return self._programs.flows
+
+    @property
     def usual_colors(self) -> int:
         """Of the palette that its pictures are usually finished in; 0 for none.
 
@@ -169,6 +180,7 @@ class Sampler:
         temperature: float = 1.0,
         guidance: float = 1.0,
         colors: int | None = None,
+        start: Start | None = None,
     ) -> list[Sample]:
         """Draw `num` pictures of a prompt, which is read by rules.
 
@@ -183,6 +195,7 @@ class Sampler:
           colors: of the palette that pictures are finished in, as
             `pokejax.images.finish` does; 0 leaves them as they were drawn, None takes
             what suits the model.
+          start: a picture to start from, in place of noise alone.
 
         Raises:
           PromptError: a value is out of range; the message says which.
@@ -199,6 +212,7 @@ class Sampler:
                 temperature=temperature,
                 guidance=guidance,
                 colors=self.usual_colors if colors is None else colors,
+                start=start,
             )
         )
 
@@ -266,7 +280,27 @@ class Sampler:
                 attributes[i, j] = _USUAL.override(end.attributes).ids()
                 seeds[i, j] = end.seed
             knobs[i] = recipe.mix, recipe.temperature, recipe.guidance
-        return text_emb, attributes, seeds, knobs
+        return text_emb, attributes, seeds, knobs, self._given(recipes)
+
+    def _given(self, recipes: Sequence[Recipe]) -> Given | None:
+        """What the rows of a padded tile start from, if any doesn't from noise."""
+        if not any(recipe.start for recipe in recipes):
+            return None
+        if not self.takes_pictures:
+            raise PromptError(
+                "this model has no learned prior, so it can't start from a picture"
+            )
+        size = self.image_size
+        given = Given(
+            np.zeros((self.tile_rows, size, size, 4), np.uint8),
+            np.zeros((self.tile_rows, size, size), bool),
+            np.ones(self.tile_rows, np.float32),
+        )
+        for i, start in enumerate(recipe.start for recipe in recipes):
+            if start:
+                given.images[i], given.stays[i] = start.image, ~start.anew
+                given.strength[i] = start.strength
+        return given
 
 
 def open_model(path: Path) -> Bundle:

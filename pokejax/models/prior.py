@@ -164,37 +164,37 @@ class Prior(nnx.Module):
 def advance(
     prior: Prior,
     x: Float[Array, "b z"],
-    time: Float[Array, ""] | float,
+    time: Float[Array, " b"],
+    until: Float[Array, " b"],
     cond: Float[Array, "b d"],
     open_cond: Float[Array, "b d"],
     guidance: Float[Array, " b"],
-    *,
-    steps: int,
 ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
-    """One Euler step of `1 / steps` along the flow.
+    """One Euler step along the flow.
 
     Args:
       prior: the velocity field.
       x: where the flow is; standard normal noise at time 0.
       time: 0 up to, but below, 1.
+      until: the time at the step's end, up to 1.
       cond: from `Prior.embed`.
       open_cond: of no prompt and no attributes.
       guidance: 1 follows the condition; more, so many times as far from the open one.
-      steps: that lead from 0 to 1.
 
     Returns:
-      Where it is next; and the latent that it is heading for, as the CVAE's decoder
-      takes it. After the last step that is the sample; before, it can be shown.
+      Where it is next; and where it is heading for, at time 1. After the last step that
+      is the sample; before, it can be shown.
     """
     # With the condition and without, in one call.
     velocity = prior(
         jnp.concatenate([x, x]),
-        jnp.full(2 * len(x), time),
+        jnp.concatenate([time, time]),
         jnp.concatenate([cond, open_cond]),
     )
     guided, free = jnp.split(velocity, 2)
     velocity = free + guidance[:, None] * (guided - free)
-    return x + velocity / steps, prior.denormalise(x + (1 - time) * velocity)
+    left = (1 - time)[:, None]
+    return x + (until - time)[:, None] * velocity, x + left * velocity
 
 
 def sample(
@@ -211,13 +211,12 @@ def sample(
     open_cond = prior.embed(
         jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
     )
-    strength = jnp.full(len(noise), guidance)
-    x, latent = noise, noise
+    one = jnp.ones(len(noise))
+    x = noise
     for step in range(steps):
-        x, latent = advance(
-            prior, x, step / steps, cond, open_cond, strength, steps=steps
-        )
-    return latent
+        times = one * (step / steps), one * ((step + 1) / steps)
+        x, _ = advance(prior, x, *times, cond, open_cond, guidance * one)
+    return prior.denormalise(x)
 
 
 def _waves(time: Float[Array, " b"]) -> Float[Array, "b f"]:
