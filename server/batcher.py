@@ -23,9 +23,10 @@ import numpy as np
 
 from pokejax.inference.recipe import Recipe, Sample
 from pokejax.inference.sampler import Sampler
-from server.errors import ApiError, busy
-from server.fair_queue import FairQueue
-from server.metrics import Metrics
+
+from .errors import ApiError, busy
+from .fair_queue import FairQueue
+from .metrics import Metrics
 
 LOG = logging.getLogger("pokejax.server")
 _MAX_BACKLOG = 4  # batches drawn but not yet encoded

@@ -9,7 +9,8 @@ from PIL import Image
 
 from pokejax.images.png import enlarge
 from pokejax.inference.recipe import Sample
-from server.errors import ApiError
+
+from .errors import ApiError
 
 FileFormat = Literal["png", "webp", "jpeg"]
 _WHITE = 255
