@@ -34,7 +34,15 @@ MAY_USE: dict[str, set[str]] = {
 }
 COMMANDS = {
     f"pokejax.{name}"
-    for name in ("__main__", "train", "generate", "evaluate", "export", "pack")
+    for name in (
+        "__main__",
+        "train",
+        "generate",
+        "evaluate",
+        "export",
+        "pack",
+        "doctor",
+    )
 }
 # Loaded only when it is asked for, from further up: a run's directory as a model.
 LAZY = {("pokejax.inference", "pokejax.training.checkpoint")}
