@@ -367,7 +367,7 @@ def load(path: str | Path) -> Config:
     named = shipped()
     path = named.get(str(path), Path(path))
     if not path.is_file():
-        near = [str(p) for p in Path("configs").glob("[a-z]*.py")]
+        near = [str(p) for p in sorted(Path("configs").glob("[a-z]*.py"))]
         close = difflib.get_close_matches(str(path), [*near, *named], 1, cutoff=0.5)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"no config file {path}{hint}")
