@@ -33,9 +33,8 @@ MAY_USE: dict[str, set[str]] = {
     "server": {"prompts", "images", "inference"},
     "data_tools": {"prompts", "images", "data"},
 }
-COMMANDS = {
-    f"pokejax.{name}"
-    for name in "__main__ train generate evaluate export pack doctor".split()
+COMMANDS = {"pokejax.__main__", "pokejax.doctor"} | {
+    f"pokejax.{n}" for n in ("train", "generate", "evaluate", "export", "pack")
 }
 # Loaded only when it is asked for, from further up: a run's directory as a model.
 LAZY = {("pokejax.inference", "pokejax.training.checkpoint")}
