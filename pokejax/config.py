@@ -227,6 +227,11 @@ class TrainConfig:
         0.0, "chance that an attribute is hidden, so that unknown ones work later"
     )
     seed: int = setting(0, "seed of weights, data order, dropout and noise")
+    start_from: str = setting(
+        "",
+        "bundle whose weights a new run begins with, to train a model further or to"
+        " bring it to other pictures; empty: random ones",
+    )
     workdir: str = setting(
         "runs/default", "checkpoints, logs and pictures go into this directory"
     )

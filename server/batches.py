@@ -22,7 +22,7 @@ from pokejax.inference.recipe import Recipe, count_up, recipes_for
 
 from .batcher import Caller, Ticket
 from .errors import ApiError
-from .files import Look
+from .files import look_of
 from .jobs import unknown_job
 from .schemas import MAX_BATCH, BatchBody, BatchPicture
 from .service import Service, overrides_of
@@ -211,6 +211,7 @@ async def _recipe(
         [picture.seed],
         temperature=body.temperature,
         guidance=body.guidance,
+        colors=service.colors_of(body),
     )
     return recipe
 
@@ -219,7 +220,7 @@ async def _order(
     service: Service, caller: Caller, body: BatchBody, recipes: list[Recipe]
 ) -> list[Ticket]:
     """Order some pictures, as soon as there is room for them."""
-    look = Look(body.format, body.scale)
+    look = look_of(body)
     while recipes:
         # The limit is of each picture's wait, not of the whole batch.
         deadline = time.monotonic() + service.settings.deadline_s

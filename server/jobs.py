@@ -23,7 +23,7 @@ from pokejax.prompts.parsed import ParsedPrompt
 from .batcher import Caller, Ticket
 from .bookmarks import Bookmark, Bookmarks, unknown_job
 from .errors import ApiError, as_api_error
-from .files import Look
+from .files import look_of
 from .schemas import GenerateBody, JobStatus, parsed_answer
 from .service import Service, overrides_of
 from .wire import data_url, sse_event
@@ -106,6 +106,7 @@ class Job:
             self._seeds,
             temperature=body.temperature,
             guidance=body.guidance,
+            colors=self._service.colors_of(body),
         )
         left = {i: r for i, r in enumerate(recipes) if not self.mark.drawn >> i & 1}
         if left:
@@ -128,7 +129,7 @@ class Job:
         tickets = self._service.order(
             list(recipes.values()),
             caller=self._caller,
-            look=Look(body.format, body.scale),
+            look=look_of(body),
             previews=previews,
         )
         left: dict[asyncio.Future[bytes], int] = {

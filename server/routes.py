@@ -16,7 +16,7 @@ from pokejax.inference.recipe import Recipe, count_up
 from . import animation
 from .decoding import read_query
 from .drawing import AnyRequest, Drawing, Provided, caller_of
-from .files import Look
+from .files import look_of
 from .jobs import Jobs
 from .metrics import CONTENT_TYPE
 from .schemas import (
@@ -48,7 +48,7 @@ async def generate(drawing: Provided[Drawing[GenerateBody]]) -> GenerateAnswer:
     """Draw pictures of a prompt."""
     body = drawing.body
     seeds = count_up(body.seed, body.num_samples)
-    files = await drawing.draw(drawing.recipes(seeds), Look(body.format, body.scale))
+    files = await drawing.draw(drawing.recipes(seeds), look_of(body))
     images = [data_url(file, body.format) for file in files]
     return GenerateAnswer(
         **msgspec.structs.asdict(parsed_answer(drawing.parsed)),
@@ -101,9 +101,7 @@ async def download(drawing: Provided[Drawing[DownloadQuery]]) -> Response[bytes]
     """Draw one picture as a file."""
     query = drawing.body
     (seed,) = seeds = count_up(query.seed, 1)
-    (file,) = await drawing.draw(
-        drawing.recipes(seeds), Look(query.format, query.scale)
-    )
+    (file,) = await drawing.draw(drawing.recipes(seeds), look_of(query))
     return Response(
         file,
         media_type=f"image/{query.format}",
@@ -142,7 +140,7 @@ async def interpolate(drawing: Provided[Drawing[InterpolateBody]]) -> Interpolat
     last = body.frames - 1
     files = await drawing.draw(
         [animation.between(first, towards, i / last) for i in range(body.frames)],
-        Look(body.format, body.scale),
+        look_of(body),
     )
     gif = None
     if body.gif:
@@ -173,7 +171,7 @@ async def variations(drawing: Provided[Drawing[VariationsBody]]) -> VariationsAn
     ends = [Recipe(parsed.prompt, parsed.attributes, seed) for seed in seeds]
     files = await drawing.draw(
         [animation.between(first, end, body.strength) for end in ends],
-        Look(body.format, body.scale),
+        look_of(body),
     )
     images = [data_url(file, body.format) for file in files]
     return VariationsAnswer(
