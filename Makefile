@@ -22,7 +22,7 @@ TRAIN   :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run serve train-quick train train-packed data test test-all parity lint fmt type check lock \
-  image-packages image-code clean clean-all
+  sbom image-packages image-code clean clean-all
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -122,6 +122,15 @@ lock: $(READY) ## Renew requirements.lock from pyproject.toml
 	  --generate-hashes --no-annotate --no-header \
 	  --extra train --extra data --extra server --extra dev \
 	  --output-file requirements.lock pyproject.toml
+
+SBOM := build
+
+sbom: $(READY) ## List what is installed (CycloneDX), and its licences, in build/
+	mkdir -p $(SBOM)
+	$(VENV)/bin/cyclonedx-py environment --pyproject pyproject.toml \
+	  --output-reproducible --output-file $(SBOM)/sbom.json $(PYTHON)
+	$(VENV)/bin/pip-licenses --python $(PYTHON) --with-urls --order license \
+	  --format csv --output-file $(SBOM)/licenses.csv
 
 # What the Dockerfile runs, in this order, where there is no .venv yet. The lock file's
 # versions and hashes hold here, too; what JAX adds to it is the newest that fits. The

@@ -8,8 +8,9 @@ The bundle that it leaves holds both models, and is what to draw from.
 
 from dataclasses import replace
 
-from configs.native64 import config as native64
-from pokejax.config import PriorConfig
+from pokejax.config import PriorConfig, load
+
+native64 = load("native64")
 
 config = replace(
     native64,

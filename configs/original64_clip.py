@@ -10,8 +10,9 @@ packed with them.
 
 from dataclasses import replace
 
-from configs.original64 import config as original64
-from pokejax.config import TextConfig
+from pokejax.config import TextConfig, load
+
+original64 = load("original64")
 
 config = replace(
     original64,

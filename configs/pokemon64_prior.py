@@ -9,8 +9,9 @@ mirrored, but neither shifted nor scaled: what the prior sees is what it draws.
 
 from dataclasses import replace
 
-from configs.pokemon64 import config as pokemon64
-from pokejax.config import PriorConfig
+from pokejax.config import PriorConfig, load
+
+pokemon64 = load("pokemon64")
 
 config = replace(
     pokemon64,

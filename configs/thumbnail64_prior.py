@@ -8,8 +8,9 @@ The bundle that it leaves holds both models, and is what to draw from.
 
 from dataclasses import replace
 
-from configs.thumbnail64 import config as thumbnail64
-from pokejax.config import PriorConfig
+from pokejax.config import PriorConfig, load
+
+thumbnail64 = load("thumbnail64")
 
 config = replace(
     thumbnail64,

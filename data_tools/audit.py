@@ -17,10 +17,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from data_tools.metadata import describe, read_picture
-from data_tools.pictures import find_metadata, metadata_path
 from pokejax.attributes import VOCABULARIES, attributes_from_metadata
 from pokejax.files import whole_file
+
+from .metadata import describe, read_picture
+from .pictures import find_metadata, metadata_path
 
 _SHOWN = 120  # pictures; a page of some 700 kB
 _SIDE = 96  # pixels

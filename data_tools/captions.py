@@ -9,17 +9,18 @@ import random
 import re
 from collections.abc import Collection
 
-from data_tools.part_words import (
+from pokejax.attributes import COLORS, NONE, Attributes
+from pokejax.prompts import lexicon
+
+from .part_words import (
     faces_front,
     is_achromatic,
     names_color,
     takes_article,
     uncolored,
 )
-from data_tools.prompt_writer import article, type_thing, word_for, write_prompts
-from data_tools.species import Entry, Part
-from pokejax.attributes import COLORS, NONE, Attributes
-from pokejax.prompts import lexicon
+from .prompt_writer import article, type_thing, word_for, write_prompts
+from .species import Entry, Part
 
 # Without a colour these say nothing.
 _BARE = frozenset(

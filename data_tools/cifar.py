@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from data_tools.species import Entry
 from pokejax import safe_pickle
 from pokejax.attributes import TYPES, VOCABULARIES, Attributes
 from pokejax.data.cifar import FORMAT_VERSION, META_FILE, SPLIT_FILES
+
+from .species import Entry
 
 
 @dataclass(frozen=True, eq=False)

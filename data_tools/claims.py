@@ -12,14 +12,16 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from data_tools import species
-from data_tools.part_words import COLOR_WORDS, faces_front, is_achromatic, uncolored
-from data_tools.pictures import base_view
-from data_tools.species import Entry
 from pokejax.attributes import COLORS, TYPES, Attributes, attributes_from_metadata
+from pokejax.commands import call_of
 from pokejax.prompts import lexicon
 from pokejax.prompts.phrases import tokenize
 from pokejax.prompts.rules import parse_by_rules
+
+from . import species
+from .part_words import COLOR_WORDS, faces_front, is_achromatic, uncolored
+from .pictures import base_view
+from .species import Entry
 
 _LONGEST_FIRST = sorted(COLOR_WORDS, key=len, reverse=True)
 _COLOR = re.compile(rf"\b(?:{'|'.join(map(re.escape, _LONGEST_FIRST))})\b")
@@ -186,7 +188,7 @@ def check(metadata: dict, prompt: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print each prompt of a sample that claims something untrue, and how many do."""
     parser = argparse.ArgumentParser(
-        prog="python -m data_tools.claims",
+        prog=call_of("data_tools.claims"),
         description="Count what the prompts in an images directory say that isn't so.",
         epilog="exit codes: 0 nothing, 1 something, 2 no prompts to look at",
     )
@@ -198,8 +200,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     pairs = [(m, p) for m in find_composed(args.images_dir) for p in m["prompts"]]
     if not pairs:
         print(
-            f"claims: error: no composed prompts in {str(args.images_dir)!r}; python -m"
-            " data_tools.generate_metadata writes them",
+            f"claims: error: no composed prompts in {str(args.images_dir)!r};"
+            f" {call_of('data_tools.generate_metadata')} writes them",
             file=sys.stderr,
         )
         return 2

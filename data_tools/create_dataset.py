@@ -20,9 +20,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from data_tools import tuxemon
-from data_tools.cifar import Picture, dataset_statistics, is_dataset, write_dataset
-from data_tools.pictures import (
+from pokejax.attributes import nearest_hint
+from pokejax.commands import call_of
+from pokejax.data.cifar import view_seen
+
+from . import tuxemon
+from .cifar import Picture, dataset_statistics, is_dataset, write_dataset
+from .pictures import (
     NOT_WANTED,
     Skipped,
     base_view,
@@ -30,8 +34,8 @@ from data_tools.pictures import (
     load_picture,
     skipped_lines,
 )
-from data_tools.sampling import effective_classes, weights
-from data_tools.splits import (
+from .sampling import effective_classes, weights
+from .splits import (
     SPLITS,
     Balance,
     balance,
@@ -42,9 +46,7 @@ from data_tools.splits import (
     related,
     split_pictures,
 )
-from data_tools.turned import with_turned
-from pokejax.attributes import nearest_hint
-from pokejax.data.cifar import view_seen
+from .turned import with_turned
 
 _RATIOS = (0.7, 0.15, 0.15)
 
@@ -83,7 +85,7 @@ def _load_all(
         raise ValueError(
             f"no usable picture in {args.images_dir}: "
             + "; ".join(skipped_lines(skipped))
-            + "; python -m data_tools.generate_metadata writes the metadata"
+            + f"; {call_of('data_tools.generate_metadata')} writes the metadata"
         )
     return pictures, skipped
 
@@ -313,8 +315,8 @@ def _run(args: argparse.Namespace) -> None:
     say("\n".join(lines))
     say(
         f"\n{len(pictures)} pictures of {species} species -> {args.output_dir} in "
-        f"{time.monotonic() - start:.0f} s\nnext: python -m pokejax.train --config "
-        f"configs/quickstart.py --data.dir {args.output_dir}"
+        f"{time.monotonic() - start:.0f} s\nnext: {call_of('pokejax.train')} --config "
+        f"quickstart --data.dir {args.output_dir}"
     )
 
 
@@ -358,7 +360,7 @@ def _copy_attributions(
     if not source.is_file():
         raise ValueError(
             f"{source} is missing, which names the authors of the pictures of Tuxemon"
-            " and must go with them; python -m data_tools.fetch_sprites --source"
+            f" and must go with them; {call_of('data_tools.fetch_sprites')} --source"
             " tuxemon brings it"
         )
     shutil.copyfile(source, directory / source.name)
@@ -385,11 +387,11 @@ def _whole(low: int, high: int, multiple: int = 1) -> Callable[[str], int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m data_tools.create_dataset",
+        prog=call_of("data_tools.create_dataset"),
         description="Make a dataset in the CIFAR-10 layout of images/<Species>/* and\n"
         "the metadata beside them: frame and resize, split, balance train.",
-        epilog="example:\n  python -m data_tools.create_dataset --images-dir images "
-        "--output-dir pokemon-cifar-64 --image-size 64\n\nthe same pictures, options "
+        epilog="example:\n  %(prog)s --images-dir images --output-dir "
+        "pokemon-cifar-64 --image-size 64\n\nthe same pictures, options "
         "and seed give the same files, byte for byte",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -33,14 +33,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_tools import git_source, native_sprites, tuxemon
-from data_tools.sprite_images import (
+from pokejax.attributes import nearest_hint
+from pokejax.commands import call_of
+from pokejax.files import whole_file
+
+from . import git_source, native_sprites, tuxemon
+from .sprite_images import (
     Converted,
     convert_species,
     is_whole_png,
     output_paths,
 )
-from data_tools.sprite_sources import (
+from .sprite_sources import (
     VIEWS,
     FetchError,
     Species,
@@ -49,8 +53,6 @@ from data_tools.sprite_sources import (
     read_package,
     verify_archive,
 )
-from pokejax.attributes import nearest_hint
-from pokejax.files import whole_file
 
 NPM, NATIVE, TUXEMON = "npm", native_sprites.STYLE, tuxemon.STYLE
 
@@ -207,7 +209,8 @@ def _run(args: argparse.Namespace) -> int:
         f"{len(total.species)} species in {time.monotonic() - start:.1f} s"
     )
     folder = shlex.quote(str(args.out))
-    print(f"next: python -m data_tools.generate_metadata --images-dir {folder}")
+    next_one = call_of("data_tools.generate_metadata")
+    print(f"next: {next_one} --images-dir {folder}")
     return 0
 
 
@@ -243,7 +246,7 @@ def _views(text: str) -> list[str]:
 def _parser() -> argparse.ArgumentParser:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pokejax"
     parser = argparse.ArgumentParser(
-        prog="python -m data_tools.fetch_sprites",
+        prog=call_of("data_tools.fetch_sprites"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             "Fetch sprites and write them as <out>/<Species>/<species>_<view>.png,\n"
@@ -257,11 +260,11 @@ def _parser() -> argparse.ArgumentParser:
         ),
         epilog=(
             "examples:\n"
-            "  python -m data_tools.fetch_sprites --out images\n"
-            "  python -m data_tools.fetch_sprites --limit 20 --views front,shiny\n"
-            "  python -m data_tools.fetch_sprites --source my_pictures --out images\n"
-            "  python -m data_tools.fetch_sprites --source native --source tuxemon\n"
-            "  python -m data_tools.fetch_sprites --source native --from checkout\n\n"
+            "  %(prog)s --out images\n"
+            "  %(prog)s --limit 20 --views front,shiny\n"
+            "  %(prog)s --source my_pictures --out images\n"
+            "  %(prog)s --source native --source tuxemon\n"
+            "  %(prog)s --source native --from checkout\n\n"
             "my_pictures holds <Species>/<picture>.png or <species>_<view>.png; gif,\n"
             "jpg, webp, bmp and svg too. Captions stand in <picture>.txt, one a line,\n"
             'or in <picture>.json: {"caption": "my own red ball"}.'

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from data_tools.picture_files import open_picture, to_rgba
+from .picture_files import open_picture, to_rgba
 
 # White left on each side of the longer axis, as a fraction of the square: 2 pixels of
 # 64. A convolution then sees the outline from outside on all sides.

@@ -20,7 +20,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_tools.metadata import (
+from pokejax.attributes import VOCABULARIES
+from pokejax.commands import call_of
+
+from .metadata import (
     MetadataError,
     Outcome,
     describe,
@@ -28,9 +31,8 @@ from data_tools.metadata import (
     read_outcome,
     write_metadata,
 )
-from data_tools.pictures import find_metadata, find_pictures
-from data_tools.pokedex import load_facts
-from pokejax.attributes import VOCABULARIES
+from .pictures import find_metadata, find_pictures
+from .pokedex import load_facts
 
 _PROVIDERS = ("pokedex", "baml")
 
@@ -104,7 +106,7 @@ def _report(args: argparse.Namespace, path: Path, outcome: Outcome) -> None:
 
 def _label(args: argparse.Namespace, paths: list[Path]) -> int:
     """`_run`, for the provider `baml`."""
-    from data_tools.vision import labels as vision_labels
+    from .vision import labels as vision_labels
 
     if args.dry_run:
         print(vision_labels.estimate(args, paths))
@@ -133,7 +135,7 @@ def _label(args: argparse.Namespace, paths: list[Path]) -> int:
 
 
 def _audit(args: argparse.Namespace, paths: list[Path]) -> None:
-    from data_tools.audit import write_audit
+    from .audit import write_audit
 
     with_bar = tqdm(paths, desc="audit", unit=" pictures", disable=args.quiet)
     try:
@@ -185,7 +187,7 @@ def _above_zero(text: str) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m data_tools.generate_metadata",
+        prog=call_of("data_tools.generate_metadata"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
             "Write <species>_<picture>.json beside each picture: 5 to 7 prompts and\n"
@@ -194,10 +196,10 @@ def _parser() -> argparse.ArgumentParser:
         ),
         epilog=(
             "examples:\n"
-            "  python -m data_tools.generate_metadata --images-dir images\n"
-            "  python -m data_tools.generate_metadata --no-skip-existing --quiet\n"
-            "  python -m data_tools.generate_metadata --provider baml --dry-run\n"
-            "  python -m data_tools.generate_metadata --provider baml \\\n"
+            "  %(prog)s --images-dir images\n"
+            "  %(prog)s --no-skip-existing --quiet\n"
+            "  %(prog)s --provider baml --dry-run\n"
+            "  %(prog)s --provider baml \\\n"
             "    --max-cost-usd 2 --audit audit.html\n\n"
             "exit codes: 0 done, 1 pictures are left (baml), 2 can't be done as asked"
         ),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_tools.sprite_sources import FetchError
+from .sprite_sources import FetchError
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NO_NETWORK = re.compile(

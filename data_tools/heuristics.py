@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from data_tools.pokedex import Facts, slug
+from .pokedex import Facts, slug
 
 # Upper bounds in metres; taller than the last is Huge.
 _SIZES = ((0.4, "Tiny"), (0.8, "Small"), (1.3, "Medium"), (2.0, "Large"))

@@ -16,15 +16,6 @@ from typing import Any
 
 from PIL import Image
 
-from data_tools import heuristics, tuxemon
-from data_tools.captions import from_behind, write_captions
-from data_tools.native_sprites import STYLE as NATIVE
-from data_tools.picture_files import OWN, open_picture, to_rgba
-from data_tools.pictures import SECTIONS, base_view, find_metadata, metadata_path
-from data_tools.pokedex import Facts, load_facts, slug
-from data_tools.prompt_writer import write_prompts
-from data_tools.species import Entry, find, find_form
-from data_tools.sprite_sources import VIEWS
 from pokejax.attributes import COLORS, NONE, attributes_from_metadata
 from pokejax.files import whole_file
 from pokejax.images.colors import (
@@ -33,6 +24,16 @@ from pokejax.images.colors import (
     name_colors,
     primary_and_secondary,
 )
+
+from . import heuristics, tuxemon
+from .captions import from_behind, write_captions
+from .native_sprites import STYLE as NATIVE
+from .picture_files import OWN, open_picture, to_rgba
+from .pictures import SECTIONS, base_view, find_metadata, metadata_path
+from .pokedex import Facts, load_facts, slug
+from .prompt_writer import write_prompts
+from .species import Entry, find, find_form
+from .sprite_sources import VIEWS
 
 # What 64x64 sprites call some forms, and what the Pokédex does.
 _FORMS = {

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from data_tools.git_source import Repository
-from data_tools.picture_files import leads_back
-from data_tools.pokedex import slug, species_names
-from data_tools.sprite_sources import FetchError, Species, Sprite, folder_name
+from .git_source import Repository
+from .picture_files import leads_back
+from .pokedex import slug, species_names
+from .sprite_sources import FetchError, Species, Sprite, folder_name
 
 SIDE = 64
 STYLE = "native"

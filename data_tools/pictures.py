@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_tools.cifar import Picture
-from data_tools.framing import Fit, load_framed
-from data_tools.picture_files import LONGEST_NAME, SUFFIXES, is_too_long, leads_back
-from data_tools.pokedex import slug
-from data_tools.species import Entry, find
-from data_tools.sprite_sources import VIEWS
 from pokejax.attributes import STYLES, attributes_from_metadata, nearest_hint
+from pokejax.commands import call_of
+
+from .cifar import Picture
+from .framing import Fit, load_framed
+from .picture_files import LONGEST_NAME, SUFFIXES, is_too_long, leads_back
+from .pokedex import slug
+from .species import Entry, find
+from .sprite_sources import VIEWS
 
 SECTIONS = ("visual_attributes", "categorical_attributes", "semantic_attributes")
 NOT_WANTED = "are not among --views"
@@ -52,7 +54,7 @@ def find_pictures(images_dir: Path) -> list[Path]:
     if not paths:
         raise ValueError(
             f"--images-dir {str(images_dir)!r} holds no <Species>/<picture>.png; "
-            "python -m data_tools.fetch_sprites fills it"
+            f"{call_of('data_tools.fetch_sprites')} fills it"
         )
     return sorted(paths, key=lambda p: p.relative_to(images_dir).as_posix())
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from data_tools.cifar import Picture
+from .cifar import Picture
 
 # A species counts as this many times the usual number of pictures at most: Unown has 28
 # letters, and Alcremie 63 forms.

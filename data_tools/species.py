@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_tools.pokedex import slug
 from pokejax.attributes import COLORS, HABITATS, NONE, SHAPES
+
+from .pokedex import slug
 
 COLOR_LETTERS = dict(zip("ROYGBPKNXWA", COLORS, strict=True))
 _HABITATS = {word[:2]: word for word in HABITATS}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_tools.cifar import Picture
+from .cifar import Picture
 
 SPLITS = ("train", "val", "test")
 

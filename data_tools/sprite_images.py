@@ -16,9 +16,10 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from data_tools.picture_files import OWN, open_picture, to_rgba
-from data_tools.sprite_sources import Species, Sprite
 from pokejax.files import whole_file
+
+from .picture_files import OWN, open_picture, to_rgba
+from .sprite_sources import Species, Sprite
 
 SVG_SIDE = 256
 # A PNG starts and ends with these bytes; a file cut short lacks the second.

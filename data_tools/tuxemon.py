@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_tools import heuristics
-from data_tools.git_source import Repository
-from data_tools.pokedex import slug
-from data_tools.sprite_sources import FetchError, Species, Sprite, folder_name
+from . import heuristics
+from .git_source import Repository
+from .pokedex import slug
+from .sprite_sources import FetchError, Species, Sprite, folder_name
 
 REPOSITORY = Repository(
     "https://github.com/Tuxemon/Tuxemon",

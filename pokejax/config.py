@@ -1,8 +1,8 @@
 """Every setting of a run: frozen dataclasses, checked on construction.
 
-A config file is a Python file that assigns `config = Config(...)`; see `configs/`. On
-the command line any leaf can be changed by its dotted name, `--train.epochs 300`.
-Imports nothing of ours.
+A config file is a Python file that assigns `config = Config(...)`. Those of `configs/`
+come along, and are known by their names. On the command line any leaf can be changed by
+its dotted name, `--train.epochs 300`. Imports nothing of ours.
 """
 
 import argparse
@@ -363,13 +363,17 @@ class ConfigError(ValueError):
 def load(path: str | Path) -> Config:
     """The `config` that a config file assigns.
 
+    Args:
+      path: of the file; or the bare name of one that comes along, `"pokemon64"`.
+
     Raises:
       ConfigError: no such file, it raises, or assigns no `Config` to `config`.
     """
-    path = Path(path)
+    named = shipped()
+    path = named.get(str(path), Path(path))
     if not path.is_file():
-        near = [str(p) for p in sorted(Path("configs").glob("*.py"))]
-        close = difflib.get_close_matches(str(path), near, n=1)
+        near = [str(p) for p in sorted(Path("configs").glob("[a-z]*.py"))]
+        close = difflib.get_close_matches(str(path), [*near, *named], 1, cutoff=0.5)
         hint = f"; did you mean {close[0]}?" if close else ""
         raise ConfigError(f"no config file {path}{hint}")
     try:
@@ -380,6 +384,14 @@ def load(path: str | Path) -> Config:
     if not isinstance(config, Config):
         raise ConfigError(f"{path} assigns no pokejax Config to the name 'config'")
     return config
+
+
+def shipped() -> dict[str, Path]:
+    """The config files that come along, by name."""
+    here = Path(__file__).parent
+    inside = here / "configs"  # in a wheel; in a checkout it stands beside the package
+    folder = inside if inside.is_dir() else here.parent / "configs"
+    return {path.stem: path for path in sorted(folder.glob("[a-z]*.py"))}
 
 
 def to_dict(config: Config) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from pokejax.commands import call_of
 from pokejax.evaluation import features, quality, report, subject
 from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.protocol import Evaluation, quick
@@ -26,15 +27,15 @@ QUICK_NUM = 256
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse and check the command line; exits with 2 on bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m pokejax.evaluate",
+        prog=call_of("pokejax.evaluate"),
         description=(
             "Measure a model on species it was never trained on: how like real pictures"
             " its pictures are, whether they show what was asked for, and whether they"
             " are copies. Writes JSON, a Markdown table and contact sheets."
         ),
         epilog=(
-            "example: python -m pokejax.evaluate --data pokemon-cifar-64"
-            " --model runs/mine --out results/mine.json"
+            "example: %(prog)s --data pokemon-cifar-64 --model runs/mine"
+            " --out results/mine.json"
         ),
     )
     add = parser.add_argument

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flax import nnx
 
+from pokejax.commands import call_of
 from pokejax.config import ConfigError, override
 from pokejax.files import check_writable
 from pokejax.inference import bundle as bundle_lib
@@ -18,12 +19,9 @@ from pokejax.training.checkpoint import CheckpointError, load_bundle
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when written, 2 on bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m pokejax.export",
+        prog=call_of("pokejax.export"),
         description="Export a checkpoint as a bundle: one safetensors file, no pickle.",
-        epilog=(
-            "example: python -m pokejax.export --checkpoint runs/quickstart"
-            " --out model.safetensors"
-        ),
+        epilog="example: %(prog)s --checkpoint runs/quickstart --out model.safetensors",
     )
     parser.add_argument(
         "--checkpoint", type=Path, required=True, help="directory of a training run"

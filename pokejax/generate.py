@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from pokejax.attributes import CONDITIONS, STYLES, VIEWS, Attributes
+from pokejax.commands import call_of
 from pokejax.files import check_writable, whole_file
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
 from pokejax.images.given import MAX_BYTES, PictureError, read_mask, read_picture
@@ -36,15 +37,15 @@ _USUAL_STRENGTH = 0.6
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse and check the command line; exits with 2 on bad input."""
     parser = argparse.ArgumentParser(
-        prog="python -m pokejax.generate",
+        prog=call_of("pokejax.generate"),
         description=(
             "Draw sprites of new creatures from prompts. What the prompt says of type,"
             " colours, shape, size, stage and habitat is read from it by rules and"
             " steers the picture; --set overrides it."
         ),
         epilog=(
-            'example: python -m pokejax.generate --prompt "a small blue water turtle'
-            ' with a red shell" --num 4 --seed 42 --set size=Tiny'
+            'example: %(prog)s --prompt "a small blue water turtle with a red shell"'
+            " --num 4 --seed 42 --set size=Tiny"
         ),
     )
     parser.add_argument(

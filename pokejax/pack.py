@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pokejax.commands import call_of
 from pokejax.config import ConfigError, DataConfig, TextConfig
 from pokejax.data import dataset as data_lib
 from pokejax.data import packed
@@ -17,12 +18,12 @@ from pokejax.files import check_writable
 def main(argv: Sequence[str] | None = None) -> int:
     """Pack a dataset directory and its prompt embeddings into one file."""
     parser = argparse.ArgumentParser(
-        prog="python -m pokejax.pack",
+        prog=call_of("pokejax.pack"),
         description=(
             "Pack a dataset directory and the embeddings of its prompts into one .npz,"
             " for training on a machine that has no text encoder."
         ),
-        epilog="example: python -m pokejax.pack --dir pokemon-cifar-64 --out set.npz",
+        epilog="example: %(prog)s --dir pokemon-cifar-64 --out set.npz",
     )
     parser.add_argument("--dir", default="pokemon-cifar-64", help="dataset directory")
     parser.add_argument("--out", required=True, type=Path, help="the .npz to write")

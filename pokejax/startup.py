@@ -32,12 +32,13 @@ def explain_early_ends() -> None:
     Ctrl-C.
     """
     if sys.argv[:1] == ["-m"]:  # as Python has it while it looks for the module
-        sys.excepthook = _explain
+        sys.excepthook = explain
 
 
-def _explain(
+def explain(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
+    """Python's hook for exceptions that nothing catches: one line for these two."""
     if isinstance(error, KeyboardInterrupt):
         print("\ninterrupted", file=sys.stderr)
         return  # Python ends with SIGINT's own code

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from pokejax import config as config_lib
+from pokejax.commands import call_of
 from pokejax.config import Config, ConfigError
 from pokejax.data import dataset as data_lib
 from pokejax.files import check_writable, locked
@@ -181,18 +182,23 @@ def parse_arguments(
     Raises:
       ConfigError: an unknown or invalid setting.
     """
+    names = ", ".join(config_lib.shipped())
     parser = argparse.ArgumentParser(
-        prog="python -m pokejax.train",
+        prog=call_of("pokejax.train"),
         description="Train a conditional VAE on a dataset, or, with --prior.base, the"
         " prior over the latents of one that is trained.",
         epilog=(
-            "example: python -m pokejax.train --config configs/pokemon64.py"
-            " --train.epochs 50 --train.workdir runs/mine"
+            "example: %(prog)s --config pokemon64 --train.epochs 50"
+            " --train.workdir runs/mine"
         ),
         allow_abbrev=False,
         exit_on_error=False,  # it would print all options, some eighty lines
     )
-    parser.add_argument("--config", type=Path, help="config file, see configs/")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help=f"config file, or the name of one that comes along: {names}",
+    )
     parser.add_argument(
         "--resume",
         metavar="WHERE",

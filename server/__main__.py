@@ -12,17 +12,20 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from pokejax.commands import call_of
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.bundle import read as read_bundle
-from server.settings import SettingsError, read_settings, settings_help
+
+from .settings import SettingsError, read_settings, settings_help
 
 _HANG_UP_S = 5  # for connections that are still open after the drain
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; exits with 2 on bad input."""
+    prog = call_of("server.__main__")
     parser = argparse.ArgumentParser(
-        prog="python -m server",
+        prog=prog,
         description=(
             "Serve pictures over HTTP: the API under /api/v1, OpenAI's image endpoint"
             " under /v1, documentation under /docs."
@@ -30,7 +33,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog=(
             "settings, read from the environment:\n"
             + settings_help()
-            + "\n\nexample: POKEJAX_RATE_LIMIT=60 python -m server --port 9000"
+            + f"\n\nexample: POKEJAX_RATE_LIMIT=60 {prog} --port 9000"
             ' --model runs/mine/model.safetensors\nthen:    curl "http://127.0.0.1:'
             '9000/api/v1/download?prompt=a+red+dragon&seed=42" -o dragon.png'
         ),
@@ -105,12 +108,12 @@ def _serve(listener: socket.socket, workers: int) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    from server.log import LOG_CONFIG
-    from server.protocol import StrictProtocol
+    from .log import LOG_CONFIG
+    from .protocol import StrictProtocol
 
     forwarded = os.environ.get("FORWARDED_ALLOW_IPS", "")
     config = uvicorn.Config(
-        "server.app:app",
+        f"{__package__}.app:app",
         workers=workers,
         http=StrictProtocol,
         ws="none",

@@ -6,17 +6,17 @@ import sys
 from litestar import Litestar
 from litestar.di import Provide
 
-from server.batches import Batches
-from server.drawing import read_drawing
-from server.errors import answer_error
-from server.gate import Gate
-from server.jobs import Jobs
-from server.log import LOG_CONFIG
-from server.openapi import API_ROUTES, openapi_document
-from server.pages import PAGES
-from server.routes_a1111 import Runs
-from server.service import Service
-from server.settings import Settings, SettingsError, read_settings
+from .batches import Batches
+from .drawing import read_drawing
+from .errors import answer_error
+from .gate import Gate
+from .jobs import Jobs
+from .log import LOG_CONFIG
+from .openapi import API_ROUTES, openapi_document
+from .pages import PAGES
+from .routes_a1111 import Runs
+from .service import Service
+from .settings import Settings, SettingsError, read_settings
 
 
 def create_app(settings: Settings | None = None) -> Gate:

@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 from pokejax.inference.recipe import Recipe, Sample
 from pokejax.inference.sampler import Round, Sampler
-from server.errors import ApiError, busy
-from server.fair_queue import FairQueue
-from server.metrics import Metrics
+
+from .errors import ApiError, busy
+from .fair_queue import FairQueue
+from .metrics import Metrics
 
 LOG = logging.getLogger("pokejax.server")
 _MAX_BACKLOG = 4  # batches drawn but not yet encoded

@@ -19,12 +19,13 @@ from PIL import Image
 
 from pokejax.images.sheets import contact_sheet
 from pokejax.inference.recipe import Recipe, count_up, recipes_for
-from server.batcher import Caller, Ticket
-from server.errors import ApiError
-from server.files import look_of
-from server.jobs import unknown_job
-from server.schemas import MAX_BATCH, BatchBody, BatchPicture
-from server.service import Service, overrides_of
+
+from .batcher import Caller, Ticket
+from .errors import ApiError
+from .files import look_of
+from .jobs import unknown_job
+from .schemas import MAX_BATCH, BatchBody, BatchPicture
+from .service import Service, overrides_of
 
 AHEAD = 32  # pictures ordered before they can be written
 _AGAIN_S = 0.2  # before a full queue is asked for room again

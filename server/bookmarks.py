@@ -12,8 +12,8 @@ import zlib
 
 import msgspec
 
-from server.errors import ApiError
-from server.schemas import GenerateBody
+from .errors import ApiError
+from .schemas import GenerateBody
 
 _EVENT_ID = re.compile(
     r"[0-9a-f]{16}-[0-9]{1,6}(-(?P<token>[A-Za-z0-9_-]{1,16000}=*))?"

@@ -15,8 +15,9 @@ from litestar import Request
 from msgspec import UNSET, inspect
 
 from pokejax.attributes import CONDITIONS, nearest_hint
-from server.errors import ApiError
-from server.schemas import (
+
+from .errors import ApiError
+from .schemas import (
     MAX_PROMPT_CHARS,
 )
 

@@ -20,12 +20,13 @@ from litestar.params import SkipValidationMarker
 from pokejax.attributes import Attributes
 from pokejax.inference.recipe import Recipe, recipes_for
 from pokejax.prompts.parsed import ParsedPrompt
-from server.batcher import Caller, Ticket
-from server.decoding import read_body, read_query
-from server.errors import ApiError
-from server.files import Look
-from server.schemas import MAX_PROMPT_CHARS
-from server.service import Service, overrides_of
+
+from .batcher import Caller, Ticket
+from .decoding import read_body, read_query
+from .errors import ApiError
+from .files import Look
+from .schemas import MAX_PROMPT_CHARS
+from .service import Service, overrides_of
 
 AnyRequest = Request[Any, Any, Any]
 Body = TypeVar("Body", bound=msgspec.Struct)

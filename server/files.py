@@ -9,8 +9,9 @@ from PIL import Image
 
 from pokejax.images.png import encode_indexed_png, encode_png, enlarge
 from pokejax.inference.recipe import Sample
-from server.errors import ApiError
-from server.schemas import BatchBody, PictureFields
+
+from .errors import ApiError
+from .schemas import BatchBody, PictureFields
 
 FileFormat = Literal["png", "webp", "jpeg"]
 _WHITE = 255

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from server.errors import ApiError, busy
-from server.lifecycle import Lifecycle
-from server.limits import ApiKeys, Quotas
-from server.service import Service
-from server.wire import EVENT_STREAM, sse_event
+from .errors import ApiError, busy
+from .lifecycle import Lifecycle
+from .limits import ApiKeys, Quotas
+from .service import Service
+from .wire import EVENT_STREAM, sse_event
 
 LOG = logging.getLogger("pokejax.server")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")

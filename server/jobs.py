@@ -19,13 +19,14 @@ import msgspec
 from pokejax.attributes import Attributes
 from pokejax.inference.recipe import Recipe, count_up, recipes_for
 from pokejax.prompts.parsed import ParsedPrompt
-from server.batcher import Caller, Ticket
-from server.bookmarks import Bookmark, Bookmarks, unknown_job
-from server.errors import ApiError, as_api_error
-from server.files import look_of
-from server.schemas import GenerateBody, JobStatus, parsed_answer
-from server.service import Service, overrides_of
-from server.wire import data_url, sse_event
+
+from .batcher import Caller, Ticket
+from .bookmarks import Bookmark, Bookmarks, unknown_job
+from .errors import ApiError, as_api_error
+from .files import look_of
+from .schemas import GenerateBody, JobStatus, parsed_answer
+from .service import Service, overrides_of
+from .wire import data_url, sse_event
 
 _POSITION_S = 0.5  # between looks at the place in the queue
 _KNOWN_JOBS = 4096

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pokejax.inference.bundle import BundleError
-from server.service import Service
+
+from .service import Service
 
 LOG = logging.getLogger("pokejax.server")
 _REHEARSALS = 5

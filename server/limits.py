@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from prometheus_client import Gauge
 
-from server.errors import ApiError, busy
+from .errors import ApiError, busy
 
 _MAX_CLIENTS = 10_000
 _MOST_WRONG = 20  # keys a minute and address

@@ -24,7 +24,7 @@ _TO_STDERR = {"handlers": ["stderr"], "level": "INFO", "propagate": False}
 LOG_CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"json": {"()": "server.log.JsonLines"}},
+    "formatters": {"json": {"()": f"{__name__}.JsonLines"}},
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "json"},
     },

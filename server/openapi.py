@@ -17,14 +17,15 @@ from msgspec import Struct
 
 import pokejax
 from pokejax.attributes import CONDITIONS
-from server.drawing import body_of
-from server.errors import ErrorBody
-from server.routes import ROUTES
-from server.routes_a1111 import A1111_ROUTES
-from server.routes_batch import BATCH_ROUTES
-from server.routes_openai import OPENAI_ROUTES
-from server.routes_studio import STUDIO_ROUTES
-from server.wire import EVENT_STREAM
+
+from .drawing import body_of
+from .errors import ErrorBody
+from .routes import ROUTES
+from .routes_a1111 import A1111_ROUTES
+from .routes_batch import BATCH_ROUTES
+from .routes_openai import OPENAI_ROUTES
+from .routes_studio import STUDIO_ROUTES
+from .wire import EVENT_STREAM
 
 API_ROUTES: Sequence[HTTPRouteHandler] = (
     *ROUTES,

@@ -13,8 +13,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from server.errors import ApiError
-from server.settings import read_settings
+from .errors import ApiError
+from .settings import read_settings
 
 _MOST_HEADERS = 100
 _LONGEST_HEADER = 16384  # bytes, of one name and value

@@ -12,13 +12,14 @@ from litestar.response import Stream
 
 from pokejax.attributes import CONDITIONS
 from pokejax.inference.recipe import Recipe, count_up
-from server import animation
-from server.decoding import read_query
-from server.drawing import AnyRequest, Drawing, Provided, caller_of
-from server.files import look_of
-from server.jobs import Jobs
-from server.metrics import CONTENT_TYPE
-from server.schemas import (
+
+from . import animation
+from .decoding import read_query
+from .drawing import AnyRequest, Drawing, Provided, caller_of
+from .files import look_of
+from .jobs import Jobs
+from .metrics import CONTENT_TYPE
+from .schemas import (
     AttributesAnswer,
     DownloadQuery,
     GenerateAnswer,
@@ -31,8 +32,8 @@ from server.schemas import (
     VariationsBody,
     parsed_answer,
 )
-from server.service import Service, overrides_of
-from server.wire import EVENT_STREAM, SSE_HEADERS, data_url
+from .service import Service, overrides_of
+from .wire import EVENT_STREAM, SSE_HEADERS, data_url
 
 TURTLE = "a small blue water turtle with a red shell"
 

@@ -20,14 +20,15 @@ from PIL import Image
 
 from pokejax.images.png import add_text
 from pokejax.inference.recipe import SEED_LIMIT, Recipe, count_up
-from server import animation
-from server.batcher import Ticket
-from server.decoding import read_body
-from server.drawing import AnyRequest, Drawing, Provided, caller_of, unless_gone
-from server.errors import ApiError
-from server.files import framed_look
-from server.routes import TURTLE
-from server.schemas import (
+
+from . import animation
+from .batcher import Ticket
+from .decoding import read_body
+from .drawing import AnyRequest, Drawing, Provided, caller_of, unless_gone
+from .errors import ApiError
+from .files import framed_look
+from .routes import TURTLE
+from .schemas import (
     MAX_FRAMES,
     A1111Model,
     A1111Options,
@@ -39,7 +40,7 @@ from server.schemas import (
     A1111Txt2Img,
     A1111Txt2ImgBody,
 )
-from server.service import Service
+from .service import Service
 
 _SAMPLER = "Flow"
 _MOST_PIXELS = 2**26  # of all pictures of a request

@@ -5,7 +5,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Stream
 
-from server.batches import (
+from .batches import (
     AHEAD,
     Batches,
     as_sheet,
@@ -13,10 +13,10 @@ from server.batches import (
     check_sheet,
     pictures_of,
 )
-from server.decoding import read_body, read_query
-from server.drawing import AnyRequest, Provided, caller_of, unless_gone
-from server.schemas import BatchBody, BatchQuery
-from server.service import Service
+from .decoding import read_body, read_query
+from .drawing import AnyRequest, Provided, caller_of, unless_gone
+from .schemas import BatchBody, BatchQuery
+from .service import Service
 
 
 @post(

@@ -13,13 +13,14 @@ from litestar.response import Stream
 
 from pokejax.attributes import nearest_hint
 from pokejax.inference.recipe import Recipe, count_up
-from server.drawing import Drawing, Provided
-from server.errors import ApiError
-from server.files import Look, framed_look
-from server.routes import TURTLE
-from server.schemas import ImagesAnswer, ImagesBody, Model, ModelsAnswer, OpenAIImage
-from server.service import Service
-from server.wire import EVENT_STREAM, SSE_HEADERS, data_url, sse_event
+
+from .drawing import Drawing, Provided
+from .errors import ApiError
+from .files import Look, framed_look
+from .routes import TURTLE
+from .schemas import ImagesAnswer, ImagesBody, Model, ModelsAnswer, OpenAIImage
+from .service import Service
+from .wire import EVENT_STREAM, SSE_HEADERS, data_url, sse_event
 
 _NAME = "pokejax"
 # There are no tokens here, but typed clients read their counts.

@@ -8,12 +8,13 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from pokejax.prompts.parse import parse_prompt
-from server import runs
-from server.decoding import read_query
-from server.drawing import AnyRequest, Provided
-from server.runs import RunAnswer, RunsAnswer
-from server.schemas import ParsedAnswer, Prompt, parsed_answer
-from server.service import Service
+
+from . import runs
+from .decoding import read_query
+from .drawing import AnyRequest, Provided
+from .runs import RunAnswer, RunsAnswer
+from .schemas import ParsedAnswer, Prompt, parsed_answer
+from .service import Service
 
 
 class ParseQuery(Struct, kw_only=True, forbid_unknown_fields=True):

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from server.errors import ApiError
+from .errors import ApiError
 
 _LOG = "training_losses.jsonl"
 _PICTURE = re.compile(

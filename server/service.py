@@ -20,15 +20,16 @@ from pokejax.inference.recipe import Recipe
 from pokejax.inference.sampler import Sampler
 from pokejax.prompts.parse import parse_prompt
 from pokejax.prompts.parsed import ParsedPrompt
-from server import files
-from server.batcher import Batcher, Caller, Ticket
-from server.errors import ApiError, busy
-from server.files import Look
-from server.limits import OpenStreams
-from server.metrics import Metrics
-from server.reader import LlmReader
-from server.schemas import MAX_FRAMES
-from server.settings import Settings
+
+from . import files
+from .batcher import Batcher, Caller, Ticket
+from .errors import ApiError, busy
+from .files import Look
+from .limits import OpenStreams
+from .metrics import Metrics
+from .reader import LlmReader
+from .schemas import MAX_FRAMES
+from .settings import Settings
 
 LOG = logging.getLogger("pokejax.server")
 _CACHED_PROMPTS = 4096

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from server.files import FileFormat
+from .files import FileFormat
 
 EVENT_STREAM = "text/event-stream"
 # Proxies must neither cache an event stream nor buffer it.

@@ -2,6 +2,8 @@
 
 import ast
 import graphlib
+import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 GROUND = {
     "pokejax.attributes",
+    "pokejax.commands",
     "pokejax.config",
     "pokejax.files",
     "pokejax.safe_pickle",
@@ -30,7 +33,9 @@ MAY_USE: dict[str, set[str]] = {
     "server": {"prompts", "images", "inference"},
     "data_tools": {"prompts", "images", "data"},
 }
-COMMANDS = {f"pokejax.{n}" for n in ("train", "generate", "evaluate", "export", "pack")}
+COMMANDS = {"pokejax.__main__", "pokejax.doctor"} | {
+    f"pokejax.{n}" for n in ("train", "generate", "evaluate", "export", "pack")
+}
 # Loaded only when it is asked for, from further up: a run's directory as a model.
 LAZY = {("pokejax.inference", "pokejax.training.checkpoint")}
 
@@ -47,15 +52,19 @@ MODULES = {
 }
 
 
-def own_imports(path: Path) -> set[str]:
-    """Modules of ours that a file imports, at its top level or inside a function."""
+def own_imports(name: str) -> set[str]:
+    """Modules of ours that one imports, at its top level or inside a function."""
     found: set[str] = set()
+    path = MODULES[name]
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            inner = {f"{node.module}.{a.name}" for a in node.names} & MODULES.keys()
-            found |= inner or {node.module}
+        elif isinstance(node, ast.ImportFrom):
+            relative = "." * node.level + (node.module or "")
+            module = importlib.util.resolve_name(relative, package)
+            inner = {f"{module}.{a.name}" for a in node.names} & MODULES.keys()
+            found |= inner or {module}
     return {name for name in found if name.split(".")[0] in ("pokejax", *MAY_USE)}
 
 
@@ -74,7 +83,7 @@ def test_imports_go_downwards(name: str):
     allowed |= {f"pokejax.{below}" for below in MAY_USE.get(package, ())}
     used = {
         module
-        for module in own_imports(MODULES[name])
+        for module in own_imports(name)
         if package_of(module) not in allowed and (package, module) not in LAZY
     }
     assert not used, f"{name} must not import {used}"
@@ -85,8 +94,15 @@ def test_every_package_has_its_place():
     assert packages == GROUND | MAY_USE.keys() | COMMANDS
 
 
+def test_folders_that_a_wheel_moves_import_themselves_relatively():
+    for name in MODULES:
+        if (root := name.split(".")[0]) != "pokejax":
+            absolute = rf"^\s*(from|import) {root}\b"
+            assert not re.search(absolute, MODULES[name].read_text(), re.M), name
+
+
 def test_no_module_imports_itself_in_a_circle():
-    graph = {n: own_imports(path) for n, path in MODULES.items() if n != "pokejax"}
+    graph = {name: own_imports(name) for name in MODULES if name != "pokejax"}
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, naming the circle
 
 
@@ -94,6 +110,7 @@ def test_no_module_imports_itself_in_a_circle():
     ("module", "heavy"),
     [
         ("pokejax", ("jax", "flax", "numpy")),
+        ("pokejax.__main__", ("jax", "flax", "numpy")),
         # flax itself imports optax.
         ("pokejax.generate", ("orbax", "matplotlib", "tensorflow", "torch")),
         ("server.app", ("orbax", "matplotlib", "tensorflow", "torch", "openai")),

@@ -15,26 +15,26 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.constants import DATA_DIR
 
-from data_tools.pokemon_cifar.pokemon_cifar_dataset_builder import (
+from pokejax.commands import call_of
+from pokejax.data.cifar import Rows
+from pokejax.data.tfds import TFDS_SPLITS, read_prepared
+
+from .pokemon_cifar_dataset_builder import (
     Builder,
     config_of,
     read_source,
 )
-from pokejax.data.cifar import Rows
-from pokejax.data.tfds import TFDS_SPLITS, read_prepared
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m data_tools.pokemon_cifar",
+        prog=call_of("data_tools.pokemon_cifar.__main__"),
         description=(
             "Copy a CIFAR directory (see data_tools.create_dataset) into TFDS's"
             " ArrayRecord files, and compare every row of the copy with it. Where the"
             " copy exists already, only compare. Needs no TensorFlow."
         ),
-        epilog=(
-            "example: python -m data_tools.pokemon_cifar --manual-dir . --data-dir tfds"
-        ),
+        epilog="example: %(prog)s --manual-dir . --data-dir tfds",
     )
     parser.add_argument(
         "--manual-dir",

@@ -16,26 +16,27 @@ from pathlib import Path
 import openai
 from tqdm import tqdm
 
-from data_tools.metadata import (
-    MetadataError,
-    Outcome,
-    read_outcome,
-    read_picture,
-    write_metadata,
-)
-from data_tools.pictures import find_metadata, metadata_path
-from data_tools.vision import ledger
-from data_tools.vision.ledger import Entries, Ledger, read_ledger
-from data_tools.vision.pace import Pace, Stopped
-from data_tools.vision.questions import Questions, hash_file
-from data_tools.vision.requests import Asker, Usage
-from data_tools.vision.spending import Budget, Prices, find_prices
 from pokejax.prompts.llm import (
     LlmEndpoint,
     LlmUnavailable,
     load_baml_client,
     read_endpoint,
 )
+
+from ..metadata import (
+    MetadataError,
+    Outcome,
+    read_outcome,
+    read_picture,
+    write_metadata,
+)
+from ..pictures import find_metadata, metadata_path
+from . import ledger
+from .ledger import Entries, Ledger, read_ledger
+from .pace import Pace, Stopped
+from .questions import Questions, hash_file
+from .requests import Asker, Usage
+from .spending import Budget, Prices, find_prices
 
 _Report = Callable[[Path, Outcome], None]
 

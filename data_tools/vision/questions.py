@@ -20,14 +20,15 @@ import baml_py
 from baml_py.errors import BamlError
 from PIL import Image
 
-from data_tools.captions import from_behind
-from data_tools.metadata import add_by_hand, blank_metadata, own_captions, read_picture
-from data_tools.pictures import base_view
-from data_tools.vision.ledger import Entries, Key
-from data_tools.vision.spending import Prices
 from pokejax.attributes import NONE, Attributes
 from pokejax.prompts.llm import LlmEndpoint, check_answer
 from pokejax.prompts.parse import attributes_of
+
+from ..captions import from_behind
+from ..metadata import add_by_hand, blank_metadata, own_captions, read_picture
+from ..pictures import base_view
+from .ledger import Entries, Key
+from .spending import Prices
 
 MOST_OUTPUT_TOKENS = 2000  # max_completion_tokens in baml_src/clients.baml
 _USUAL_OUTPUT_TOKENS = 350

@@ -15,11 +15,12 @@ from typing import Any
 
 import openai
 
-from data_tools.vision.ledger import MOST_ANSWERS, Key, Ledger
-from data_tools.vision.pace import Pace, Stopped, retry_after_s
-from data_tools.vision.questions import MOST_OUTPUT_TOKENS, Questions
-from data_tools.vision.spending import Budget, OverBudget, Prices
 from pokejax.prompts.llm import LlmEndpoint
+
+from .ledger import MOST_ANSWERS, Key, Ledger
+from .pace import Pace, Stopped, retry_after_s
+from .questions import MOST_OUTPUT_TOKENS, Questions
+from .spending import Budget, OverBudget, Prices
 
 _FREE_TRIES = 4  # of failures of the server or the way there
 _WAITS = 50  # times that a server says "too many requests"

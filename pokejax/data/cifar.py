@@ -47,6 +47,7 @@ from jaxtyping import Float32, Int
 
 from pokejax import safe_pickle
 from pokejax.attributes import STYLES, UNKNOWN_ID, VIEWS, VOCABULARIES
+from pokejax.commands import call_of
 from pokejax.data.split import Pictures
 
 FORMAT_VERSION = 2
@@ -143,7 +144,7 @@ def read(directory: Path, image_size: int) -> dict[str, Rows]:
     if not is_dataset(directory):
         raise ValueError(
             f"no dataset at {directory} (no {META_FILE}): make one with"
-            f" python -m data_tools.create_dataset --image-size {image_size}"
+            f" {call_of('data_tools.create_dataset')} --image-size {image_size}"
             f" --output-dir {directory}"
         )
     meta = _unpickle(directory / META_FILE)
@@ -151,13 +152,14 @@ def read(directory: Path, image_size: int) -> dict[str, Rows]:
     if not isinstance(meta, dict) or meta.get("vocabularies") != vocabularies:
         raise ValueError(
             f"{directory / META_FILE} doesn't hold the attribute vocabularies of this"
-            " version: make the dataset again with python -m data_tools.create_dataset"
+            " version: make the dataset again with"
+            f" {call_of('data_tools.create_dataset')}"
         )
     if meta.get("format_version") != FORMAT_VERSION:
         raise ValueError(
             f"{directory} has format version {meta.get('format_version')}; this version"
-            f" reads {FORMAT_VERSION}: make it again with python -m"
-            " data_tools.create_dataset"
+            f" reads {FORMAT_VERSION}: make it again with"
+            f" {call_of('data_tools.create_dataset')}"
         )
     side = meta.get("image_size")
     if side != image_size:

@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from pokejax.attributes import VOCABULARIES
+from pokejax.commands import call_of
 from pokejax.data.cifar import Rows
 
 # TFDS's names of the splits, by ours.
@@ -83,7 +84,7 @@ def read_prepared(
     if not is_prepared(directory):
         raise ValueError(
             f"no prepared TFDS dataset at {directory} (no {INFO_FILE}): make one with"
-            " python -m data_tools.pokemon_cifar"
+            f" {call_of('data_tools.pokemon_cifar.__main__')}"
         )
     try:
         import tensorflow_datasets as tfds
@@ -108,7 +109,7 @@ def read_prepared(
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(
             f"{directory} is not usable as pokemon_cifar: {reason}; to make it again:"
-            " python -m data_tools.pokemon_cifar --overwrite"
+            f" {call_of('data_tools.pokemon_cifar.__main__')} --overwrite"
         ) from error
 
 

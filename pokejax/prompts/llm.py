@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 
+from pokejax import commands
+
 _DEFAULTS = {
     "OPENAI_MODEL": "gpt-4.1-mini",
     "OPENAI_BASE_URL": "https://api.openai.com/v1",
@@ -130,7 +132,7 @@ def load_baml_client() -> ModuleType:
         # By default it prints every prompt and answer to stderr.
         logging.set_log_level("OFF")
     try:
-        return importlib.import_module("baml_client.sync_client")
+        return commands.load("baml_client.sync_client")
     except ImportError as error:
         raise LlmUnavailable(
             "the BAML client isn't generated, or not for the installed baml-py: run "

@@ -76,6 +76,11 @@ def open_checkpoint(source: str) -> ClipFiles:
     return _open(path, path / (WEIGHTS if (path / WEIGHTS).is_file() else INDEX))
 
 
+def cached(repo_id: str) -> Path | None:
+    """The folder of a hub repository in the local cache, if its weights are there."""
+    return _cached_snapshot(_cache_folder(), repo_id)
+
+
 def _open(folder: Path, weights: Path) -> ClipFiles:
     if weights.suffix in _PICKLES:
         raise ValueError(
@@ -143,10 +148,10 @@ def _is_hub_id(source: str) -> bool:
 
 def _from_hub(repo_id: str) -> Path:
     """Return the snapshot folder of a hub repository, downloaded if need be."""
-    cache = _cache_folder()
-    snapshot = _cached_snapshot(cache, repo_id)
+    snapshot = cached(repo_id)
     if snapshot is not None:
         return snapshot
+    cache = _cache_folder()
     from huggingface_hub import snapshot_download  # slow to import, seldom needed
 
     try:

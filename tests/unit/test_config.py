@@ -97,6 +97,23 @@ def test_bad_settings_name_value_and_remedy(argv: list[str], message: str):
         parse_arguments(argv)
 
 
+def test_shipped_configs_go_by_name_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    by_path = config_lib.load("configs/pokemon64_prior.py")
+    monkeypatch.chdir(tmp_path)
+    _, config = parse_arguments(["--config", "pokemon64_prior"])
+    assert config == by_path and config.prior.base
+    Path("own.py").write_text(
+        "from pokejax.config import load, override\n"
+        'config = override(load("quickstart"), {"train.epochs": 3})\n'
+    )
+    assert config_lib.load("own.py").train.epochs == 3
+    for wrong in ("pokemon46", "configs/pokemon64.py"):
+        with pytest.raises(ConfigError, match="did you mean pokemon64"):
+            config_lib.load(wrong)
+
+
 def test_unknown_key_in_json_names_the_nearest():
     with pytest.raises(ConfigError, match=r"'train\.lerning_rate'.*learning_rate"):
         config_lib.from_dict({"train": {"lerning_rate": 1.0}})

@@ -1,7 +1,11 @@
 """Files that only other people's machines read: checked by the tools they offer."""
 
+import csv
+import importlib.metadata
+import json
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -33,6 +37,23 @@ def test_workflows_are_safe():
     command = [tool("zizmor"), "--offline", "--quiet", ".github"]
     audited = subprocess.run(command, capture_output=True, text=True)
     assert audited.returncode == 0, audited.stdout + audited.stderr
+
+
+@pytest.mark.slow
+def test_what_is_installed_is_listed(tmp_path: Path):
+    # As it is: --old-file keeps make from setting it up.
+    there = ["--old-file", f"{sys.prefix}/.ready", f"VENV={sys.prefix}"]
+    subprocess.run(["make", "sbom", *there, f"SBOM={tmp_path}"], check=True)
+    sbom = json.loads((tmp_path / "sbom.json").read_text())
+    assert sbom["bomFormat"] == "CycloneDX"
+    assert sbom["metadata"]["component"]["name"] == "pokejax"
+    listed = {part["name"]: part["version"] for part in sbom["components"]}
+    with (tmp_path / "licenses.csv").open(newline="") as file:
+        licenses = {row["Name"]: row for row in csv.DictReader(file)}
+    for name in ("jax", "litestar", "pillow"):
+        version = importlib.metadata.version(name)
+        assert listed[name] == licenses[name]["Version"] == version
+        assert licenses[name]["License"] not in ("", "UNKNOWN")
 
 
 def test_every_python_that_is_promised_is_tried():

@@ -121,7 +121,7 @@ def _load_base(header: Header) -> CVAE:
     if not path.is_file():
         raise ConfigError(
             f"prior.base is {str(path)!r}, and no bundle is there; train the CVAE"
-            " first, e.g. --config configs/pokemon64.py"
+            " first, e.g. --config pokemon64"
         )
     base = bundle.read(path)
     # The prior may be trained in another precision.
