@@ -24,6 +24,7 @@ from pokejax.training import step as steps
 from pokejax.training.checkpoint import load_bundle
 from pokejax.training.trainer import Trainer, TrainingError
 from tests.conftest import TINY
+from tests.helpers.bundles import content, write
 
 
 def tiny_config(dataset: Path, **changes):
@@ -234,6 +235,27 @@ def test_sampling_is_tuned_when_exporting(
     assert Sampler.load(tmp_path / "tuned").previews == 4
     assert export.main([*argv, "--steps=0"]) == 2
     assert "prior.steps is 0" in capsys.readouterr().err
+
+
+def test_a_prior_is_not_drawn_over_a_base_that_has_changed(
+    prior_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    base = prior_run.parent / "cvae" / "model.safetensors"
+    original = base.read_bytes()
+    header, arrays = content(base)
+    arrays[min(arrays)] += 1
+    write(base, header, arrays)
+    try:
+        out = tmp_path / "mixed.safetensors"
+        argv = [f"--checkpoint={prior_run}", f"--out={out}"]
+        assert export.main(argv) == 2
+        with pytest.raises(bundle.BundleError, match="holds other weights now"):
+            Sampler.load(prior_run)
+    finally:
+        base.write_bytes(original)
+    error = capsys.readouterr().err
+    assert f"a prior over {base}" in error and error.count("\n") == 1
+    assert not out.exists()
 
 
 def test_another_base_than_the_config_describes_is_refused(
