@@ -43,6 +43,8 @@ from data_tools.splits import (
     split_pictures,
 )
 from data_tools.turned import with_turned
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.attributes import nearest_hint
 from pokejax.data.cifar import view_seen
 
@@ -383,8 +385,8 @@ def _whole(low: int, high: int, multiple: int = 1) -> Callable[[str], int]:
     return parse
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m data_tools.create_dataset",
         description="Make a dataset in the CIFAR-10 layout of images/<Species>/* and\n"
         "the metadata beside them: frame and resize, split, balance train.",
@@ -493,4 +495,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     raise SystemExit(main())

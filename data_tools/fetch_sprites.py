@@ -49,6 +49,8 @@ from data_tools.sprite_sources import (
     read_package,
     verify_archive,
 )
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.attributes import nearest_hint
 from pokejax.files import whole_file
 
@@ -240,9 +242,9 @@ def _views(text: str) -> list[str]:
     return views
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pokejax"
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m data_tools.fetch_sprites",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
@@ -350,4 +352,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     raise SystemExit(main())

@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.evaluation import features, quality, report, subject
 from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.protocol import Evaluation, quick
@@ -25,7 +27,7 @@ QUICK_NUM = 256
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse and check the command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pokejax.evaluate",
         description=(
             "Measure a model on species it was never trained on: how like real pictures"
@@ -190,4 +192,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())

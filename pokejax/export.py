@@ -1,6 +1,5 @@
 """The command: a training run's checkpoint -> one bundle file for inference."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,6 +7,8 @@ from pathlib import Path
 
 from flax import nnx
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.config import ConfigError, override
 from pokejax.files import check_writable
 from pokejax.inference import bundle as bundle_lib
@@ -17,7 +18,7 @@ from pokejax.training.checkpoint import CheckpointError, load_bundle
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when written, 2 on bad input."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pokejax.export",
         description="Export a checkpoint as a bundle: one safetensors file, no pickle.",
         epilog=(
@@ -77,4 +78,5 @@ def _tuned(bundle: Bundle, guidance: float | None, steps: int | None) -> Header:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.attributes import CONDITIONS, STYLES, VIEWS, Attributes
 from pokejax.files import check_writable, whole_file
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
@@ -29,7 +31,7 @@ from pokejax.prompts.parsed import ParsedPrompt
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse and check the command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m pokejax.generate",
         description=(
             "Draw sprites of new creatures from prompts. What the prompt says of type,"
@@ -271,4 +273,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from pokejax import config as config_lib
+from pokejax import startup
 from pokejax.config import Config, ConfigError
 from pokejax.data import dataset as data_lib
 from pokejax.files import check_writable, locked, whole_file
@@ -292,4 +293,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     exit_with(main)

@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.bundle import read as read_bundle
 from server.settings import SettingsError, read_settings, settings_help
@@ -21,7 +23,7 @@ _HANG_UP_S = 5  # for connections that are still open after the drain
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m server",
         description=(
             "Serve pictures over HTTP: the API under /api/v1, OpenAI's image endpoint"
@@ -138,4 +140,5 @@ def _serve(listener: socket.socket, workers: int) -> None:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())

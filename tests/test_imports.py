@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 GROUND = {
+    "pokejax.arguments",
     "pokejax.attributes",
     "pokejax.config",
     "pokejax.files",

@@ -20,12 +20,14 @@ from data_tools.pokemon_cifar.pokemon_cifar_dataset_builder import (
     config_of,
     read_source,
 )
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.data.cifar import Rows
 from pokejax.data.tfds import TFDS_SPLITS, read_prepared
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m data_tools.pokemon_cifar",
         description=(
             "Copy a CIFAR directory (see data_tools.create_dataset) into TFDS's"
@@ -116,4 +118,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())
