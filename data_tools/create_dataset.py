@@ -235,12 +235,7 @@ def _replacing(output: Path) -> Iterator[Path]:
     work = output.parent / f".{output.name}.{os.getpid()}.tmp"
     new, old = work / "new", work / "old"
     try:
-        try:
-            new.mkdir(parents=True)
-        except OSError as error:
-            raise ValueError(
-                f"--output-dir {str(output)!r}: can't write there: {error.strerror}"
-            ) from error
+        new.mkdir(parents=True)
         yield new
         if output.exists():
             output.rename(old)
@@ -250,6 +245,10 @@ def _replacing(output: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(output)
             raise
+    except OSError as error:
+        raise ValueError(
+            f"--output-dir {str(output)!r}: can't write there: {error.strerror}"
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

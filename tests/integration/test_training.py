@@ -158,12 +158,24 @@ def test_non_finite_loss_stops_and_names_the_part(drawn_dataset: Path):
         trainer.train_epoch(1)
 
 
-def test_debug_images_show_what_the_model_sees(drawn_dataset: Path, tmp_path: Path):
+def test_debug_images_show_what_the_model_sees(
+    drawn_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     config = tiny_config(drawn_dataset)
     dataset = data.load(config.data, config.text, debug_samples=8)
-    train._save_debug_images(Trainer(config, dataset), tmp_path)
+    trainer = Trainer(config, dataset)
+    train._save_debug_images(trainer, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"train_augmented.png", "train.png", "val.png", "test.png"}
+    (tmp_path / "val.png").unlink()
+    (tmp_path / "val.png").mkdir()
+    with pytest.raises(OSError, match=r"val\.png can't be written: Is a directory$"):
+        train._save_debug_images(trainer, tmp_path)
+    argv = ["--save-debug-images", "--debug-images-dir=README.md"]
+    assert command(drawn_dataset, tmp_path / "run", *argv) == 2
+    error = capsys.readouterr().err
+    assert "README.md can't be written: README.md is not a directory" in error
+    assert error.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
 SPATIAL = ["--model.latent=spatial", "--model.latent_dim=64", "--model.blocks=1"]
