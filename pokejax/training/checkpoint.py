@@ -123,7 +123,7 @@ class Checkpoint:
             metadata = ocp.metadata(str(self.path.resolve())).custom_metadata
         except Exception as error:  # damage can make Orbax raise nearly anything
             raise self._damaged(_first_line(error)) from None
-        if not isinstance(metadata, dict) or "history" not in metadata:
+        if not isinstance(metadata, dict) or not {"header", "history"} <= set(metadata):
             raise self._damaged("its metadata is missing")
         return cast(dict, metadata)
 
