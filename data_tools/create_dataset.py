@@ -246,8 +246,9 @@ def _replacing(output: Path) -> Iterator[Path]:
                 old.rename(output)
             raise
     except OSError as error:
+        why = error.strerror or error
         raise ValueError(
-            f"--output-dir {str(output)!r}: can't write there: {error.strerror}"
+            f"--output-dir {str(output)!r}: can't write there: {why}"
         ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
