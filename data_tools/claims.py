@@ -4,7 +4,6 @@ Reads composed prompts out of metadata, and compares what each says with the cre
 entry in the table, the picture's attributes, and what its view and palette can show.
 """
 
-import argparse
 import json
 import random
 import re
@@ -12,6 +11,8 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.attributes import COLORS, TYPES, Attributes, attributes_from_metadata
 from pokejax.commands import call_of
 from pokejax.prompts import lexicon
@@ -187,7 +188,7 @@ def check(metadata: dict, prompt: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print each prompt of a sample that claims something untrue, and how many do."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=call_of("data_tools.claims"),
         description="Count what the prompts in an images directory say that isn't so.",
         epilog="exit codes: 0 nothing, 1 something, 2 no prompts to look at",
@@ -217,4 +218,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     raise SystemExit(main())

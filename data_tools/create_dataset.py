@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.attributes import nearest_hint
 from pokejax.commands import call_of
 from pokejax.data.cifar import view_seen
@@ -235,12 +237,7 @@ def _replacing(output: Path) -> Iterator[Path]:
     work = output.parent / f".{output.name}.{os.getpid()}.tmp"
     new, old = work / "new", work / "old"
     try:
-        try:
-            new.mkdir(parents=True)
-        except OSError as error:
-            raise ValueError(
-                f"--output-dir {str(output)!r}: can't write there: {error.strerror}"
-            ) from error
+        new.mkdir(parents=True)
         yield new
         if output.exists():
             output.rename(old)
@@ -250,6 +247,11 @@ def _replacing(output: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(output)
             raise
+    except OSError as error:
+        why = error.strerror or error
+        raise ValueError(
+            f"--output-dir {str(output)!r}: can't write there: {why}"
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -385,8 +387,8 @@ def _whole(low: int, high: int, multiple: int = 1) -> Callable[[str], int]:
     return parse
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=call_of("data_tools.create_dataset"),
         description="Make a dataset in the CIFAR-10 layout of images/<Species>/* and\n"
         "the metadata beside them: frame and resize, split, balance train.",
@@ -495,4 +497,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     raise SystemExit(main())

@@ -33,6 +33,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.attributes import nearest_hint
 from pokejax.commands import call_of
 from pokejax.files import whole_file
@@ -243,9 +245,9 @@ def _views(text: str) -> list[str]:
     return views
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pokejax"
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=call_of("data_tools.fetch_sprites"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
@@ -353,4 +355,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     raise SystemExit(main())

@@ -20,6 +20,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.attributes import VOCABULARIES
 from pokejax.commands import call_of
 
@@ -185,8 +187,8 @@ def _above_zero(text: str) -> float:
     return value
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=call_of("data_tools.generate_metadata"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description=(
@@ -330,8 +332,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return _run(args)
-    except (MetadataError, ModuleNotFoundError) as error:
+    except MetadataError as error:
         print(f"generate_metadata: error: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(
+            f"generate_metadata: error: {startup.what_is_missing(error)}",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("generate_metadata: stopped; run again to go on", file=sys.stderr)
@@ -339,4 +347,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     raise SystemExit(main())

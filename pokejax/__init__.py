@@ -1,19 +1,23 @@
 """pokejax: a sentence in, 64x64 sprites of a new creature out."""
 
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
-
 from pokejax.startup import explain_early_ends
+
+explain_early_ends()  # before anything else is imported
+
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 if TYPE_CHECKING:
     from pokejax.inference.sampler import Sampler
 
-explain_early_ends()
-__version__ = metadata.version("pokejax")
+    __version__: str
 __all__ = ["Sampler", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("pokejax")
     # Loads JAX, which `pokejax.attributes` and the data commands do without.
     if name == "Sampler":
         from pokejax.inference.sampler import Sampler

@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import difflib
 import math
+import re
 import runpy
 import types
 import typing
@@ -16,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
+
+_NAMES: dict[Any, str] = {int: "whole number", float: "number", str: "string"}
 
 
 def setting(default: Any, help: str) -> Any:
@@ -56,6 +59,7 @@ class DataConfig:
     )
 
     def __post_init__(self) -> None:
+        _check_types("data", self)
         for name in ("max_shift", "max_scale", "color_jitter"):
             _check_fraction(f"data.{name}", getattr(self, name))
         _check_not_negative("data.resident_mb", self.resident_mb)
@@ -78,6 +82,9 @@ class TextConfig:
         "openai/clip-vit-large-patch14",
         "for clip: hub id, directory or safetensors file",
     )
+
+    def __post_init__(self) -> None:
+        _check_types("text", self)
 
 
 @dataclass(frozen=True)
@@ -109,6 +116,7 @@ class ModelConfig:
     )
 
     def __post_init__(self) -> None:
+        _check_types("model", self)
         counts = (3,) if self.latent == "vector" else (2, 3, 4)
         _check(
             len(self.channels) in counts and min(self.channels) > 0,
@@ -149,6 +157,7 @@ class PriorConfig:
     guidance: float = setting(2.0, "default guidance of sampling; 1: none")
 
     def __post_init__(self) -> None:
+        _check_types("prior", self)
         for name in ("width", "depth", "heads", "patch", "steps"):
             _check_positive(f"prior.{name}", getattr(self, name))
         _check(
@@ -184,6 +193,7 @@ class LossConfig:
     kl_warmup_epochs: int = setting(20, "monotonic: epochs until beta is 1")
 
     def __post_init__(self) -> None:
+        _check_types("loss", self)
         _check_not_negative("loss.perceptual_weight", self.perceptual_weight)
         _check_not_negative("loss.adversarial_weight", self.adversarial_weight)
         _check_not_negative("loss.kl_weight", self.kl_weight)
@@ -250,6 +260,7 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
+        _check_types("train", self)
         for name in (
             "epochs",
             "batch_size",
@@ -299,6 +310,7 @@ class MeshConfig:
     process_id: int = setting(0, "which of them this is, counted from 0")
 
     def __post_init__(self) -> None:
+        _check_types("mesh", self)
         _check_not_negative("mesh.devices", self.devices)
         _check_positive("mesh.processes", self.processes)
         _check(
@@ -322,6 +334,7 @@ class Config:
     mesh: MeshConfig = field(default_factory=MeshConfig)
 
     def __post_init__(self) -> None:
+        _check_types("", self)
         latent = self.model.latent
         _check(
             latent == "thumbnail" or not self.loss.adversarial_weight,
@@ -378,9 +391,11 @@ def load(path: str | Path) -> Config:
         raise ConfigError(f"no config file {path}{hint}")
     try:
         config = runpy.run_path(str(path)).get("config")
-    except Exception as error:  # whatever the file does
-        first_line = (str(error).splitlines() or [""])[0]
-        raise ConfigError(f"{path}: {type(error).__name__}: {first_line}") from None
+    except (Exception, SystemExit) as error:  # whatever the file does
+        line = (str(error).splitlines() or [""])[0]
+        if unknown := re.search(r"unexpected keyword argument '(\w+)'", line):
+            line += _nearest(unknown[1], [leaf.name for _, _, leaf in leaves()])
+        raise ConfigError(f"{path}: {type(error).__name__}: {line}") from None
     if not isinstance(config, Config):
         raise ConfigError(f"{path} assigns no pokejax Config to the name 'config'")
     return config
@@ -510,7 +525,13 @@ def _parser_of(hint: Any) -> Any:
         item = typing.get_args(hint)[0]
 
         def parse_tuple(text: str) -> tuple[Any, ...]:
-            return tuple(item(word) for word in text.split(",") if word)
+            try:
+                return tuple(item(word) for word in text.split(",") if word)
+            except ValueError:
+                raise argparse.ArgumentTypeError(
+                    f"invalid value: {text!r}; expected {_plural(item)} separated by"
+                    " commas"
+                ) from None
 
         return parse_tuple
     return hint
@@ -524,6 +545,42 @@ def _nearest(name: str, valid: Sequence[str]) -> str:
 def _check(ok: bool, name: str, value: object, expected: str) -> None:
     if not ok:
         raise ConfigError(f"{name} is {value!r}; expected {expected}")
+
+
+def _check_types(section: str, values: object) -> None:
+    """Refuse what isn't of its field's type, as a config file may well have it."""
+    for name, hint in typing.get_type_hints(type(values)).items():
+        value = getattr(values, name)
+        if not _is_of(hint, value):
+            name = f"{section}.{name}" if section else name
+            _check(False, name, value, _described(hint, value))
+
+
+def _is_of(hint: Any, value: Any) -> bool:
+    """Whether a value is of a type; a whole number is a number, but True is neither."""
+    if typing.get_origin(hint) is Literal:
+        return isinstance(value, str) and value in typing.get_args(hint)
+    if typing.get_origin(hint) is tuple:
+        item = typing.get_args(hint)[0]
+        parts = cast(tuple[Any, ...], value)
+        return isinstance(value, tuple) and all(_is_of(item, part) for part in parts)
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _described(hint: Any, value: object) -> str:
+    """What a value of a type is, in words, with the one nearest to a wrong one."""
+    if typing.get_origin(hint) is Literal:
+        choices = typing.get_args(hint)
+        return f"{' or '.join(map(repr, choices))}{_nearest(str(value), choices)}"
+    if typing.get_origin(hint) is tuple:
+        return f"a tuple of {_plural(typing.get_args(hint)[0])}"
+    return "True or False" if hint is bool else f"a {_NAMES.get(hint, hint.__name__)}"
+
+
+def _plural(hint: Any) -> str:
+    return f"{_NAMES[hint]}s"
 
 
 def _check_positive(name: str, value: float) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.commands import call_of
 from pokejax.evaluation import features, quality, report, subject
 from pokejax.evaluation.inception import Inception
@@ -26,7 +28,7 @@ QUICK_NUM = 256
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse and check the command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=call_of("pokejax.evaluate"),
         description=(
             "Measure a model on species it was never trained on: how like real pictures"
@@ -191,4 +193,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())

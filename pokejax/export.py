@@ -1,6 +1,5 @@
 """The command: a training run's checkpoint -> one bundle file for inference."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,6 +7,8 @@ from pathlib import Path
 
 from flax import nnx
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.commands import call_of
 from pokejax.config import ConfigError, override
 from pokejax.files import check_writable
@@ -18,7 +19,7 @@ from pokejax.training.checkpoint import CheckpointError, load_bundle
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 when written, 2 on bad input."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=call_of("pokejax.export"),
         description="Export a checkpoint as a bundle: one safetensors file, no pickle.",
         epilog="example: %(prog)s --checkpoint runs/quickstart --out model.safetensors",
@@ -75,4 +76,5 @@ def _tuned(bundle: Bundle, guidance: float | None, steps: int | None) -> Header:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.attributes import CONDITIONS, STYLES, VIEWS, Attributes
 from pokejax.commands import call_of
 from pokejax.files import check_writable, whole_file
@@ -36,7 +38,7 @@ _USUAL_STRENGTH = 0.6
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse and check the command line; exits with 2 on bad input."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=call_of("pokejax.generate"),
         description=(
             "Draw sprites of new creatures from prompts. What the prompt says of type,"
@@ -329,4 +331,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())

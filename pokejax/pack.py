@@ -3,11 +3,12 @@
 For machines that have no text encoder, and for carrying a set from one to another.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.commands import call_of
 from pokejax.config import ConfigError, DataConfig, TextConfig
 from pokejax.data import dataset as data_lib
@@ -17,7 +18,7 @@ from pokejax.files import check_writable
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Pack a dataset directory and its prompt embeddings into one file."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=call_of("pokejax.pack"),
         description=(
             "Pack a dataset directory and the embeddings of its prompts into one .npz,"
@@ -62,4 +63,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())

@@ -12,10 +12,11 @@ import jax
 import numpy as np
 
 from pokejax import config as config_lib
+from pokejax import startup
 from pokejax.commands import call_of
 from pokejax.config import Config, ConfigError
 from pokejax.data import dataset as data_lib
-from pokejax.files import check_writable, locked
+from pokejax.files import check_writable, locked, whole_file
 from pokejax.images.pixels import to_uint8
 from pokejax.images.sheets import contact_sheet
 from pokejax.inference.bundle import BundleError
@@ -32,6 +33,7 @@ from pokejax.training.mesh import (
     meet,
     say,
 )
+from pokejax.training.saving import aside_in
 from pokejax.training.signals import StopRequest
 from pokejax.training.tensorboard import check_installed
 from pokejax.training.trainer import Trainer, TrainingError
@@ -76,13 +78,15 @@ def train(
     """
     workdir = Path(config.train.workdir)
     source = resume_lib.locate(resume, workdir) if resume else None
-    if resume and not source:
-        say(f"no checkpoint in {workdir} yet: starting anew")
     if not source or not source.is_of(workdir):
         _refuse_silent_restart(workdir)
+    if resume and not source:
+        say(f"no checkpoint in {workdir} yet: starting anew")
     if config.train.tensorboard:
         check_installed()
     check_writable(workdir, directory=True)
+    if debug_images_dir:
+        check_writable(debug_images_dir, directory=True)
     with StopRequest() as stop, ExitStack() as held:
         was_there = workdir.is_dir()
         if was_there and is_first():
@@ -145,10 +149,17 @@ def _prepare(config: Config, debug_samples: int) -> Trainer:
 
 
 def _refuse_silent_restart(workdir: Path) -> None:
-    if has_complete(workdir / "checkpoints"):
+    directory = workdir / "checkpoints"
+    if has_complete(directory):
         raise CheckpointError(
             f"{workdir} already holds a run: go on with --resume auto, or choose"
             " another directory with --train.workdir"
+        )
+    if aside := aside_in(directory):
+        raise CheckpointError(
+            f"{directory} has no checkpoint but those that were set aside"
+            f" ({', '.join(aside)}): rename one to its step to go on from it, or begin"
+            " anew with another --train.workdir"
         )
 
 
@@ -162,7 +173,8 @@ def _save_debug_images(trainer: Trainer, directory: Path) -> None:
             pictures[name] = split.images[:64]
     for name, images in pictures.items():
         grid = [list(images[i : i + 8]) for i in range(0, min(64, len(images)), 8)]
-        contact_sheet(grid, [""] * len(grid)).save(directory / f"{name}.png")
+        with whole_file(directory / f"{name}.png") as partial:
+            contact_sheet(grid, [""] * len(grid)).save(partial)
     say(f"\nDebug images: {directory}")
 
 
@@ -287,4 +299,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     exit_with(main)

@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.commands import call_of
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.bundle import read as read_bundle
@@ -24,7 +26,7 @@ _HANG_UP_S = 5  # for connections that are still open after the drain
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; exits with 2 on bad input."""
     prog = call_of("server.__main__")
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=prog,
         description=(
             "Serve pictures over HTTP: the API under /api/v1, OpenAI's image endpoint"
@@ -141,4 +143,5 @@ def _serve(listener: socket.socket, workers: int) -> None:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())

@@ -105,16 +105,21 @@ class Batcher:
         self._gap_s = 1.0  # between arrivals, running mean
         self._tile_s = 0.05  # of drawing a tile, however full, running mean
 
-    def start(self, on_compiled: Callable[[Exception | None], None]) -> None:
+    def start(
+        self,
+        on_compiled: Callable[[Exception | None], None],
+        on_broken: Callable[[Exception], None],
+    ) -> None:
         """Start the thread, which first compiles everything it will need.
 
         Args:
           on_compiled: called on the event loop afterwards, with the exception if
             there was one.
+          on_broken: called there if later the model can't draw any more.
         """
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(
-            target=self._run, args=(on_compiled,), name="device", daemon=True
+            target=self._run, args=(on_compiled, on_broken), name="device", daemon=True
         )
         self._thread.start()
 
@@ -192,7 +197,11 @@ class Batcher:
         self._encoder.shutdown()
         self._slow_encoder.shutdown()
 
-    def _run(self, on_compiled: Callable[[Exception | None], None]) -> None:
+    def _run(
+        self,
+        on_compiled: Callable[[Exception | None], None],
+        on_broken: Callable[[Exception], None],
+    ) -> None:
         failure = None
         try:
             self.sampler.warm_up()
@@ -206,6 +215,10 @@ class Batcher:
                 LOG.error("drawing failed", exc_info=error)
                 failed = ApiError(500, "internal", "drawing failed; the log says why")
                 self._tell(_settle_all, [(ticket, failed) for ticket in tickets])
+                try:  # whether it was these pictures', or any would fail
+                    self.sampler.warm_up()
+                except Exception as still:
+                    self._tell(on_broken, still)
 
     def _take(self) -> list[Ticket]:
         """Wait for the next tickets to draw; none if the batcher is closed."""

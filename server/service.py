@@ -75,22 +75,26 @@ class Service:
             max_share=max(settings.max_queue // 2, MAX_FRAMES),
             max_wait_s=settings.max_wait_ms / 1000,
         )
-        self.batcher.start(self._on_compiled)
+        self.batcher.start(self._on_compiled, self._on_broken)
 
     def _on_compiled(self, failure: Exception | None) -> None:
         if failure is not None:
-            LOG.error("the model can't draw", exc_info=failure)
-            if self.state == "starting":
-                self.state = "broken"
+            self._on_broken(failure)
             return
         self._compiled = True
         self._opening = asyncio.create_task(self._open())
 
+    def _on_broken(self, failure: Exception) -> None:
+        LOG.error("the model can't draw", exc_info=failure)
+        if self.state in ("starting", "ready"):
+            self.state = "broken"
+            self.metrics.ready.set(0)
+
     async def _open(self) -> None:
         if self.rehearse:
             await self.rehearse()
-        self.metrics.mark_ready()
         if self.state == "starting":
+            self.metrics.mark_ready()
             self.state = "ready"
 
     async def stop(self) -> None:
@@ -113,9 +117,9 @@ class Service:
           ApiError: 503, not yet.
         """
         # Also while draining: the gate lets nothing new in; what is in may finish.
+        if self.state == "broken":
+            raise ApiError(503, "broken", "the model can't draw; the log says why")
         if not self._compiled or self.batcher is None:
-            if self.state == "broken":
-                raise ApiError(503, "broken", "the model can't draw; the log says why")
             raise busy("the model is still being compiled", "starting", 2)
         return self.batcher
 

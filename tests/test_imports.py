@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 GROUND = {
+    "pokejax.arguments",
     "pokejax.attributes",
     "pokejax.commands",
     "pokejax.config",

@@ -15,6 +15,8 @@ from pathlib import Path
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.constants import DATA_DIR
 
+from pokejax import startup
+from pokejax.arguments import Parser
 from pokejax.commands import call_of
 from pokejax.data.cifar import Rows
 from pokejax.data.tfds import TFDS_SPLITS, read_prepared
@@ -27,7 +29,7 @@ from .pokemon_cifar_dataset_builder import (
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=call_of("data_tools.pokemon_cifar.__main__"),
         description=(
             "Copy a CIFAR directory (see data_tools.create_dataset) into TFDS's"
@@ -116,4 +118,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    startup.ready()
     sys.exit(main())

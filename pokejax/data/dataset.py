@@ -175,23 +175,46 @@ def _embed(
     """Embeddings of prompts, from the cache in the directory if it has them.
 
     The cache's name holds the encoder's identity, and its header a hash of the prompts,
-    so that neither another encoder nor a rebuilt dataset can be served stale vectors.
+    so that neither another encoder nor a rebuilt dataset can be served stale vectors;
+    and one of the vectors, so that no damaged ones are.
+
+    Raises:
+      DataError: the encoder gives what isn't a number.
     """
     encoder = load_text_encoder(text)
     digest = hashlib.sha256("\0".join(prompts).encode()).hexdigest()
     cache = directory / f"text_embeddings_{encoder.identity}.safetensors"
     try:
         with safe_open(cache, framework="numpy") as file:
-            if (file.metadata() or {}).get("prompts") == digest:
-                return file.get_tensor("text_emb"), encoder.identity
-    except (OSError, SafetensorError):
-        pass  # absent, or left by a crash: made anew below
-    text_emb = encoder.encode(prompts).astype(np.float16)
+            known = file.metadata() or {}
+            if known.get("prompts") == digest:
+                text_emb = file.get_tensor("text_emb")
+                # Those of earlier versions have no hash.
+                right = known.get("content") in (None, _hash(text_emb))
+                if right and np.isfinite(text_emb).all():
+                    return text_emb, encoder.identity
+                raise ValueError
+    except FileNotFoundError:
+        pass
+    except (OSError, SafetensorError, ValueError):
+        print(f"note: {cache} is damaged: embedding anew", file=sys.stderr)
+    with np.errstate(over="ignore"):  # refused in the next line
+        text_emb = encoder.encode(prompts).astype(np.float16)
+    if not np.isfinite(text_emb).all():
+        raise DataError(
+            f"text encoder {encoder.identity} gives numbers that aren't finite: its"
+            " weights are broken"
+        )
+    known = {"prompts": digest, "content": _hash(text_emb)}
     try:
         with whole_file(cache) as partial:
-            save_file({"text_emb": text_emb}, partial, metadata={"prompts": digest})
+            save_file({"text_emb": text_emb}, partial, metadata=known)
     except (OSError, SafetensorError):
         print(
             f"note: {directory} isn't writable; embeddings not cached", file=sys.stderr
         )
     return text_emb, encoder.identity
+
+
+def _hash(text_emb: Float[np.ndarray, "m d"]) -> str:
+    return hashlib.sha256(text_emb.tobytes()).hexdigest()

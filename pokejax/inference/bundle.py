@@ -270,10 +270,10 @@ def _check_finite(arrays: dict[str, np.ndarray], origin: str | Path) -> None:
 
 
 def _hash_of_all(header: str, arrays: dict[str, np.ndarray]) -> str:
-    return hashlib.sha256((header + content_hash(arrays)).encode()).hexdigest()
+    return hashlib.sha256((header + _content_hash(arrays)).encode()).hexdigest()
 
 
-def content_hash(arrays: Mapping[str, np.ndarray]) -> str:
+def _content_hash(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 of named arrays, whatever order they come in, in hexadecimal."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
@@ -281,6 +281,11 @@ def content_hash(arrays: Mapping[str, np.ndarray]) -> str:
         digest.update(f"{name} {value.dtype} {value.shape}\n".encode())
         digest.update(value.data)
     return digest.hexdigest()
+
+
+def weights_hash(params: nnx.State | dict[str, Any]) -> str:
+    """The first 12 digits of the hash of weights, as fingerprints hold it."""
+    return _content_hash(dict(named_leaves(jax.device_get(params))))[:12]
 
 
 def _filled(

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pokejax.inference import bundle as bundle_lib
 from pokejax.training import grids, log, losses, plots, report_page
-from pokejax.training.checkpoint import CheckpointError, Checkpoints
+from pokejax.training.checkpoint import CheckpointError
 from pokejax.training.mesh import (
     any_process,
     device_names,
@@ -25,6 +25,7 @@ from pokejax.training.mesh import (
     peak_memory_mb,
     say,
 )
+from pokejax.training.saving import Checkpoints
 from pokejax.training.signals import StopRequest
 from pokejax.training.tensorboard import TensorBoard
 from pokejax.training.trainer import Trainer
@@ -99,8 +100,7 @@ class Loop:
         if best is None:
             raise CheckpointError(f"{workdir} has no checkpoint, and no epoch was run")
         skipped = int(trainer.state.skipped)  # of all steps, not of the best model's
-        trainer.state = checkpoints.restore(best, trainer.state)
-        header = checkpoints.header(best)
+        trainer.state, header = best.restore(trainer.state), best.header
         _, latents = trainer.evaluate(self.held_out)
         splits = trainer.feed.dataset.splits
         parts = None

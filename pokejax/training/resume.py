@@ -7,15 +7,16 @@ from pathlib import Path
 from pokejax import config as config_lib
 from pokejax.inference.bundle import Header
 from pokejax.training.checkpoint import (
+    Checkpoint,
     CheckpointError,
-    Checkpoints,
     DamagedError,
+    complete,
     find,
     has_complete,
     is_complete,
-    set_aside,
 )
 from pokejax.training.mesh import is_first, meet, say
+from pokejax.training.saving import set_aside
 from pokejax.training.step import learning_rate
 from pokejax.training.trainer import Trainer
 
@@ -75,11 +76,10 @@ def locate(request: str, workdir: Path) -> Source | None:
     if request.isdigit() and not path.exists():
         path = workdir / "checkpoints" / request
         if not is_complete(path):
-            near = workdir / "checkpoints"
-            kept = sorted(int(p.name) for p in near.glob("[0-9]*") if is_complete(p))
+            kept = [str(saved.step) for saved in complete(path.parent)]
             raise CheckpointError(
                 f"{workdir} has no checkpoint of step {request}; it has"
-                f" {', '.join(map(str, kept)) or 'none'}"
+                f" {', '.join(kept) or 'none'}"
             )
     if is_complete(path):
         return Source(path.parent, int(path.name))
@@ -105,17 +105,13 @@ def resume(
     Raises:
       CheckpointError: no checkpoint is whole, or it was trained otherwise.
     """
-    checkpoints = Checkpoints(source.directory)
-    try:
-        step, history = _restore(trainer, checkpoints, source, anyway)
-    finally:
-        checkpoints.close()
+    step, history = _restore(trainer, source, anyway)
     if source.is_of(workdir):
         meet("resumed")  # nobody reads there any more
         if is_first():
-            for path in source.directory.glob("[0-9]*"):
-                if path.name.isdigit() and int(path.name) > step:
-                    set_aside(path)
+            for saved in complete(source.directory):
+                if saved.step > step:
+                    set_aside(saved.path)
         meet("set aside")
     say(
         f"\nResumed {source.directory} at step {step}, after {len(history)} whole"
@@ -125,23 +121,39 @@ def resume(
 
 
 def _restore(
-    trainer: Trainer, checkpoints: Checkpoints, source: Source, anyway: bool
+    trainer: Trainer, source: Source, anyway: bool
 ) -> tuple[int, list[dict[str, float]]]:
-    steps = checkpoints.steps if source.step is None else [source.step]
-    for step in steps:
+    found = complete(source.directory)[::-1]
+    if source.step is not None:
+        found = [Checkpoint(source.directory / str(source.step))]
+    for saved in found:
         try:
-            _check_same_run(checkpoints.header(step), trainer.header, source, anyway)
-            state = checkpoints.restore(step, trainer.state)
-            history = checkpoints.history(step)
+            _check_same_run(saved.header, trainer.header, source, anyway)
+            state, history = saved.restore(trainer.state), saved.history
         except DamagedError as error:
-            if step == steps[-1]:
-                raise
+            if saved is found[-1]:
+                if len(found) == 1:
+                    raise
+                raise DamagedError(
+                    f"{error}, and so are the later ones in {source.directory}: begin"
+                    " anew with another --train.workdir"
+                ) from None
             say(f"\nwarning: {error}; going back to the one before it")
             continue
-        trainer.go_on(state, len(history), checkpoints.first_step(step))
-        _mention_stretch(checkpoints.header(step).config.train.epochs, trainer)
-        return step, history
+        trainer.go_on(state, len(history), saved.first_step)
+        _mention_stretch(saved.header.config.train.epochs, trainer)
+        _mention_nothing_left(len(history), trainer)
+        return saved.step, history
     raise CheckpointError(f"no checkpoint in {source.directory}")
+
+
+def _mention_nothing_left(done: int, trainer: Trainer) -> None:
+    epochs = trainer.config.train.epochs
+    if done >= epochs:
+        say(
+            f"\nnote: {done} epochs are done, and train.epochs is {epochs}: nothing is"
+            " left to train"
+        )
 
 
 def _mention_stretch(epochs: int, trainer: Trainer) -> None:

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 from pokejax.config import Config, ConfigError
 from pokejax.data.fingerprint import fingerprint
 from pokejax.data.split import Dataset
-from pokejax.inference.bundle import Header, content_hash, named_leaves
+from pokejax.inference.bundle import Header, weights_hash
 from pokejax.training import losses
 from pokejax.training.feed import Feed
 from pokejax.training.latents import ACTIVE_VARIANCE, Latents
@@ -301,8 +301,8 @@ class Trainer:
         """Let the fingerprint tell another LPIPS, and another base of a prior."""
         if self.task.frozen is None:
             return
-        leaves = dict(named_leaves(jax.device_get(self.task.frozen)))
-        known = {**self.header.fingerprint, "frozen weights": content_hash(leaves)[:12]}
+        frozen = weights_hash(self.task.frozen)
+        known = {**self.header.fingerprint, "frozen weights": frozen}
         self.header = dataclasses.replace(self.header, fingerprint=known)
 
     def _check_it_fits(self, abstract: TrainState) -> None:

@@ -2,6 +2,7 @@ import contextlib
 import json
 import os
 import pickle
+import resource
 import shutil
 import signal
 import subprocess
@@ -372,6 +373,21 @@ def test_a_read_only_place_is_refused(drawn, tmp_path, capsys):
     tmp_path.chmod(0o500)
     assert create(drawn, tmp_path / "out") == 2
     assert "can't write there" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(drawn, tmp_path, capsys):
+    """A limit on a file's size makes writing fail midway, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        code = create(drawn, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == 2
+    error = capsys.readouterr().err
+    assert "out': can't write there: File too large" in error
+    assert error.count("\n") == 1 and "Errno" not in error
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_data_set_is_replaced_whole(drawn, tmp_path):

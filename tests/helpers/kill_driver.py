@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 from pokejax import train
-from pokejax.training.checkpoint import Checkpoints
+from pokejax.training.saving import Checkpoints
 from pokejax.training.trainer import Trainer
 
 

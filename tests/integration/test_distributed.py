@@ -21,7 +21,7 @@ from pokejax import train
 from pokejax.config import Config, ConfigError, MeshConfig, override
 from pokejax.data import dataset as data
 from pokejax.training import mesh
-from pokejax.training.checkpoint import Checkpoints
+from pokejax.training.saving import Checkpoints
 from pokejax.training.trainer import Trainer
 from tests.helpers.runs import argv, assert_same, log, weights
 
@@ -144,7 +144,7 @@ def test_eight_devices_equal_one_and_restore_on_fewer(
         config = train.parse_arguments(options)[1]
         config = override(config, {"mesh.devices": devices})
         trainer = Trainer(config, data.load(config.data, config.text))
-        trainer.state = checkpoints.restore(best, trainer.state)
+        trainer.state = best.restore(trainer.state)
         on = [len(x.sharding.device_set) for x in jax.tree.leaves(trainer.state)]
         spread = [not x.is_fully_replicated for x in jax.tree.leaves(trainer.state)]
         assert set(on) == {devices} and any(spread) == (devices > 1)

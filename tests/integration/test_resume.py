@@ -13,12 +13,13 @@ from pokejax.data import dataset as data
 from pokejax.inference import bundle
 from pokejax.training import resume
 from pokejax.training.checkpoint import (
+    Checkpoint,
     CheckpointError,
-    Checkpoints,
     DamagedError,
     load_bundle,
 )
 from pokejax.training.resume import Source, locate
+from pokejax.training.saving import Checkpoints
 from pokejax.training.trainer import Trainer
 from tests.helpers.runs import argv, log
 
@@ -62,12 +63,16 @@ def test_other_data_and_settings_are_named_and_refused(
 
 
 def test_the_same_data_in_another_file_is_the_same_run(
-    drawn_dataset: Path, run: Path, tmp_path: Path
+    drawn_dataset: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     packed = tmp_path / "set.npz"
     options = [f"--dir={drawn_dataset}", f"--out={packed}", "--image-size=32"]
     assert pack.main(options) == 0
-    assert train.main([*argv(packed, run), "--resume=auto"]) == 0
+    fewer = ["--resume=auto", "--train.epochs=2"]
+    assert train.main([*argv(packed, run), *fewer]) == 0
+    assert (
+        "note: 3 epochs are done, and train.epochs is 2: nothing is left to train\n"
+    ) in capsys.readouterr().out
 
 
 def test_resume_anyway_counts_epochs_of_the_new_length(
@@ -140,13 +145,82 @@ def test_what_is_asked_for_by_name_must_be_whole(run: Path, trainer: Trainer):
         load_bundle(run)
 
 
+@pytest.mark.parametrize("place", ["_CHECKPOINT_METADATA", "metrics/metrics"])
 def test_without_one_whole_checkpoint_nothing_begins_anew(
-    drawn_dataset: Path, run: Path, capsys: pytest.CaptureFixture[str]
+    place: str, drawn_dataset: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ):
     for step in (4, 8, 12):
-        harm(run, step, "_CHECKPOINT_METADATA", Path.unlink)
-    assert train.main([*argv(drawn_dataset, run), "--resume=auto"]) == 2
-    assert "checkpoints/4 is damaged" in capsys.readouterr().err
+        harm(run, step, place, cut)
+    for _ in range(2):
+        assert train.main([*argv(drawn_dataset, run), "--resume=auto"]) == 2
+        error = capsys.readouterr().err
+        assert "checkpoints/4 is damaged" in error and "later ones" in error
+        assert error.count("\n") == 1
+    for path in (run / "checkpoints").iterdir():
+        path.rename(path.with_name(f"set_aside_{path.name}"))
+    for options in ([], ["--resume=auto"]):
+        assert train.main([*argv(drawn_dataset, run), *options]) == 2
+        error = capsys.readouterr().err
+        assert "but those that were set aside (set_aside_12, set_aside_4" in error
+        assert "rename one" in error and error.count("\n") == 1
+
+
+def test_what_is_no_checkpoint_is_passed_over(
+    drawn_dataset: Path, run: Path, capfd: pytest.CaptureFixture[str]
+):
+    directory = run / "checkpoints"
+    shutil.copytree(directory / "12", directory / "12.old")
+    shutil.rmtree(directory / "12" / "state")  # an earlier version's had no checksums
+    (directory / "12" / "checksums.json").unlink()
+    for name in ("6", "20", "21", "stray"):
+        (directory / name).mkdir()
+    (directory / "20" / "note.txt").touch()
+    (directory / "22").touch()
+    assert train.main([*argv(drawn_dataset, run), "--resume=auto"]) == 0
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said and "at step 8, after 2 whole epochs" in said
+    assert "checkpoints/20 is damaged: state/ is missing; going back" in said
+    assert [row["Epoch"] for row in log(run)] == ["1", "2", "3"]
+    kept = {path.name for path in directory.iterdir()}
+    assert {"12", "12.old", "set_aside_12", "set_aside_20", "stray"} <= kept
+    assert not {"6", "20", "21"} & kept
+
+
+def test_reading_a_run_changes_nothing_there(
+    run: Path, trainer: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """A training may be at work in it."""
+    directory = run / "checkpoints"
+    (directory / "16.orbax-checkpoint-tmp" / "state").mkdir(parents=True)
+    harm(run, 4, "metrics/metrics", cut)
+
+    def content() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+
+    before = content()
+    load_bundle(run)
+    assert "checkpoints/4 is damaged: metrics/metrics" in capsys.readouterr().err
+    resume.resume(trainer, Source(directory), tmp_path / "another")
+    assert content() == before
+    # It would have been noticed: this is what the training itself does.
+    Checkpoints(directory).close()
+    assert (directory / "set_aside_4").is_dir()
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As a training does that has a better one; the reader takes that."""
+    best = load_bundle(run).header.epoch * 4
+    check = Checkpoint.check
+
+    def check_as_it_vanishes(self: Checkpoint) -> None:
+        if self.step == best and self.path.exists():
+            shutil.rmtree(self.path)
+        check(self)
+
+    monkeypatch.setattr(Checkpoint, "check", check_as_it_vanishes)
+    assert load_bundle(run).header.epoch * 4 != best
 
 
 def test_another_run_is_not_mixed_with_what_is_there(

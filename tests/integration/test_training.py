@@ -24,6 +24,7 @@ from pokejax.training import step as steps
 from pokejax.training.checkpoint import load_bundle
 from pokejax.training.trainer import Trainer, TrainingError
 from tests.conftest import TINY
+from tests.helpers.bundles import content, write
 
 
 def tiny_config(dataset: Path, **changes):
@@ -157,12 +158,24 @@ def test_non_finite_loss_stops_and_names_the_part(drawn_dataset: Path):
         trainer.train_epoch(1)
 
 
-def test_debug_images_show_what_the_model_sees(drawn_dataset: Path, tmp_path: Path):
+def test_debug_images_show_what_the_model_sees(
+    drawn_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     config = tiny_config(drawn_dataset)
     dataset = data.load(config.data, config.text, debug_samples=8)
-    train._save_debug_images(Trainer(config, dataset), tmp_path)
+    trainer = Trainer(config, dataset)
+    train._save_debug_images(trainer, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"train_augmented.png", "train.png", "val.png", "test.png"}
+    (tmp_path / "val.png").unlink()
+    (tmp_path / "val.png").mkdir()
+    with pytest.raises(OSError, match=r"val\.png can't be written: Is a directory$"):
+        train._save_debug_images(trainer, tmp_path)
+    argv = ["--save-debug-images", "--debug-images-dir=README.md"]
+    assert command(drawn_dataset, tmp_path / "run", *argv) == 2
+    error = capsys.readouterr().err
+    assert "README.md can't be written: README.md is not a directory" in error
+    assert error.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
 SPATIAL = ["--model.latent=spatial", "--model.latent_dim=64", "--model.blocks=1"]
@@ -234,6 +247,27 @@ def test_sampling_is_tuned_when_exporting(
     assert Sampler.load(tmp_path / "tuned").previews == 4
     assert export.main([*argv, "--steps=0"]) == 2
     assert "prior.steps is 0" in capsys.readouterr().err
+
+
+def test_a_prior_is_not_drawn_over_a_base_that_has_changed(
+    prior_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    base = prior_run.parent / "cvae" / "model.safetensors"
+    original = base.read_bytes()
+    header, arrays = content(base)
+    arrays[min(arrays)] += 1
+    write(base, header, arrays)
+    try:
+        out = tmp_path / "mixed.safetensors"
+        argv = [f"--checkpoint={prior_run}", f"--out={out}"]
+        assert export.main(argv) == 2
+        with pytest.raises(bundle.BundleError, match="holds other weights now"):
+            Sampler.load(prior_run)
+    finally:
+        base.write_bytes(original)
+    error = capsys.readouterr().err
+    assert f"a prior over {base}" in error and error.count("\n") == 1
+    assert not out.exists()
 
 
 def test_another_base_than_the_config_describes_is_refused(

@@ -90,6 +90,7 @@ def test_command_line_overrides_file():
         (["--train.learning_rate", "inf"], "learning_rate is inf; expected a finite"),
         (["--loss.kl_weight", "inf"], "kl_weight is inf; expected a finite"),
         (["--train.workdir", ""], "train.workdir is ''; expected a directory"),
+        (["--model.channels", "8,abc,3"], "'8,abc,3'; expected whole numbers sep"),
     ],
 )
 def test_bad_settings_name_value_and_remedy(argv: list[str], message: str):
@@ -131,14 +132,28 @@ def test_config_file_without_config(tmp_path: Path):
     [
         ("raise RuntimeError('no\\nway')", r"own\.py: RuntimeError: no$"),
         ("config = Config(", r"own\.py: SyntaxError: '\(' was never closed"),
-        ("from pokejax.config import *\nDataConfig(image_size=63)", "image_size is 63"),
+        ("raise SystemExit(3)", r"own\.py: SystemExit: 3$"),
+        ("DataConfig(image_size=63)", "image_size is 63"),
+        ("TextConfig(encoder='zzz')", "text.encoder is 'zzz'; expected 'static' or"),
+        ("ModelConfig(latent='spacial')", "'thumbnail'; did you mean 'spatial'"),
+        ("ModelConfig(latent=['vector'])", r"latent is \['vector'\]; expected 'vec"),
+        ("TrainConfig(epochs=1.5)", "epochs is 1.5; expected a whole number"),
+        ("TrainConfig(epochs=True)", "epochs is True; expected a whole number"),
+        ("TrainConfig(learning_rate='1')", "learning_rate is '1'; expected a number"),
+        ("DataConfig(flip=1)", "data.flip is 1; expected True or False"),
+        ("DataConfig(dir=None)", "data.dir is None; expected a string"),
+        ("DataConfig(views='front')", "'front'; expected a tuple of strings"),
+        ("ModelConfig(channels=(8, 16., 3))", "expected a tuple of whole numbers"),
+        ("ModelConfig(channels=[8, 16, 3])", "expected a tuple of whole numbers"),
+        ("Config(train={})", "train is {}; expected a TrainConfig"),
+        ("TrainConfig(epoch=3)", "argument 'epoch'; did you mean 'epochs'"),
     ],
 )
 def test_a_config_file_that_raises_is_one_line(
     source: str, message: str, tmp_path: Path
 ):
     path = tmp_path / "own.py"
-    path.write_text(source)
+    path.write_text(f"from pokejax.config import *\n{source}")
     with pytest.raises(ConfigError, match=message):
         config_lib.load(path)
 

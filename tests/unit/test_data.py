@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from pokejax import pack
 from pokejax.attributes import CONDITIONS, STYLES
@@ -64,11 +66,24 @@ def test_embeddings_are_cached_and_never_stale(copy: Path):
     assert cache.stat().st_mtime_ns > written
 
 
-def test_a_torn_cache_is_made_anew(copy: Path):
+def test_a_damaged_cache_is_made_anew(copy: Path, capsys: pytest.CaptureFixture[str]):
     first = load(copy)
     (cache,) = copy.glob("text_embeddings_static-*.safetensors")
-    cache.write_bytes(cache.read_bytes()[:100])
-    np.testing.assert_array_equal(load(copy).text_emb, first.text_emb)
+    whole = cache.read_bytes()
+    with safe_open(cache, framework="numpy") as file:
+        prompts = (file.metadata() or {})["prompts"]
+    old = {"text_emb": np.full_like(first.text_emb, np.nan)}
+    # Torn, with a flipped bit, and, as earlier versions wrote it, without a hash.
+    for damaged in (
+        whole[:100],
+        whole[:-1] + bytes([whole[-1] ^ 1]),
+        save(old, metadata={"prompts": prompts}),
+    ):
+        assert capsys.readouterr().err == ""
+        cache.write_bytes(damaged)
+        np.testing.assert_array_equal(load(copy).text_emb, first.text_emb)
+        assert capsys.readouterr().err == f"note: {cache} is damaged: embedding anew\n"
+        np.testing.assert_array_equal(load(copy).text_emb, first.text_emb)
 
 
 def test_packed_file_holds_the_same(drawn_dataset: Path, tmp_path: Path):

@@ -19,6 +19,7 @@ WRITTEN = [
     "model.safetensors",
     "m.safetensors",
     "dragon.png",
+    "pictures.zip",
 ]
 
 
