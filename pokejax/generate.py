@@ -32,9 +32,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m pokejax.generate",
         description=(
-            "Draw sprites of new creatures from prompts. What the prompt says of type,"
-            " colours, shape, size, stage and habitat is read from it by rules and"
-            " steers the picture; --set overrides it."
+            "Draw sprites of new creatures from prompts. Rules read type, colours,"
+            " shape, size, stage and habitat from the prompt to steer the picture;"
+            " --set overrides them."
         ),
         epilog=(
             'example: python -m pokejax.generate --prompt "a small blue water turtle'
@@ -46,10 +46,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         required=True,
         metavar="TEXT",
-        help="what to draw; give it several times for several prompts",
+        help="what to draw; repeat it for more prompts",
     )
     parser.add_argument(
-        "--num", type=int, default=4, help="pictures a prompt (default: 4)"
+        "--num", type=int, default=4, help="pictures per prompt (default: 4)"
     )
     parser.add_argument(
         "--seed",
@@ -60,14 +60,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--temperature",
         type=float,
         default=1.0,
-        help="how far pictures stray from the typical one; 0 gives that one",
+        help="how far pictures stray from the typical one; 0 gives the typical one"
+        " (default: 1)",
     )
     parser.add_argument(
         "--guidance",
         type=float,
         default=1.0,
-        help="how strongly the prompt steers, as a multiple of what the model is tuned"
-        " to (default: 1)",
+        help="how strongly the prompt steers, as a multiple of the model's own"
+        " setting (default: 1)",
     )
     parser.add_argument(
         "--prior",
@@ -88,21 +89,23 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         ("style", STYLES, "native"),
     ):
         parser.add_argument(
-            f"--{name}", choices=vocabulary, help=f"of the picture (default: {usual})"
+            f"--{name}",
+            choices=vocabulary,
+            help=f"{name} of the picture (default: {usual})",
         )
     parser.add_argument(
         "--finish",
         choices=("raw", "pixel"),
         default="raw",
-        help="pixel: cut out and reduced to a small palette, as pixel art is (default:"
-        " raw, as it was drawn)",
+        help="pixel: cut out and reduced to a small palette, like pixel art"
+        " (default: raw, as drawn)",
     )
     parser.add_argument(
         "--colors",
         type=int,
         default=USUAL_COLORS,
         metavar="N",
-        help="of that palette at most, transparency not counted (default: 15)",
+        help="most colours in that palette, not counting transparency (default: 15)",
     )
     parser.add_argument(
         "--out",
@@ -114,8 +117,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--model",
         type=Path,
         default=shipped.MODEL,
-        help="bundle, or directory of a training run (default: the one that comes with"
-        " pokejax)",
+        help="bundle, or directory of a training run (default: the included model)",
     )
     parser.add_argument(
         "--use-llm-parsing",
@@ -124,7 +126,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         " the rules answer if it fails)",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print what was drawn as JSON"
+        "--json", action="store_true", help="report what was drawn as JSON"
     )
     return parser.parse_args(argv)
 
@@ -218,7 +220,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if asked and sampler.bundle.model.conditional:
                 print(
                     f"warning: {args.model} was trained without"
-                    f" {' and '.join(sorted(asked))}, and draws as if unasked",
+                    f" {' and '.join(sorted(asked))}, and ignores this",
                     file=sys.stderr,
                 )
             prompts.append(

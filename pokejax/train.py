@@ -76,7 +76,7 @@ def train(
     workdir = Path(config.train.workdir)
     source = resume_lib.locate(resume, workdir) if resume else None
     if resume and not source:
-        say(f"no checkpoint in {workdir} yet: starting anew")
+        say(f"no checkpoint in {workdir} yet: starting from scratch")
     if not source or not source.is_of(workdir):
         _refuse_silent_restart(workdir)
     if config.train.tensorboard:
@@ -112,7 +112,7 @@ def train(
             raise
         loop.close()
         if not finished:
-            say(f"saved at step {trainer.step}; go on with --resume auto")
+            say(f"saved at step {trainer.step}; continue with --resume auto")
             # The signal may have come to another process.
             return stop.signal or signal.SIGTERM
     return None
@@ -137,8 +137,8 @@ def _prepare(config: Config, debug_samples: int) -> Trainer:
     wanted, taken = config.train.batch_size, trainer.config.train.batch_size
     if taken < wanted:
         say(
-            f"warning: train.batch_size is {wanted}, and there are {taken} training"
-            f" pictures: each step takes all of them"
+            f"warning: train.batch_size is {wanted}, but there are only {taken}"
+            " training pictures: each step takes all of them"
         )
     return trainer
 
@@ -146,7 +146,7 @@ def _prepare(config: Config, debug_samples: int) -> Trainer:
 def _refuse_silent_restart(workdir: Path) -> None:
     if has_complete(workdir / "checkpoints"):
         raise CheckpointError(
-            f"{workdir} already holds a run: go on with --resume auto, or choose"
+            f"{workdir} already holds a run: continue with --resume auto, or choose"
             " another directory with --train.workdir"
         )
 
@@ -196,14 +196,14 @@ def parse_arguments(
     parser.add_argument(
         "--resume",
         metavar="WHERE",
-        help="go on from a run's directory (its newest whole checkpoint), from one"
-        " checkpoint's, or from a step of train.workdir; 'auto': from train.workdir, or"
-        " anew if it has no checkpoint yet",
+        help="continue from a run's directory (its newest intact checkpoint), from a"
+        " checkpoint's, or from a step of train.workdir; 'auto': from train.workdir,"
+        " or from scratch if it has no checkpoint yet",
     )
     parser.add_argument(
         "--resume-anyway",
         action="store_true",
-        help="go on although data or settings aren't those of the checkpoint",
+        help="continue even if data or settings differ from the checkpoint's",
     )
     parser.add_argument(
         "--debug-samples",

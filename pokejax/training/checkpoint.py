@@ -131,7 +131,7 @@ class Checkpoints:
           first_step: as of the trainer.
 
         Raises:
-          OSError: this save, or the one before, failed; earlier ones are as they were.
+          OSError: this save, or the one before, failed; earlier ones are intact.
         """
         if any(c.step == step for c in self._checkpointer.checkpoints):
             return
@@ -180,7 +180,7 @@ class Checkpoints:
         """Wait until a save under way is complete.
 
         Raises:
-          OSError: it failed; earlier ones are as they were.
+          OSError: it failed; earlier ones are intact.
         """
         with self._telling_why():
             self._checkpointer.wait()
@@ -197,7 +197,7 @@ class Checkpoints:
             why = os.strerror(number) if number else str(error).splitlines()[0]
             raise OSError(
                 f"can't save a checkpoint in {self._checkpointer.directory}: {why};"
-                " earlier ones are as they were"
+                " earlier ones are intact"
             ) from None
 
     @property

@@ -112,7 +112,7 @@ def _load_base(header: Header) -> CVAE:
     path = Path(header.config.prior.base)
     if not path.is_file():
         raise ConfigError(
-            f"prior.base is {str(path)!r}, and no bundle is there; train the CVAE"
+            f"prior.base is {str(path)!r}, but there is no bundle there; train the CVAE"
             " first, e.g. --config configs/pokemon64.py"
         )
     base = bundle.read(path)
