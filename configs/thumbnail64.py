@@ -21,13 +21,13 @@ config = Config(
     model=ModelConfig(latent="thumbnail", channels=(32, 72), latent_dim=1024, blocks=3),
     loss=LossConfig(
         perceptual_weight=0.7,
-        adversarial_weight=0.03,
+        adversarial_weight=0.06,
         kl_weight=0.0,
         annealing="monotonic",
-        kl_warmup_epochs=4,
+        kl_warmup_epochs=2,
     ),
     train=TrainConfig(
-        epochs=12,
+        epochs=6,
         batch_size=32,
         learning_rate=1e-3,
         schedule="cosine",

@@ -13,26 +13,28 @@ from pokejax.config import PriorConfig
 
 config = replace(
     thumbnail64,
+    model=replace(thumbnail64.model, compute_dtype="bfloat16"),
     prior=PriorConfig(
         base="runs/thumbnail64/model.safetensors",
-        width=128,
-        depth=5,
+        width=256,
+        depth=6,
         heads=4,
+        patch=4,
         guidance=2.0,
         steps=12,
     ),
     loss=replace(thumbnail64.loss, adversarial_weight=0.0),
     train=replace(
         thumbnail64.train,
-        epochs=40,
-        batch_size=64,
+        epochs=150,
+        batch_size=256,
         learning_rate=1e-3,
         optimizer="muon",
-        warmup_steps=300,
+        warmup_steps=30,
         ema_decay=0.9995,
         attribute_drop_prob=0.0,  # the prior hides its own, and more of them
         sample_every=4,
-        checkpoint_every=1,
+        checkpoint_every=2,
         workdir="runs/thumbnail64_prior",
     ),
 )

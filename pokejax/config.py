@@ -233,6 +233,11 @@ class TrainConfig:
         0.0, "chance of hiding each attribute, so that prompts may leave it open"
     )
     seed: int = setting(0, "seed of weights, data order, dropout and noise")
+    start_from: str = setting(
+        "",
+        "bundle whose weights a new run starts from, to train a model further or on"
+        " other pictures; empty: random weights",
+    )
     workdir: str = setting(
         "runs/default", "directory for checkpoints, logs and pictures"
     )

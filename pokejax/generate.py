@@ -4,20 +4,24 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from pokejax.attributes import CONDITIONS, STYLES, VIEWS, Attributes
 from pokejax.files import check_writable, whole_file
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
+from pokejax.images.given import MAX_BYTES, PictureError, read_mask, read_picture
 from pokejax.images.sheets import contact_sheet
 from pokejax.inference import shipped
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.recipe import (
     PromptError,
     Sample,
+    Start,
     check_request,
     count_up,
     recipes_for,
@@ -25,6 +29,8 @@ from pokejax.inference.recipe import (
 from pokejax.inference.sampler import Sampler
 from pokejax.prompts.parse import parse_prompt
 from pokejax.prompts.parsed import ParsedPrompt
+
+_USUAL_STRENGTH = 0.6
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -96,9 +102,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--finish",
         choices=("raw", "pixel"),
-        default="raw",
-        help="pixel: cut out and reduced to a small palette, like pixel art"
-        " (default: raw, as drawn)",
+        help="pixel: cut out and reduced to a small palette, like pixel art; raw: as"
+        " drawn (default: pixel for models that draw pixel art)",
     )
     parser.add_argument(
         "--colors",
@@ -106,6 +111,26 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=USUAL_COLORS,
         metavar="N",
         help="most colours in that palette, not counting transparency (default: 15)",
+    )
+    parser.add_argument(
+        "--init",
+        type=Path,
+        metavar="PICTURE",
+        help="start from a picture, e.g. a doodle in flat colours, of any size",
+    )
+    parser.add_argument(
+        "--strength",
+        type=float,
+        metavar="S",
+        help="how far to move away from that picture, from 0 (as the model sees it) to"
+        " 1 (only what is outside a mask counts) (default: 0.6, or 1 with a mask)",
+    )
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        metavar="PICTURE",
+        help="redraw only its light parts, or its transparent parts if it has any; the"
+        " rest of --init stays as it is, to the pixel",
     )
     parser.add_argument(
         "--out",
@@ -152,6 +177,35 @@ def parse_overrides(words: Sequence[str]) -> Attributes:
     return Attributes.from_names(names)
 
 
+def start_of(args: argparse.Namespace, size: int) -> Start | None:
+    """What pictures of `size` pixels a side start from, if a picture is given.
+
+    Raises:
+      ValueError: a file can't be used, or the arguments don't fit together.
+    """
+    if args.init is None:
+        for name in ("mask", "strength"):
+            if getattr(args, name) is not None:
+                raise ValueError(f"--{name} needs --init, the picture to start from")
+        return None
+    picture = _read(args.init, "--init", partial(read_picture, size=size))
+    if args.mask is None:
+        strength = _USUAL_STRENGTH if args.strength is None else args.strength
+        return Start(picture.tobytes(), strength)
+    mask = _read(args.mask, "--mask", partial(read_mask, size=size))
+    strength = 1.0 if args.strength is None else args.strength
+    return Start(picture.tobytes(), strength, mask.tobytes())
+
+
+def _read(path: Path, name: str, read: Callable[[bytes], np.ndarray]) -> np.ndarray:
+    try:
+        with path.open("rb") as file:
+            return read(file.read(MAX_BYTES + 1))
+    except (OSError, PictureError) as error:
+        told = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{name} {path}: {told}") from None
+
+
 def file_stem(prompt: str) -> str:
     """A short, safe file name for a prompt: letters, digits and hyphens."""
     words = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")
@@ -163,8 +217,8 @@ def write_samples(out: Path, samples: Sequence[Sample]) -> list[Path]:
     paths: list[Path] = []
     for sample in samples:
         path = out / f"{file_stem(sample.prompt)}_{sample.seed}.png"
-        with whole_file(path) as partial:
-            partial.write_bytes(sample.png())
+        with whole_file(path) as unfinished:
+            unfinished.write_bytes(sample.png())
         paths.append(path)
     return paths
 
@@ -204,6 +258,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"warning: {args.model} is unconditional: the prompt changes nothing",
                 file=sys.stderr,
             )
+        finish = args.finish or ("pixel" if sampler.usual_colors else "raw")
+        colors = args.colors if finish == "pixel" else 0
+        start = start_of(args, sampler.image_size)
         args.out.mkdir(parents=True, exist_ok=True)
         rows: list[list[Sample]] = []
         report: list[dict[str, object]] = []
@@ -238,10 +295,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 count_up(args.seed, args.num),
                 temperature=args.temperature,
                 guidance=args.guidance,
+                colors=colors,
+                start=start,
             )
             samples = sampler.sample(recipes)
-            if args.finish == "pixel":
-                samples = [sample.finished(args.colors) for sample in samples]
             rows.append(samples)
             for sample, path in zip(
                 samples, write_samples(args.out, samples), strict=True
@@ -256,9 +313,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                     }
                 )
         sheet = args.out / "contact_sheet.png"
-        with whole_file(sheet) as partial:
+        with whole_file(sheet) as unfinished:
             images = [[s.image for s in row] for row in rows]
-            contact_sheet(images, args.prompt).save(partial)
+            contact_sheet(images, args.prompt).save(unfinished)
     except (PromptError, BundleError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -19,10 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from pokejax.inference.recipe import Recipe, Sample
-from pokejax.inference.sampler import Sampler
+from pokejax.inference.sampler import Round, Sampler
 from server.errors import ApiError, busy
 from server.fair_queue import FairQueue
 from server.metrics import Metrics
@@ -70,6 +68,10 @@ class Ticket:
     slow: bool = False
     dropped: bool = False
     queued: float = 0.0
+
+
+# A ticket, the round that its picture is of, and which one there.
+Drawn = tuple[Ticket, Round, int]
 
 
 class Batcher:
@@ -248,11 +250,11 @@ class Batcher:
         previews = any(ticket.preview for ticket in tickets)
         start = time.perf_counter()
         recipes = [ticket.recipe for ticket in tickets]
-        for images, final in self.sampler.rounds(recipes, previews=previews):
+        for round in self.sampler.rounds(recipes, previews=previews):
             # Don't run too far ahead of the encoder, which big pictures slow down.
             self._backlog.acquire()
-            encode = self._encode if final else self._encode_previews
-            drawn = list(zip(tickets, images, strict=True))
+            encode = self._encode if round.final else self._encode_previews
+            drawn = [(ticket, round, i) for i, ticket in enumerate(tickets)]
             quick = [pair for pair in drawn if not pair[0].slow]
             encoding = self._encoder.submit(encode, quick)
             encoding.add_done_callback(lambda _: self._backlog.release())
@@ -269,33 +271,28 @@ class Batcher:
             self.metrics.pictures.labels(*labels).inc()
             self.metrics.picture_seconds.labels(*labels).observe(seconds)
 
-    def _encode_previews(self, drawn: list[tuple[Ticket, np.ndarray]]) -> None:
+    def _encode_previews(self, drawn: list[Drawn]) -> None:
         try:
-            for ticket, image in drawn:
+            for ticket, round, i in drawn:
                 if ticket.preview and not ticket.dropped:
-                    sample = self._sample(ticket, image, partial=True)
+                    sample = round.sample(i, ticket.recipe, self.sampler.model_id)
                     self._tell(ticket.preview, ticket.encode(sample))
         except Exception as error:  # the final picture may still succeed
             LOG.error("encoding a preview failed", exc_info=error)
 
-    def _encode(self, drawn: list[tuple[Ticket, np.ndarray]]) -> None:
+    def _encode(self, drawn: list[Drawn]) -> None:
         results: list[tuple[Ticket, bytes | ApiError]] = []
         try:
-            for ticket, image in drawn:
+            for ticket, round, i in drawn:
                 if not ticket.dropped:
-                    file = ticket.encode(self._sample(ticket, image))
-                    results.append((ticket, file))
+                    sample = round.sample(i, ticket.recipe, self.sampler.model_id)
+                    results.append((ticket, ticket.encode(sample)))
         except Exception as error:
             LOG.error("encoding failed", exc_info=error)
             failed = ApiError(500, "internal", "encoding failed; the log says why")
-            results = [(ticket, failed) for ticket, _ in drawn]
+            results = [(ticket, failed) for ticket, *_ in drawn]
         finally:
             self._tell(_settle_all, results)
-
-    def _sample(
-        self, ticket: Ticket, image: np.ndarray, *, partial: bool = False
-    ) -> Sample:
-        return Sample(image, ticket.recipe, self.sampler.model_id, partial)
 
     def _tell(self, function: Callable[..., None], *args: object) -> None:
         """Call `function` on the event loop, unless that has been closed."""

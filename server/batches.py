@@ -21,7 +21,7 @@ from pokejax.images.sheets import contact_sheet
 from pokejax.inference.recipe import Recipe, count_up, recipes_for
 from server.batcher import Caller, Ticket
 from server.errors import ApiError
-from server.files import Look
+from server.files import look_of
 from server.jobs import unknown_job
 from server.schemas import MAX_BATCH, BatchBody, BatchPicture
 from server.service import Service, overrides_of
@@ -210,6 +210,7 @@ async def _recipe(
         [picture.seed],
         temperature=body.temperature,
         guidance=body.guidance,
+        colors=service.colors_of(body),
     )
     return recipe
 
@@ -218,7 +219,7 @@ async def _order(
     service: Service, caller: Caller, body: BatchBody, recipes: list[Recipe]
 ) -> list[Ticket]:
     """Order some pictures, as soon as there is room for them."""
-    look = Look(body.format, body.scale)
+    look = look_of(body)
     while recipes:
         # The limit is of each picture's wait, not of the whole batch.
         deadline = time.monotonic() + service.settings.deadline_s

@@ -87,6 +87,7 @@ class Drawing(Generic[Body]):
             seeds,
             temperature=body.temperature,
             guidance=body.guidance,
+            colors=self.service.colors_of(body),
         )
 
     async def draw(self, recipes: Sequence[Recipe], look: Look) -> list[bytes]:

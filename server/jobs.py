@@ -22,7 +22,7 @@ from pokejax.prompts.parsed import ParsedPrompt
 from server.batcher import Caller, Ticket
 from server.bookmarks import Bookmark, Bookmarks, unknown_job
 from server.errors import ApiError, as_api_error
-from server.files import Look
+from server.files import look_of
 from server.schemas import GenerateBody, JobStatus, parsed_answer
 from server.service import Service, overrides_of
 from server.wire import data_url, sse_event
@@ -105,6 +105,7 @@ class Job:
             self._seeds,
             temperature=body.temperature,
             guidance=body.guidance,
+            colors=self._service.colors_of(body),
         )
         left = {i: r for i, r in enumerate(recipes) if not self.mark.drawn >> i & 1}
         if left:
@@ -127,7 +128,7 @@ class Job:
         tickets = self._service.order(
             list(recipes.values()),
             caller=self._caller,
-            look=Look(body.format, body.scale),
+            look=look_of(body),
             previews=previews,
         )
         left: dict[asyncio.Future[bytes], int] = {

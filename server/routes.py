@@ -15,7 +15,7 @@ from pokejax.inference.recipe import Recipe, count_up
 from server import animation
 from server.decoding import read_query
 from server.drawing import AnyRequest, Drawing, Provided, caller_of
-from server.files import Look
+from server.files import look_of
 from server.jobs import Jobs
 from server.metrics import CONTENT_TYPE
 from server.schemas import (
@@ -47,7 +47,7 @@ async def generate(drawing: Provided[Drawing[GenerateBody]]) -> GenerateAnswer:
     """Draw pictures of a prompt."""
     body = drawing.body
     seeds = count_up(body.seed, body.num_samples)
-    files = await drawing.draw(drawing.recipes(seeds), Look(body.format, body.scale))
+    files = await drawing.draw(drawing.recipes(seeds), look_of(body))
     images = [data_url(file, body.format) for file in files]
     return GenerateAnswer(
         **msgspec.structs.asdict(parsed_answer(drawing.parsed)),
@@ -100,9 +100,7 @@ async def download(drawing: Provided[Drawing[DownloadQuery]]) -> Response[bytes]
     """Draw one picture as a file."""
     query = drawing.body
     (seed,) = seeds = count_up(query.seed, 1)
-    (file,) = await drawing.draw(
-        drawing.recipes(seeds), Look(query.format, query.scale)
-    )
+    (file,) = await drawing.draw(drawing.recipes(seeds), look_of(query))
     return Response(
         file,
         media_type=f"image/{query.format}",
@@ -141,7 +139,7 @@ async def interpolate(drawing: Provided[Drawing[InterpolateBody]]) -> Interpolat
     last = body.frames - 1
     files = await drawing.draw(
         [animation.between(first, towards, i / last) for i in range(body.frames)],
-        Look(body.format, body.scale),
+        look_of(body),
     )
     gif = None
     if body.gif:
@@ -172,7 +170,7 @@ async def variations(drawing: Provided[Drawing[VariationsBody]]) -> VariationsAn
     ends = [Recipe(parsed.prompt, parsed.attributes, seed) for seed in seeds]
     files = await drawing.draw(
         [animation.between(first, end, body.strength) for end in ends],
-        Look(body.format, body.scale),
+        look_of(body),
     )
     images = [data_url(file, body.format) for file in files]
     return VariationsAnswer(

@@ -120,10 +120,27 @@ def _look(body: ImagesBody, service: Service) -> Look:
     own = service.require_ready().sampler.image_size
     quality = 95 if body.output_compression is None else body.output_compression
     format = body.output_format or "png"
+    transparent = body.background == "transparent"
+    if transparent and format == "jpeg":
+        raise ApiError(
+            400,
+            "invalid_request",
+            "JPEG has no transparency; expected background opaque, or output_format png"
+            " or webp",
+            param="background",
+        )
     if body.size is None or body.size == "auto":
-        return Look(format, quality=quality)
+        return Look(format, quality=quality, transparent=transparent)
     width, height = map(int, body.size.split("x"))
-    return framed_look(format, own, width, height, quality=quality, param="size")
+    return framed_look(
+        format,
+        own,
+        width,
+        height,
+        quality=quality,
+        transparent=transparent,
+        param="size",
+    )
 
 
 def _shape(look: Look, service: Service) -> dict[str, str]:
@@ -132,7 +149,7 @@ def _shape(look: Look, service: Service) -> dict[str, str]:
     return {
         "size": f"{width}x{height}",
         "output_format": look.format,
-        "background": "opaque",
+        "background": "transparent" if look.transparent else "opaque",
         "quality": "auto",
     }
 

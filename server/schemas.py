@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pokejax.attributes import CONDITIONS
+from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
 from pokejax.inference.recipe import (
     MAX_GUIDANCE,
     MAX_PROMPT_CHARS,
@@ -79,6 +80,24 @@ Scale = Annotated[
 ]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Format = Literal["png", "webp"]
+Finish = Annotated[
+    Literal["raw", "pixel"],
+    Meta(
+        description="pixel: cut out, in a small palette; raw: as drawn; null: pixel"
+        " for models that draw pixel art."
+    ),
+]
+Colors = Annotated[
+    int,
+    Meta(
+        ge=FEWEST_COLORS,
+        le=MOST_COLORS,
+        description="Of the palette at most, transparency not counted.",
+    ),
+]
+Background = Annotated[
+    Literal["white", "transparent"], Meta(description="Around the creature.")
+]
 A1111Seed = Annotated[
     int, Meta(ge=-1, le=2**32 - 1, description="-1 draws one; taken modulo 2^31.")
 ]
@@ -116,6 +135,9 @@ class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
     temperature: Temperature = 1.0
     format: Format = "png"
     scale: Scale = 1
+    finish: Finish | None = None
+    colors: Colors = USUAL_COLORS
+    background: Background = "white"
 
 
 class GenerateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
@@ -192,6 +214,9 @@ class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
     temperature: Temperature = 1.0
     format: Format = "png"
     scale: Scale = 1
+    finish: Finish | None = None
+    colors: Colors = USUAL_COLORS
+    background: Background = "white"
     answer: Literal["zip", "sheet"] = "zip"
 
 
@@ -234,7 +259,9 @@ class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
     attributes: Overrides = None
     guidance: Guidance = 1.0
     temperature: Temperature = 1.0
-    background: Literal["auto", "opaque"] | None = "auto"
+    finish: Finish | None = None
+    colors: Colors = USUAL_COLORS
+    background: Literal["auto", "opaque", "transparent"] | None = "auto"
     model: Annotated[str, Meta(description="As /v1/models lists it.")] | None = None
     quality: str | None = None
     style: str | None = None
@@ -275,6 +302,8 @@ class A1111Txt2ImgBody(Struct, kw_only=True):
     n_iter: Annotated[int, Meta(ge=1, le=MAX_FRAMES)] = 1
     attributes: Overrides = None
     temperature: Temperature = 1.0
+    finish: Finish | None = None
+    colors: Colors = USUAL_COLORS
 
     @property
     def guidance(self) -> float:

@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -117,6 +117,16 @@ class Service:
                 raise ApiError(503, "broken", "the model can't draw; the log says why")
             raise busy("the model is still being compiled", "starting", 2)
         return self.batcher
+
+    def colors_of(self, body: Any) -> int:
+        """Of the palette that a request's pictures are finished in; 0 for none.
+
+        Raises:
+          ApiError: 503, the model isn't ready.
+        """
+        usual = self.require_ready().sampler.usual_colors
+        pixel = usual > 0 if body.finish is None else body.finish == "pixel"
+        return body.colors if pixel else 0
 
     async def parse(
         self,

@@ -10,10 +10,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
-from pokejax.evaluation import adherence, features, nearest, quality, report, subject
+from pokejax.attributes import CONDITIONS
+from pokejax.evaluation import (
+    adherence,
+    faces,
+    features,
+    nearest,
+    quality,
+    report,
+    subject,
+)
 from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.reference import Reference
 from pokejax.images.pixels import to_uint8
@@ -106,6 +115,8 @@ class Evaluation:
                 self.results["inception"] = part
         with self._timed("adherence"):
             self._adherence(images, found.layout)
+        with self._timed("faces"):
+            self.results["faces"] = self._faces(found.pooled)
         with self._timed("copying"):
             self._copying(images)
         with self._timed("diversity"):
@@ -135,6 +146,33 @@ class Evaluation:
             "kid": near["drawn"]["kid"],
             "color_over_real": scores["primary_color"]["drawn_over_real"],
         }
+
+    def _faces(self, drawn: Float[np.ndarray, "n d"]) -> dict[str, Any]:
+        """What judges say of drawn pictures, and of the real ones they answer to."""
+        reference, seed = self.reference, self.seed
+        real, train = reference.heldout_pooled, reference.train_pooled
+        some = np.random.default_rng(seed).permutation(len(train))[: len(real)]
+        part: dict[str, Any] = {
+            "told_from_real": faces.told_apart(drawn, real, seed),
+            "real_told_from_real": faces.told_apart(train[some], real, seed),
+        }
+        view = list(CONDITIONS).index("view")
+        front = CONDITIONS["view"].index("front")
+        is_front = reference.train.attributes[:, view] == front
+        asked = reference.heldout.attributes[:, view] == front
+        if asked.any() and is_front.any() and not is_front.all():
+            sets = drawn[asked], real[asked]
+            shares = faces.front_share(train, is_front, sets)
+            part["seen_as_front"], part["real_seen_as_front"] = shares
+        text_emb = reference.dataset.text_emb
+        prompts = reference.train.prompt_ids[:, 0]
+        wished = text_emb[reference.prompt_rows(seed)].astype(np.float64)
+        if len(wished) > faces.RETRIEVED_AMONG:
+            found = faces.retrieval(
+                train, text_emb[prompts].astype(np.float64), (drawn, real), wished, seed
+            )
+            part["retrieved"], part["real_retrieved"] = found
+        return part
 
     def _adherence(self, images: UInt8[np.ndarray, "n h w 3"], layout) -> None:
         judge = self.reference.judge

@@ -30,6 +30,12 @@ _RECONSTRUCTION = (
     ("colour over real pictures'", "color_over_real"),
 )
 
+_FACES = (
+    ("a judge tells them from real ones (chance 50 %)", "told_from_real", "lower"),
+    ("a judge takes fronts for fronts", "seen_as_front", "as real"),
+    ("their prompt is the nearest of 20 (chance 5 %)", "retrieved", "higher"),
+)
+
 
 def write(
     out: Path, results: Mapping[str, Any], sheets: Mapping[str, Image.Image]
@@ -76,6 +82,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     for part, rows in (
         ("inception", lambda part: _generation_rows(part, "Inception: ")),
         ("reconstruction", _reconstruction_rows),
+        ("faces", _faces_rows),
         ("adherence", _adherence_rows),
         ("color_prompts", _color_prompt_rows),
         ("swap", _swap_rows),
@@ -119,6 +126,14 @@ def _reconstruction_rows(part: Mapping[str, float]) -> list[str]:
     return [
         _row(f"reconstruction: {name}", f"{part[key]:.4f}")
         for name, key in _RECONSTRUCTION
+    ]
+
+
+def _faces_rows(part: Mapping[str, Any]) -> list[str]:
+    return [
+        _row(name, f"{part[key]:.1%}", f"{part[f'real_{key}']:.1%}", better)
+        for name, key, better in _FACES
+        if key in part
     ]
 
 

@@ -22,6 +22,8 @@ _ROUNDS = 6  # of k-means; labels hardly change after four
 # Pixels nearer than this in OKLab to what surrounds them are noise; an eye's glint,
 # alone as it is, is farther.
 _SPECK = 0.12
+# What is drawn anew gets a color of its own if none is nearer than this, in OKLab.
+_NEW = 0.08
 
 
 class PixelArt(NamedTuple):
@@ -48,6 +50,8 @@ def pixel_art(
 ) -> PixelArt:
     """Cut a picture out and reduce it to a palette, by k-means in OKLab.
 
+    Pixel art of no more colors, with an alpha of all or nothing, stays as it is.
+
     Args:
       image: on white.
       alpha: opaque where 128 or more; None takes the near-white around the creature
@@ -61,19 +65,88 @@ def pixel_art(
         raise ValueError(
             f"colors is {colors}; expected {FEWEST_COLORS} to {MOST_COLORS}"
         )
-    if alpha is None:
-        inside = foreground_mask(Image.fromarray(image))
-    else:
-        inside = alpha >= _OPAQUE
+    inside = _inside(image, alpha)
+    if alpha is not None and np.isin(alpha, (0, 255)).all():
+        own, labels = np.unique(image[inside], axis=0, return_inverse=True)
+        if len(own) <= colors:
+            return _art(inside, own, labels.reshape(-1))
     inside = _without_specks(inside)
-    white = np.full((1, 3), 255, np.uint8)
-    indices = np.zeros(inside.shape, np.uint8)
     if not inside.any():
-        return PixelArt(indices, white)
-    palette, labels = _cluster(image[inside], colors)
+        return _art(inside, np.zeros((0, 3), np.uint8), np.zeros(0, np.uint8))
+    art = _art(inside, *_cluster(image[inside], colors))
+    return PixelArt(_without_stray_colors(*art), art.palette)
+
+
+def redrawn(
+    art: PixelArt,
+    image: UInt8[np.ndarray, "h w 3"],
+    alpha: UInt8[np.ndarray, "h w"] | None,
+    anew: Bool[np.ndarray, "h w"],
+    *,
+    colors: int = USUAL_COLORS,
+) -> PixelArt:
+    """Pixel art, a part of which was drawn anew; the rest of it stays to the pixel.
+
+    What is new takes colors that are there already, or others while there is room.
+
+    Args:
+      art: as it was before.
+      image: on white; what `anew` leaves out is ignored.
+      alpha: as of `pixel_art`.
+      anew: the part.
+      colors: as of `pixel_art`.
+    """
+    inside = _without_specks(_inside(image, alpha)) & anew
+    palette = art.palette[1:]
+    new = image[inside]
+    room = colors - len(palette)
+    if room > 0 and len(new):
+        far = np.ones(len(new), bool)
+        if len(palette):
+            lab, own = oklab(new / 255.0), oklab(palette / 255.0)
+            far = np.linalg.norm(own[_nearest(lab, own)] - lab, axis=1) > _NEW
+        if far.any():
+            palette = np.concatenate([palette, _cluster(new[far], room)[0]])
+    palette = np.concatenate([art.palette[:1], palette])
+    indices = np.where(anew, 0, art.indices)
+    if len(new) and len(palette) > 1:
+        lab, own = oklab(new / 255.0), oklab(palette[1:] / 255.0)
+        indices[inside] = _nearest(lab, own) + 1
+        smooth = _without_stray_colors(indices, palette)
+        indices = np.where(anew, smooth, indices)
+    return PixelArt(indices.astype(np.uint8), palette)
+
+
+def _inside(
+    image: UInt8[np.ndarray, "h w 3"], alpha: UInt8[np.ndarray, "h w"] | None
+) -> Bool[np.ndarray, "h w"]:
+    if alpha is None:
+        return foreground_mask(Image.fromarray(image))
+    return alpha >= _OPAQUE
+
+
+def _art(
+    inside: Bool[np.ndarray, "h w"],
+    palette: UInt8[np.ndarray, "k 3"],
+    labels: np.ndarray,
+) -> PixelArt:
+    """A picture of a palette and, for each pixel inside, its row there."""
+    indices = np.zeros(inside.shape, np.uint8)
     indices[inside] = labels + 1
-    indices = _without_stray_colors(indices, oklab(palette / 255.0))
+    white = np.full((1, 3), 255, np.uint8)
     return PixelArt(indices, np.concatenate([white, palette]))
+
+
+def cut_out(
+    image: UInt8[np.ndarray, "h w 3"], alpha: UInt8[np.ndarray, "h w"] | None
+) -> UInt8[np.ndarray, "h w 4"]:
+    """RGBA whose blend with white is `image`; without an alpha, the near-white goes."""
+    if alpha is None:
+        alpha = foreground_mask(Image.fromarray(image)).astype(np.uint8) * 255
+    share = np.maximum(alpha, 1)[..., None] / 255.0
+    rgb = np.clip((image - 255.0 * (1 - share)) / share, 0, 255).round()
+    rgb = np.where(alpha[..., None] > 0, rgb, 255).astype(np.uint8)
+    return np.concatenate([rgb, alpha[..., None]], axis=-1)
 
 
 def _cluster(
@@ -130,17 +203,18 @@ def _without_specks(inside: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 
 
 def _without_stray_colors(
-    indices: UInt8[np.ndarray, "h w"], lab: Float[np.ndarray, "k 3"]
+    indices: UInt8[np.ndarray, "h w"], palette: UInt8[np.ndarray, "k 3"]
 ) -> UInt8[np.ndarray, "h w"]:
     """Pixels unlike all eight around them take the color nearest to theirs of those."""
+    lab = oklab(palette / 255.0)
     around = _neighbours(indices)
     alone = (indices > 0) & (around != indices[None]).all(axis=0)
     y, x = np.nonzero(alone)
     if not len(y):
         return indices
     others = around[:, y, x]
-    own = lab[indices[y, x] - 1]
-    distance = np.linalg.norm(lab[np.maximum(others, 1) - 1] - own[None], axis=-1)
+    own = lab[indices[y, x]]
+    distance = np.linalg.norm(lab[others] - own[None], axis=-1)
     distance = np.where(others == 0, np.inf, distance)
     best = distance.argmin(axis=0)
     close = distance[best, np.arange(len(y))] < _SPECK

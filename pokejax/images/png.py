@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 # From 1 to 9. Beyond 2, a 64x64 picture gets 3 % smaller and takes 50 % longer.
 _LEVEL = 2
-_RGB, _INDEXED = 2, 3  # kinds of PNG
+_RGB, _INDEXED, _RGBA = 2, 3, 6  # kinds of PNG
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -21,30 +21,35 @@ def enlarge(
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def encode_png(image: UInt8[np.ndarray, "h w 3"], texts: dict[str, str]) -> bytes:
-    """A PNG with a text chunk for each of `texts`, keywords in Latin-1.
+def encode_png(image: UInt8[np.ndarray, "h w c"], texts: dict[str, str]) -> bytes:
+    """A PNG of RGB or RGBA, with a text chunk for each of `texts`, names in Latin-1.
 
     Pillow's encoder takes three times as long, which matters to a busy server.
     """
-    height, width, _ = image.shape
-    rows = np.empty((height, 1 + 3 * width), np.uint8)
+    height, width, channels = image.shape
+    rows = np.empty((height, 1 + channels * width), np.uint8)
     rows[:, 0] = 2  # filter "up": each row is stored less the row above it
     pixels = image.reshape(height, -1)
     rows[0, 1:] = pixels[0]
     np.subtract(pixels[1:], pixels[:-1], out=rows[1:, 1:])
-    return _file((width, height), _RGB, [], texts, rows)
+    kind = _RGB if channels == 3 else _RGBA
+    return _file((width, height), kind, [], texts, rows)
 
 
 def encode_indexed_png(
     indices: UInt8[np.ndarray, "h w"],
     palette: UInt8[np.ndarray, "k 3"],
     texts: dict[str, str],
+    *,
+    transparent: bool = True,
 ) -> bytes:
-    """A PNG in a palette whose row 0 is transparent, with text chunks."""
+    """A PNG in a palette, whose row 0 may be transparent, with text chunks."""
     height, width = indices.shape
     rows = np.zeros((height, 1 + width), np.uint8)  # filter "none" suits flat areas
     rows[:, 1:] = indices
-    colors = [_chunk(b"PLTE", palette.tobytes()), _chunk(b"tRNS", b"\0")]
+    colors = [_chunk(b"PLTE", palette.tobytes())]
+    if transparent:
+        colors.append(_chunk(b"tRNS", b"\0"))
     return _file((width, height), _INDEXED, colors, texts, rows)
 
 

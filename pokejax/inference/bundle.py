@@ -130,7 +130,12 @@ def new_model(header: Header, *, rngs: nnx.Rngs) -> CVAE:
     )
 
 
-def new_prior(header: Header, *, rngs: nnx.Rngs) -> Prior:
+def new_prior(
+    header: Header,
+    *,
+    rngs: nnx.Rngs,
+    dot_general: Callable[..., jax.Array] = jax.lax.dot_general,
+) -> Prior:
     """A freshly initialised prior of the header's sizes."""
     return Prior(
         header.config.prior,
@@ -138,6 +143,7 @@ def new_prior(header: Header, *, rngs: nnx.Rngs) -> Prior:
         image_size=header.config.data.image_size,
         text_dim=header.text_dim,
         rngs=rngs,
+        dot_general=dot_general,
     )
 
 

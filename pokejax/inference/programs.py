@@ -5,6 +5,7 @@ shown along the way; that is why its bytes are always the same.
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +14,24 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from pokejax.attributes import UNKNOWN_ID
-from pokejax.images.pixels import to_uint8
+from pokejax.images.pixels import to_float, to_uint8
 from pokejax.inference.bundle import Bundle
 from pokejax.models.prior import Prior, advance
+
+
+class Given(NamedTuple):
+    """The pictures that a tile's rows start from.
+
+    Attributes:
+      images: RGB on white and alpha.
+      stays: the pixels that aren't drawn anew.
+      strength: how much of the way from noise is gone, from 0 to 1; rows that start
+        from nothing but noise have 1.
+    """
+
+    images: UInt8[np.ndarray, "b h w 4"]
+    stays: Bool[np.ndarray, "b h w"]
+    strength: Float[np.ndarray, " b"]
 
 
 class Programs:
@@ -35,8 +51,9 @@ class Programs:
         if bundle.prior and use_prior:
             prior_graphdef, self._prior_params = nnx.split(bundle.prior)
             self._enter, self._advance = _flow_programs(
-                prior_graphdef, self._steps, config.prior.guidance
+                prior_graphdef, config.prior.guidance
             )
+            self._anchor = _anchor_program(graphdef, prior_graphdef)
         has_flow = self._prior_params is not None
 
         @jax.jit
@@ -59,10 +76,14 @@ class Programs:
         @jax.jit
         def decode(params, z, cond):
             image = nnx.merge(graphdef, params).decoder(z, cond, dropout_key=None)
-            image = image[..., :3]
             return to_uint8(image), jnp.isfinite(image).all(axis=(1, 2, 3))
 
         self._begin, self._decode = begin, decode
+
+    @property
+    def flows(self) -> bool:
+        """Whether a learned prior is used."""
+        return self._prior_params is not None
 
     @property
     def previews(self) -> int:
@@ -75,18 +96,22 @@ class Programs:
         attributes: Int[np.ndarray, "b 2 12"],
         seeds: UInt32[np.ndarray, "b 2"],
         knobs: Float[np.ndarray, "b 3"],
+        given: Given | None = None,
         *,
         previews: bool,
-    ) -> Iterator[tuple[UInt8[Array, "b h w 3"], Bool[Array, " b"], bool]]:
+    ) -> Iterator[tuple[UInt8[Array, "b h w c"], Bool[Array, " b"], bool]]:
         """Pictures of a tile, which are sound, and whether they are the final ones.
 
-        A picture is sound if all its pixels were finite.
+        A picture is sound if all its pixels were finite. It is RGB on white, with alpha
+        as a fourth channel if the model draws one.
 
         Args:
           text_emb: of the two ends that each row lies between.
           attributes: ids of both ends.
           seeds: of both ends.
           knobs: mix, temperature and guidance of each row.
+          given: what rows start from, if any does; a model without a learned prior
+            takes no notice of it.
           previews: whether pictures before the final ones are wanted.
         """
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
@@ -98,16 +123,49 @@ class Programs:
             yield *self._decode(self._params, z, cond), True
             return
         flow = self._enter(self._prior_params, text_emb, attributes, knobs)
+        noise, start = z, np.zeros(len(seeds), np.float32)
+        anchor, stays = jnp.zeros_like(z), jnp.zeros(z.shape, bool)
+        if given:
+            start = 1 - given.strength
+            both = self._params, self._prior_params
+            ends = text_emb[:, 0], attributes[:, 0]
+            anchor, stays = self._anchor(*both, given.images, given.stays, *ends)
+            z = (1 - start)[:, None] * noise + start[:, None] * anchor
         for step in range(self._steps):
-            time = np.float32(step / self._steps)
-            z, latent = self._advance(self._prior_params, z, time, *flow)
+            times = [
+                (start + (1 - start) * np.float32(i / self._steps)).astype(np.float32)
+                for i in (step, step + 1)
+            ]
+            z, latent = self._advance(
+                self._prior_params, z, *times, *flow, anchor, stays, noise
+            )
             final = step == self._steps - 1
             if previews or final:
                 yield *self._decode(self._params, latent, cond), final
 
 
+def _anchor_program(
+    graphdef: nnx.GraphDef, prior_graphdef: nnx.GraphDef
+) -> Callable[..., tuple[Array, Array]]:
+    """Given pictures as the flow's ends, and which numbers of these stay."""
+
+    @jax.jit
+    def anchor(params, prior_params, images, stays, text_emb, attributes):
+        model = nnx.merge(graphdef, params)
+        prior: Prior = nnx.merge(prior_graphdef, prior_params)
+        mean, _ = model.encode(to_float(images), text_emb, attributes)
+        b, side = len(images), prior.side
+        cut = (b, side, stays.shape[1] // side, side, stays.shape[2] // side)
+        # A place of z stays if nothing of what it stands for is drawn anew.
+        whole = stays.reshape(cut).all(axis=(2, 4)).reshape(b, -1, 1)
+        each = mean.shape[1] // side**2
+        return prior.normalise(mean), jnp.repeat(whole, each, axis=2).reshape(b, -1)
+
+    return anchor
+
+
 def _flow_programs(
-    graphdef: nnx.GraphDef, steps: int, strength: float
+    graphdef: nnx.GraphDef, strength: float
 ) -> tuple[Callable[..., tuple[Array, Array, Array]], Callable[..., tuple]]:
     """A learned prior's condition, and one step along its flow."""
 
@@ -120,9 +178,12 @@ def _flow_programs(
         return cond, _blend(embed, *nothing, mix), strength * guidance[:, 0]
 
     @jax.jit
-    def step(params, x, time, cond, open_cond, guidance):
+    def step(params, x, time, until, cond, open_cond, guidance, anchor, stays, noise):
         prior: Prior = nnx.merge(graphdef, params)
-        return advance(prior, x, time, cond, open_cond, guidance, steps=steps)
+        x, end = advance(prior, x, time, until, cond, open_cond, guidance)
+        kept = (1 - until)[:, None] * noise + until[:, None] * anchor
+        x, end = jnp.where(stays, kept, x), jnp.where(stays, anchor, end)
+        return x, prior.denormalise(end)
 
     return enter, step
 

@@ -4,18 +4,18 @@ Owns `Recipe` (all that decides a picture but the weights), its limits, and
 `Sample` with the PNG and WebP it becomes. Knows no model and loads no JAX.
 """
 
-import io
+import base64
 import json
+import math
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
+from jaxtyping import Bool, UInt8
 
 from pokejax.attributes import Attributes
-from pokejax.images.finish import USUAL_COLORS, PixelArt, pixel_art
+from pokejax.images.finish import USUAL_COLORS, PixelArt, cut_out, pixel_art, redrawn
 from pokejax.images.png import encode_indexed_png, encode_png, enlarge
 from pokejax.prompts.parsed import ParsedPrompt
 
@@ -28,6 +28,53 @@ MAX_GUIDANCE = 10
 
 class PromptError(ValueError):
     """A request that can't be drawn; the message names the value and the limits."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A picture to start from.
+
+    Attributes:
+      rgba: its pixels as `pokejax.images.given.read_picture` gives them, row by row.
+      strength: how far away from it, from 0 to 1: 0 leaves it as the model rebuilds
+        it, 1 starts from noise alone.
+      mask: a byte for each pixel, 1 where it is drawn anew; the others stay as they
+        are. None draws all.
+    """
+
+    rgba: bytes
+    strength: float
+    mask: bytes | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise PromptError(f"strength is {self.strength}; expected 0 to 1")
+
+    @property
+    def image(self) -> UInt8[np.ndarray, "h w 4"]:
+        """RGB on white, and alpha."""
+        side = math.isqrt(len(self.rgba) // 4)
+        return np.frombuffer(self.rgba, np.uint8).reshape(side, side, 4)
+
+    @property
+    def anew(self) -> Bool[np.ndarray, "h w"]:
+        """The pixels that are drawn anew."""
+        image = self.image
+        if self.mask is None:
+            return np.ones(image.shape[:2], bool)
+        return np.frombuffer(self.mask, np.uint8).reshape(image.shape[:2]) > 0
+
+    def texts(self) -> dict[str, str]:
+        """The text chunks of a PNG: picture and mask as PNGs in base64."""
+        image = self.image
+        texts = {
+            "init": _base64_png(cut_out(image[..., :3], image[..., 3])),
+            "strength": repr(self.strength),
+        }
+        if self.mask is not None:
+            gray = self.anew.astype(np.uint8)[..., None] * 255
+            texts["mask"] = _base64_png(gray.repeat(3, axis=2))
+        return texts
 
 
 @dataclass(frozen=True)
@@ -45,6 +92,7 @@ class Recipe:
       mix: how far towards it, from 0 (not at all) to 1 (all the way).
       colors: of the palette that the picture is finished in, see
         `pokejax.images.finish`; 0 leaves it as it was drawn.
+      start: a picture to start from, in place of noise alone.
     """
 
     prompt: str
@@ -55,6 +103,7 @@ class Recipe:
     towards: "Recipe | None" = None
     mix: float = 0.0
     colors: int = 0
+    start: Start | None = None
 
     def texts(self) -> dict[str, str]:
         """The text chunks of its PNG: all that is needed to draw it again."""
@@ -67,6 +116,8 @@ class Recipe:
         }
         if self.colors:
             texts |= {"finish": "pixel", "colors": str(self.colors)}
+        if self.start:
+            texts |= self.start.texts()
         if self.towards:
             end = self.towards
             texts |= {
@@ -88,6 +139,7 @@ class Sample:
       model_id: of the weights.
       partial: it is a step on the way, which nothing draws again.
       art: the picture in its palette, if it was finished in one.
+      alpha: of the model that drew it, if it draws one.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -95,6 +147,7 @@ class Sample:
     model_id: str
     partial: bool = False
     art: PixelArt | None = None
+    alpha: UInt8[np.ndarray, "h w"] | None = None
 
     def finished(self, colors: int = USUAL_COLORS) -> "Sample":
         """The same picture as pixel art: cut out, in a palette of `colors` at most.
@@ -102,8 +155,14 @@ class Sample:
         Raises:
           ValueError: `colors` isn't from 2 to 255.
         """
-        art = pixel_art(self.image, colors=colors)
         recipe = replace(self.recipe, colors=colors)
+        start = recipe.start
+        if start and start.mask is not None:
+            given = start.image
+            before = pixel_art(given[..., :3], given[..., 3], colors=colors)
+            art = redrawn(before, self.image, self.alpha, start.anew, colors=colors)
+        else:
+            art = pixel_art(self.image, self.alpha, colors=colors)
         return replace(self, image=art.rgb(), recipe=recipe, art=art)
 
     @property
@@ -121,31 +180,41 @@ class Sample:
         """That the prompt was read as, with the caller's overrides."""
         return self.recipe.attributes
 
+    @property
+    def rgba(self) -> UInt8[np.ndarray, "h w 4"]:
+        """The picture without its white background."""
+        if self.art is None:
+            return cut_out(self.image, self.alpha)
+        opaque = (self.art.indices > 0).astype(np.uint8) * 255
+        return np.concatenate([self.image, opaque[..., None]], axis=-1)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The text chunks of its file: the recipe and the model.
+
+        Those of a partial picture only say that it is one, and the prompt.
+        """
+        if self.partial:
+            told = "a step on the way to the picture"
+            return {"prompt": self.prompt, "partial": told}
+        return self.recipe.texts() | {"model": self.model_id}
+
     def png(self, *, scale: int = 1) -> bytes:
         """The picture as PNG; its text chunks carry the recipe and the model.
 
         A finished picture is stored in its palette, transparent around the creature.
 
-        Those of a partial picture only say that it is one, and the prompt.
-
         Args:
           scale: pixels a side that each pixel becomes, 1 or more.
         """
-        texts = {"prompt": self.prompt, "partial": "a step on the way to the picture"}
-        if not self.partial:
-            texts = self.recipe.texts() | {"model": self.model_id}
         if self.art:
             indices = enlarge(self.art.indices[..., None], scale)[..., 0]
-            return encode_indexed_png(indices, self.art.palette, texts)
-        return encode_png(enlarge(self.image, scale), texts)
+            return encode_indexed_png(indices, self.art.palette, self.texts)
+        return encode_png(enlarge(self.image, scale), self.texts)
 
-    def webp(self, *, scale: int = 1) -> bytes:
-        """The picture as lossless WebP, which can't hold text chunks."""
-        buffer = io.BytesIO()
-        image = Image.fromarray(enlarge(self.image, scale))
-        # The quickest of all lossless settings, by a factor of ten.
-        image.save(buffer, "WEBP", lossless=True, quality=0, method=0)
-        return buffer.getvalue()
+
+def _base64_png(image: UInt8[np.ndarray, "h w c"]) -> str:
+    return base64.b64encode(encode_png(image, {})).decode()
 
 
 def recipes_for(
@@ -154,10 +223,20 @@ def recipes_for(
     *,
     temperature: float = 1.0,
     guidance: float = 1.0,
+    colors: int = 0,
+    start: Start | None = None,
 ) -> list[Recipe]:
     """A recipe of the same parsed prompt for each seed."""
     return [
-        Recipe(parsed.prompt, parsed.attributes, seed, temperature, guidance)
+        Recipe(
+            parsed.prompt,
+            parsed.attributes,
+            seed,
+            temperature,
+            guidance,
+            colors=colors,
+            start=start,
+        )
         for seed in seeds
     ]
 

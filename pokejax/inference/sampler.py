@@ -7,7 +7,6 @@ into tiles, the last one padded. Within a tile, no row affects another.
 """
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,13 +16,16 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from pokejax.attributes import CONDITIONS, UNKNOWN_ID, Attributes
+from pokejax.images.finish import USUAL_COLORS
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
-from pokejax.inference.programs import Programs
+from pokejax.inference.programs import Given, Programs
 from pokejax.inference.recipe import (
+    PromptError,
     Recipe,
     Sample,
+    Start,
     check_request,
     count_up,
     recipes_for,
@@ -42,10 +44,25 @@ _USUAL = Attributes(view="front", style="native")
 
 
 class Round(NamedTuple):
-    """Pictures of a tile; only those of the last round are final."""
+    """Pictures of a tile; only those of the last round are final.
+
+    `images` are RGB on white; `alpha` is None for a model that draws none.
+    """
 
     images: UInt8[np.ndarray, "n h w 3"]
+    alpha: UInt8[np.ndarray, "n h w"] | None
     final: bool
+
+    def sample(self, i: int, recipe: Recipe, model_id: str) -> Sample:
+        """Picture `i`, finished as its recipe says."""
+        image, alpha = self.images[i], None if self.alpha is None else self.alpha[i]
+        start, partial = recipe.start, not self.final
+        if start:
+            given, anew = start.image, start.anew
+            image = np.where(anew[..., None], image, given[..., :3])
+            alpha = None if alpha is None else np.where(anew, alpha, given[..., 3])
+        drawn = Sample(image, recipe, model_id, partial, alpha=alpha)
+        return drawn.finished(recipe.colors) if recipe.colors else drawn
 
 
 class Sampler:
@@ -117,6 +134,20 @@ class Sampler:
         return self.bundle.model_id + ("-normal" if unused else "")
 
     @property
+    def takes_pictures(self) -> bool:
+        """Whether recipes may start from a picture; that takes a learned prior."""
+        return self._programs.flows
+
+    @property
+    def usual_colors(self) -> int:
+        """Of the palette that its pictures are usually finished in; 0 for none.
+
+        A model that draws alpha draws pixel art.
+        """
+        drawn = self.bundle.header.config.model.latent == "thumbnail"
+        return USUAL_COLORS if drawn else 0
+
+    @property
     def image_size(self) -> int:
         """Pixels a side of what is drawn."""
         return self.bundle.header.config.data.image_size
@@ -148,6 +179,8 @@ class Sampler:
         attributes: Attributes | None = None,
         temperature: float = 1.0,
         guidance: float = 1.0,
+        colors: int | None = None,
+        start: Start | None = None,
     ) -> list[Sample]:
         """Draw `num` pictures of a prompt, which is read by rules.
 
@@ -159,6 +192,10 @@ class Sampler:
           temperature: scale of the latent noise, from 0 up; 0 draws the typical one.
           guidance: how strongly prompt and attributes steer, as a multiple of what the
             model is tuned to.
+          colors: of the palette that pictures are finished in, as
+            `pokejax.images.finish` does; 0 leaves them as they were drawn, None takes
+            what suits the model.
+          start: a picture to start from, in place of noise alone.
 
         Raises:
           PromptError: a value is out of range; the message says which.
@@ -169,7 +206,14 @@ class Sampler:
         parsed = parse_by_rules(prompt).override(attributes or Attributes())
         seeds = count_up(seed, num)
         return self.sample(
-            recipes_for(parsed, seeds, temperature=temperature, guidance=guidance)
+            recipes_for(
+                parsed,
+                seeds,
+                temperature=temperature,
+                guidance=guidance,
+                colors=self.usual_colors if colors is None else colors,
+                start=start,
+            )
         )
 
     def sample(self, recipes: Sequence[Recipe]) -> list[Sample]:
@@ -178,7 +222,9 @@ class Sampler:
         for start in range(0, len(recipes), self.tile_rows):
             tile = recipes[start : start + self.tile_rows]
             *_, last = self.rounds(tile)
-            samples += map(Sample, last.images, tile, itertools.repeat(self.model_id))
+            samples += [
+                last.sample(i, recipe, self.model_id) for i, recipe in enumerate(tile)
+            ]
         return samples
 
     def rounds(
@@ -208,7 +254,9 @@ class Sampler:
                         f" seed {recipe.seed}: the model is broken, or its guidance of"
                         f" {recipe.guidance} too much for it"
                     )
-            yield Round(np.asarray(images)[: len(recipes)], final)
+            drawn = np.asarray(images)[: len(recipes)]
+            alpha = drawn[..., 3] if drawn.shape[-1] == 4 else None
+            yield Round(np.ascontiguousarray(drawn[..., :3]), alpha, final)
 
     def warm_up(self) -> None:
         """Compile all that drawing needs, so that no request waits for it."""
@@ -232,7 +280,27 @@ class Sampler:
                 attributes[i, j] = _USUAL.override(end.attributes).ids()
                 seeds[i, j] = end.seed
             knobs[i] = recipe.mix, recipe.temperature, recipe.guidance
-        return text_emb, attributes, seeds, knobs
+        return text_emb, attributes, seeds, knobs, self._given(recipes)
+
+    def _given(self, recipes: Sequence[Recipe]) -> Given | None:
+        """What the rows of a padded tile start from, if any doesn't from noise."""
+        if not any(recipe.start for recipe in recipes):
+            return None
+        if not self.takes_pictures:
+            raise PromptError(
+                "this model has no learned prior, so it can't start from a picture"
+            )
+        size = self.image_size
+        given = Given(
+            np.zeros((self.tile_rows, size, size, 4), np.uint8),
+            np.zeros((self.tile_rows, size, size), bool),
+            np.ones(self.tile_rows, np.float32),
+        )
+        for i, start in enumerate(recipe.start for recipe in recipes):
+            if start:
+                given.images[i], given.stays[i] = start.image, ~start.anew
+                given.strength[i] = start.strength
+        return given
 
 
 def open_model(path: Path) -> Bundle:

@@ -9,6 +9,9 @@ Source: Liu et al., arXiv 2209.03003 (flow); Peebles & Xie, arXiv 2212.09748 (bl
 Ho & Salimans, arXiv 2207.12598 (guidance).
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -24,14 +27,15 @@ TIME_FREQUENCIES = 64
 class Block(nnx.Module):
     """Attention and MLP over the tokens, shifted, scaled and gated by the condition."""
 
-    def __init__(self, width: int, heads: int, *, rngs: nnx.Rngs):
+    def __init__(self, width: int, heads: int, dot_general, *, rngs: nnx.Rngs):
+        linear = partial(nnx.Linear, dot_general=dot_general, rngs=rngs)
         self.heads = heads
         self.norm1 = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
-        self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
-        self.out = nnx.Linear(width, width, rngs=rngs)
+        self.qkv = linear(width, 3 * width)
+        self.out = linear(width, width)
         self.norm2 = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
-        self.up = nnx.Linear(width, 4 * width, rngs=rngs)
-        self.down = nnx.Linear(4 * width, width, rngs=rngs)
+        self.up = linear(width, 4 * width)
+        self.down = linear(4 * width, width)
         # Added to the modulation that all blocks share.
         self.modulation = nnx.Param(jnp.zeros((6, width)))
 
@@ -69,6 +73,7 @@ class Prior(nnx.Module):
         image_size: int,
         text_dim: int,
         rngs: nnx.Rngs,
+        dot_general: Callable[..., Array] = jax.lax.dot_general,
     ):
         """Make the transformer.
 
@@ -78,6 +83,7 @@ class Prior(nnx.Module):
           image_size: of that CVAE.
           text_dim: length of a text embedding.
           rngs: stream `params`.
+          dot_general: multiplies the blocks' matrices.
         """
         width = config.width
         self.side, self.patch = 1, 1
@@ -102,7 +108,8 @@ class Prior(nnx.Module):
         init = nnx.initializers.normal(0.02)
         self.positions = nnx.Param(init(rngs.params(), (tokens, width)))
         self.blocks = nnx.List(
-            Block(width, config.heads, rngs=rngs) for _ in range(config.depth)
+            Block(width, config.heads, dot_general, rngs=rngs)
+            for _ in range(config.depth)
         )
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.token_out = nnx.Linear(
@@ -157,37 +164,37 @@ class Prior(nnx.Module):
 def advance(
     prior: Prior,
     x: Float[Array, "b z"],
-    time: Float[Array, ""] | float,
+    time: Float[Array, " b"],
+    until: Float[Array, " b"],
     cond: Float[Array, "b d"],
     open_cond: Float[Array, "b d"],
     guidance: Float[Array, " b"],
-    *,
-    steps: int,
 ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
-    """One Euler step of `1 / steps` along the flow.
+    """One Euler step along the flow.
 
     Args:
       prior: the velocity field.
       x: where the flow is; standard normal noise at time 0.
       time: 0 up to, but below, 1.
+      until: the time at the step's end, up to 1.
       cond: from `Prior.embed`.
       open_cond: of no prompt and no attributes.
       guidance: 1 follows the condition; more, so many times as far from the open one.
-      steps: that lead from 0 to 1.
 
     Returns:
-      Where it is next; and the latent that it is heading for, as the CVAE's decoder
-      takes it. After the last step that is the sample; before, it can be shown.
+      Where it is next; and where it is heading for, at time 1. After the last step that
+      is the sample; before, it can be shown.
     """
     # With the condition and without, in one call.
     velocity = prior(
         jnp.concatenate([x, x]),
-        jnp.full(2 * len(x), time),
+        jnp.concatenate([time, time]),
         jnp.concatenate([cond, open_cond]),
     )
     guided, free = jnp.split(velocity, 2)
     velocity = free + guidance[:, None] * (guided - free)
-    return x + velocity / steps, prior.denormalise(x + (1 - time) * velocity)
+    left = (1 - time)[:, None]
+    return x + (until - time)[:, None] * velocity, x + left * velocity
 
 
 def sample(
@@ -204,13 +211,12 @@ def sample(
     open_cond = prior.embed(
         jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
     )
-    strength = jnp.full(len(noise), guidance)
-    x, latent = noise, noise
+    one = jnp.ones(len(noise))
+    x = noise
     for step in range(steps):
-        x, latent = advance(
-            prior, x, step / steps, cond, open_cond, strength, steps=steps
-        )
-    return latent
+        times = one * (step / steps), one * ((step + 1) / steps)
+        x, _ = advance(prior, x, *times, cond, open_cond, guidance * one)
+    return prior.denormalise(x)
 
 
 def _waves(time: Float[Array, " b"]) -> Float[Array, "b f"]:

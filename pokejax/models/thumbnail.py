@@ -2,8 +2,11 @@
 
 Nothing is learned to encode: z is the mean colour and the mean alpha of each square of
 pixels, so it can be painted, edited and blended. All that is learned is the way back,
-an upsampler that invents the detail. The noise on z (the posterior's) is what it
-invents from, and keeps it from trusting thumbnails to be exact: drawn ones aren't.
+an upsampler that invents the detail. It is trained on thumbnails with more or less
+noise (the posterior's), so that it doesn't trust drawn ones to be exact, and makes flat
+what is mottled in them.
+
+Source of the noise: Ho et al., Cascaded Diffusion Models, arXiv 2106.15282.
 """
 
 import jax.numpy as jnp
@@ -15,8 +18,8 @@ from pokejax.models.convs import UpConv
 from pokejax.models.spatial import ResBlock
 
 CHANNELS = 4  # RGB on white, and alpha
-# Standard deviation of the noise on z, whose values lie in [-1, 1].
-NOISE = 0.1
+# Standard deviation of the noise on z at most; z's values lie in [-1, 1].
+NOISE = 0.25
 _LAST_WIDTH = 16  # channels at the picture's own size
 
 

@@ -27,6 +27,7 @@ _FREE_TO_CHANGE = {
     "text.weights",
     "prior.base",
     "train.epochs",
+    "train.start_from",
     "train.workdir",
     "train.checkpoint_every",
     "train.keep_every",

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import optax.contrib
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, UInt8
@@ -22,11 +21,8 @@ from pokejax.config import Config
 from pokejax.data.split import Split
 from pokejax.images.pixels import to_float
 from pokejax.training.augment import augment
+from pokejax.training.muon import muon
 from pokejax.training.tasks.task import Batch, Task
-
-# How much longer Muon's steps are than Adam's: with it, a number of a matrix of width
-# 128 moves as far in a step of either.
-_MUON_STEP = 20
 
 Parts = dict[str, Float[Array, "*k"]]
 AnyArray = Array | np.ndarray  # before or after its transfer to the device
@@ -95,16 +91,9 @@ def learning_rate(config: Config, total_steps: int) -> optax.Schedule:
 
 
 def optimizer(config: Config, total_steps: int) -> optax.GradientTransformation:
-    """Adam or Muon behind a clip of the global gradient norm.
-
-    Source of Muon: Jordan et al., https://kellerjordan.github.io/posts/muon/.
-    """
+    """Adam or Muon behind a clip of the global gradient norm."""
     rate = learning_rate(config, total_steps)
-    inner = optax.adam(rate)
-    if config.train.optimizer == "muon":
-        inner = optax.contrib.muon(
-            lambda step: _MUON_STEP * rate(step), adam_learning_rate=rate
-        )
+    inner = muon(rate) if config.train.optimizer == "muon" else optax.adam(rate)
     return optax.chain(optax.clip_by_global_norm(config.train.grad_clip), inner)
 
 

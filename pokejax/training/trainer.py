@@ -7,6 +7,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -30,6 +31,7 @@ from pokejax.training.mesh import (
     spread,
     whole,
 )
+from pokejax.training.start import started_from
 from pokejax.training.step import (
     DeviceSplit,
     Parts,
@@ -72,8 +74,9 @@ class Trainer:
         Raises:
           FileNotFoundError: LPIPS's weights are wanted and missing.
           ConfigError: the batch can't be shared by the devices, the model is too large
-            for them, or the config describes another CVAE than the prior's base.
-          BundleError: the prior's base can't be read.
+            for them, or the config describes another CVAE than the prior's base, or
+            another model than the run begins with.
+          BundleError: the prior's base, or what the run begins with, can't be read.
         """
         self.mesh = make_mesh(config)
         self.feed = Feed(config, dataset, self.mesh)
@@ -100,6 +103,8 @@ class Trainer:
         self._check_it_fits(abstract)
         shardings = jax.tree.map(self._sharding, abstract)
         self.state: TrainState = jax.jit(init, out_shardings=shardings)()
+        if train.start_from:
+            self.state = started_from(Path(train.start_from), self.state, self.header)
         self.frozen = replicate(self.task.frozen, self.mesh)
         self.key = replicate(jax.random.key(train.seed), self.mesh)
         self.train_steps = make_train_steps(

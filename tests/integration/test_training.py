@@ -279,3 +279,34 @@ def test_the_debug_batch_is_the_one_that_is_trained_on(drawn_dataset: Path):
     # One is compiled and the other isn't, so the last bit is the machine's to choose.
     close = partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6)
     jax.tree.map(close, trainer.first_batch(), trained_on)
+
+
+def test_a_run_begins_with_the_weights_of_another(
+    drawn_dataset: Path,
+    tiny_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    first = tiny_run / "model.safetensors"
+    argv = [*TINY, "--data.dir", str(drawn_dataset), "--train.epochs=1"]
+    argv += ["--train.start_from", str(first), "--train.workdir", str(tmp_path / "run")]
+    # So short are the steps that the weights stay what they were.
+    assert train.main([*argv, "--train.learning_rate=1e-12"]) == 0
+    before, after = (
+        bundle.read(path).model for path in (first, tmp_path / "run/model.safetensors")
+    )
+    for (name, old), (_, new) in zip(
+        bundle.named_leaves(nnx.state(before)),
+        bundle.named_leaves(nnx.state(after)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(old, new, atol=1e-6, err_msg=name)
+    capsys.readouterr()
+    for changed, told in (
+        ("--model.latent_dim=8", "the config makes it"),
+        ("--prior.base=" + str(first), "holds no prior"),
+        ("--train.start_from=nowhere", "no model at nowhere"),
+    ):
+        assert train.main([*argv, "--train.workdir", str(tmp_path / "b"), changed]) == 2
+        error = capsys.readouterr().err
+        assert told in error and "Traceback" not in error, error

@@ -166,6 +166,27 @@ def test_many_clients_get_what_one_would(client: httpx.Client, model: Path):
         assert files == [sample.png() for sample in alone]
 
 
+def test_pictures_are_finished_and_cut_out_as_asked(client: httpx.Client, model: Path):
+    (raw,) = Sampler.load(model).generate(PROMPT, seed=42)
+    art = raw.finished(5)
+    assert art.art is not None
+
+    def drawn(**asked: Any) -> Image.Image:
+        url = ask(client, seed=42, **asked)["image"]
+        return Image.open(io.BytesIO(file_of(url)))
+
+    flat = drawn(finish="pixel", colors=5, background="transparent", scale=2)
+    assert flat.mode == "P" and flat.info["colors"] == "5"
+    large = art.rgba.repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_array_equal(flat.convert("RGBA"), large)
+    on_white = drawn(finish="pixel", colors=5).convert("RGBA")
+    np.testing.assert_array_equal(on_white.convert("RGB"), art.image)
+    assert np.asarray(on_white)[..., 3].min() == 255
+    for format in ("png", "webp"):
+        cut = drawn(background="transparent", format=format)
+        np.testing.assert_array_equal(cut.convert("RGBA"), raw.rgba)
+
+
 def test_vocabularies_health_and_metrics(client: httpx.Client):
     words = client.get("/api/v1/attributes").json()["attributes"]
     assert words == {name: list(v) for name, v in CONDITIONS.items()}

@@ -175,7 +175,15 @@ def test_a_wrong_query_is_named(
         ("/v1/images/generations", {"size": "33x33"}, "size", "from 64 to 1792"),
         ("/v1/images/generations", {"size": "64x1793"}, "size", "from 64 to 1792"),
         ("/v1/images/generations", {"prompt": "a" * 32001}, "prompt", "most 32000"),
-        ("/v1/images/generations", {"background": "transparent"}, "background", ""),
+        ("/v1/images/generations", {"background": "red"}, "background", ""),
+        (
+            "/v1/images/generations",
+            {"background": "transparent", "output_format": "jpeg"},
+            "background",
+            "JPEG has no transparency",
+        ),
+        ("/api/v1/generate", {"finish": "glossy"}, "finish", "pixel"),
+        ("/api/v1/generate", {"colors": 1}, "colors", "from 2 to 255"),
         ("/v1/images/generations", {"output_format": "gif"}, "output_format", "jpeg"),
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pokejax.images.finish import pixel_art
+from pokejax.images.finish import cut_out, pixel_art
 
 
 def noisy_square() -> np.ndarray:
@@ -63,3 +63,17 @@ def test_the_same_picture_gives_the_same_pixels():
 def test_an_impossible_palette_is_refused(colors: int):
     with pytest.raises(ValueError, match=f"colors is {colors}; expected 2 to 255"):
         pixel_art(noisy_square(), colors=colors)
+
+
+def test_what_is_cut_out_gives_the_picture_on_white():
+    rng = np.random.default_rng(0)
+    alpha = rng.integers(0, 256, (8, 8), np.uint8)
+    color = rng.integers(0, 256, (8, 8, 3), np.uint8)
+    share = alpha[..., None] / 255
+    image = (share * color + (1 - share) * 255).round().astype(np.uint8)
+    cut = cut_out(image, alpha)
+    np.testing.assert_array_equal(cut[..., 3], alpha)
+    again = share * cut[..., :3] + (1 - share) * 255
+    assert np.abs(again - image).max() <= 1
+    alone = cut_out(np.full((8, 8, 3), 255, np.uint8), None)
+    assert not alone[..., 3].any()

@@ -40,7 +40,11 @@ def cvae_task(header: Header) -> Task:
         return nnx.state(new_model(header, rngs=nnx.Rngs(config.train.seed)))
 
     def random(key: Array, size: int) -> Float[Array, "b z"]:
-        return jax.random.normal(key, (size, config.model.latent_dim))
+        keys = jax.random.split(key)
+        noise = jax.random.normal(keys[0], (size, config.model.latent_dim))
+        if config.model.latent == "thumbnail":  # each picture gets its own share of it
+            noise *= jax.random.uniform(keys[1], (size, 1))
+        return noise
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
         recon, terms, stats = rebuilt(params, frozen, batch, random, beta, dropout_key)

@@ -1,0 +1,129 @@
+"""Drawing from a picture, and parts of it anew, with a small untrained flow."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from pokejax import Sampler, generate
+from pokejax.attributes import Attributes
+from pokejax.config import Config, DataConfig, ModelConfig, PriorConfig
+from pokejax.inference import bundle
+from pokejax.inference.bundle import Header, new_model, new_prior
+from pokejax.inference.recipe import PromptError, Recipe, Sample, Start
+from pokejax.text import load_text_encoder
+from tests.unit.test_given import art, png
+
+CONFIG = Config(
+    data=DataConfig(image_size=32),
+    model=ModelConfig(latent="thumbnail", channels=(8, 16), latent_dim=256, blocks=1),
+    prior=PriorConfig(width=16, depth=1, heads=2, patch=4, steps=3),
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    encoder = load_text_encoder(CONFIG.text)
+    header = Header(CONFIG, encoder.dim, encoder.identity, 0, 0.0)
+    model = nnx.state(new_model(header, rngs=nnx.Rngs(0)))
+    prior = nnx.state(new_prior(header, rngs=nnx.Rngs(1)))
+    keys = iter(jax.random.split(jax.random.key(2), 100))
+    prior = jax.tree.map(
+        lambda x: x + 0.1 * jax.random.normal(next(keys), x.shape), prior
+    )
+    path = tmp_path_factory.mktemp("flow") / "model.safetensors"
+    bundle.write(path, header, model, prior)
+    return path
+
+
+@pytest.fixture(scope="module")
+def sampler(path: Path) -> Sampler:
+    return Sampler.load(path)
+
+
+def given() -> np.ndarray:
+    pixels = np.asarray(art())
+    white = np.full((32, 32, 3), 255, np.uint8)
+    rgb = np.where(pixels[..., 3:] > 0, pixels[..., :3], white)
+    return np.dstack([rgb, pixels[..., 3]])
+
+
+def anew() -> np.ndarray:
+    mask = np.zeros((32, 32), bool)
+    mask[:14] = True
+    return mask
+
+
+def draw(sampler: Sampler, start: Start | None, seed: int = 1) -> Sample:
+    recipe = Recipe("a red fish", Attributes(), seed, start=start)
+    return sampler.sample([recipe])[0]
+
+
+def test_strength_is_the_way_from_the_picture_to_noise(sampler: Sampler):
+    def distance(a: Sample, b: Sample) -> float:
+        return float(np.abs(a.image.astype(int) - b.image).mean())
+
+    rgba = given().tobytes()
+    alone = draw(sampler, None)
+    at = {s: draw(sampler, Start(rgba, s)) for s in (0.0, 0.3, 0.9, 1.0)}
+    assert 0 < distance(at[0.3], at[0.0]) < distance(at[0.9], at[0.0])
+    np.testing.assert_array_equal(at[1.0].image, alone.image)
+    other = draw(sampler, Start(rgba, 0.0), seed=2)
+    np.testing.assert_array_equal(other.image, at[0.0].image)
+
+
+def test_what_the_mask_leaves_out_stays_to_the_byte(sampler: Sampler):
+    start = Start(given().tobytes(), 1.0, anew().tobytes())
+    drawn = [draw(sampler, start, seed) for seed in (1, 2)]
+    for sample in (*drawn, *(s.finished(6) for s in drawn)):
+        np.testing.assert_array_equal(sample.image[~anew()], given()[~anew()][:, :3])
+        np.testing.assert_array_equal(
+            sample.rgba[~anew()][:, 3], given()[~anew()][:, 3]
+        )
+    assert (drawn[0].image[anew()] != drawn[1].image[anew()]).any()
+
+
+def test_it_draws_the_same_alone_and_beside_others(sampler: Sampler):
+    start = Start(given().tobytes(), 0.5, anew().tobytes())
+    recipe = Recipe("a red fish", Attributes(), 1, start=start, colors=6)
+    plain = dataclasses.replace(recipe, start=None)
+    alone = sampler.sample([recipe])[0].png(), sampler.sample([plain])[0].png()
+    together = sampler.sample([plain, recipe, plain])
+    assert [s.png() for s in together] == [alone[1], alone[0], alone[1]]
+
+
+def test_the_command_takes_pictures_and_says_what_is_wrong(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    doodle, mask = tmp_path / "doodle.png", tmp_path / "mask.png"
+    doodle.write_bytes(png(art().resize((320, 320), Image.Resampling.NEAREST)))
+    Image.fromarray(anew().astype(np.uint8) * 255).save(mask)
+    base = ["--prompt", "a red fish", "--model", str(path), "--num=1", "--seed=1"]
+    base += ["--out", str(tmp_path / "out"), "--init", str(doodle)]
+    assert generate.main([*base, "--mask", str(mask)]) == 0
+    (name,) = (tmp_path / "out").glob("a-red*")
+    with Image.open(name) as image:
+        drawn = np.asarray(image.convert("RGBA"))
+        assert image.mode == "P" and image.text["strength"] == "1.0"  # type: ignore[attr-defined]
+        assert {"init", "mask"} < image.text.keys()  # type: ignore[attr-defined]
+    kept = ~anew()
+    np.testing.assert_array_equal(drawn[kept][:, 3], given()[kept][:, 3])
+    capsys.readouterr()
+    for argv, told in (
+        (["--strength=2"], "strength is 2.0; expected 0 to 1"),
+        (["--mask", str(path)], "model.safetensors: not a picture in PNG"),
+        (["--mask", str(tmp_path / "no.png")], "no.png: No such file"),
+    ):
+        assert generate.main([*base, *argv]) == 2
+        error = capsys.readouterr().err
+        assert told in error and "Traceback" not in error, error
+
+
+def test_a_model_without_a_learned_prior_says_so(path: Path):
+    sampler = Sampler.load(path, prior="normal")
+    with pytest.raises(PromptError, match="no learned prior"):
+        draw(sampler, Start(given().tobytes(), 0.5))
