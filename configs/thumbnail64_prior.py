@@ -20,6 +20,7 @@ config = replace(
         depth=6,
         heads=4,
         patch=4,
+        attribute_drop_prob=0.6,
         guidance=2.0,
         steps=12,
     ),

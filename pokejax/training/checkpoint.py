@@ -406,6 +406,9 @@ def load_bundle(path: Path, *, which: str = "best") -> Bundle:
             )
         header = checkpoints.header(step)
         arrays = checkpoints.load_params(step)
+        of_model = {k: v for k, v in arrays.items() if k.startswith("model.")}
+        if of_model:  # beside a critic, which nobody needs any more
+            arrays = {k.removeprefix("model."): v for k, v in of_model.items()}
         if header.config.prior.base:
             # A prior's checkpoint holds the prior alone.
             base = read(Path(header.config.prior.base))

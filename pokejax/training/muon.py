@@ -23,7 +23,7 @@ _ITERATIONS = 5
 
 
 def muon(rate: optax.Schedule) -> optax.GradientTransformation:
-    """Muon on matrices, Adam on all else; `rate` is Adam's step size."""
+    """Muon on layers' matrices, Adam on all else; `rate` is Adam's step size."""
     on_matrices = optax.chain(
         optax.ema(_MOMENTUM, debias=False),
         optax.stateless(lambda updates, _: jax.tree.map(_orthogonal, updates)),
@@ -31,10 +31,14 @@ def muon(rate: optax.Schedule) -> optax.GradientTransformation:
     )
     return optax.partition(
         {"matrix": on_matrices, "other": optax.adam(rate)},
-        lambda params: jax.tree.map(
-            lambda p: "matrix" if p.ndim == 2 else "other", params
-        ),
+        lambda params: jax.tree.map_with_path(_kind, params),
     )
+
+
+def _kind(path: tuple, value: Array) -> str:
+    """Embeddings are matrices by shape only: their rows are used one by one."""
+    is_kernel = any(getattr(key, "key", None) == "kernel" for key in path)
+    return "matrix" if is_kernel and value.ndim == 2 else "other"
 
 
 def _orthogonal(momentum: Float[Array, "k m"]) -> Float[Array, "k m"]:

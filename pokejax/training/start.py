@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from pokejax.config import ConfigError
@@ -41,7 +42,10 @@ def started_from(path: Path, state: TrainState, header: Header) -> TrainState:
         of_model = params["model"] if isinstance(params, dict) else params
         _check_shapes(path, weights, dict(named_leaves(of_model)))
         placed = jax.tree.map(
-            lambda old, new: jax.device_put(new.astype(old.dtype), old.sharding),
+            # A copy: steps give up their arguments, and nothing may be held twice.
+            lambda old, new: jax.device_put(
+                jnp.array(new, old.dtype, copy=True), old.sharding
+            ),
             of_model,
             nnx.state(trained),
         )

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, UInt8
 
@@ -98,7 +97,7 @@ def optimizer(config: Config, total_steps: int) -> optax.GradientTransformation:
 
 
 def initial_state(
-    params: nnx.State,
+    params: Any,
     tx: optax.GradientTransformation,
     config: Config,
     parts: Sequence[str],
@@ -186,7 +185,7 @@ def make_train_steps(
     by_example = NamedSharding(mesh, PartitionSpec("data"))
 
     def gradients(params, batch, random, frozen, beta, dropout_key):
-        def mean_loss(params: nnx.State) -> tuple[Array, Parts]:
+        def mean_loss(params: Any) -> tuple[Array, Parts]:
             terms, _ = task.terms(
                 params, frozen, batch, random, beta=beta, dropout_key=dropout_key
             )

@@ -28,6 +28,9 @@ from pokejax.models.prior import sample
 from pokejax.models.products import bfloat16_dot_general
 from pokejax.training.tasks.task import Batch, Task, show
 
+# Of the logit-normal times. The color of a whole picture is settled while there is
+# still much more noise than picture, which times around a half hardly ever show.
+_TIME_MEAN, _TIME_DEVIATION = -0.5, 1.2
 # Pictures whose latents tell how large latents are, and how many are encoded at once.
 _MEASURED_PICTURES = 2048
 _MEASURED_TOGETHER = 64
@@ -64,7 +67,9 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
         shape = (size, config.model.latent_dim)
         return {
             "start": jax.random.normal(keys[1], shape),
-            "time": jax.nn.sigmoid(jax.random.normal(keys[2], (size,))),
+            "time": jax.nn.sigmoid(
+                _TIME_MEAN + _TIME_DEVIATION * jax.random.normal(keys[2], (size,))
+            ),
             "drop": jax.random.bernoulli(
                 keys[3], config.prior.condition_drop_prob, (size, 1)
             ),

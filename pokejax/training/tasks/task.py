@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from pokejax.models.cvae import CVAE, parameter_count
@@ -47,7 +46,7 @@ class Task(NamedTuple):
 
     model: CVAE
     prior: Prior | None
-    init: Callable[[], nnx.State]
+    init: Callable[[], Any]
     frozen: Any
     parts: tuple[str, ...]
     random: Callable[[Array, int], Any]
