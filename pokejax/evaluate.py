@@ -31,9 +31,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog=call_of("pokejax.evaluate"),
         description=(
-            "Measure a model on species it was never trained on: how like real pictures"
-            " its pictures are, whether they show what was asked for, and whether they"
-            " are copies. Writes JSON, a Markdown table and contact sheets."
+            "Measure a model on species it was never trained on: how closely its"
+            " pictures resemble real ones, whether they show what was asked for, and"
+            " whether they are copies. Writes JSON, a Markdown table and contact"
+            " sheets."
         ),
         epilog=(
             "example: %(prog)s --data pokemon-cifar-64 --model runs/mine"
@@ -45,7 +46,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--model",
         type=Path,
         default=shipped.MODEL,
-        help="bundle, or a run's directory (default: the one that comes with pokejax)",
+        help="bundle, or a run's directory (default: the included model)",
     )
     add("--data", type=Path, required=True, help="dataset directory or packed .npz")
     add(
@@ -71,11 +72,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--inception",
         type=Path,
         metavar="FILE",
-        help="FID, KID and the rest in InceptionV3's space, too: its weights as"
-        " safetensors, in pytorch-fid's names (slow on a CPU)",
+        help="also measure FID, KID and so on in InceptionV3's features; FILE holds"
+        " its weights as safetensors, named as in pytorch-fid (slow on a CPU)",
     )
     add("--num", type=int, help="held-out pictures, evenly spaced (default: all)")
-    add("--seed", type=int, default=0, help="of prompts and pictures (default: 0)")
+    add("--seed", type=int, default=0, help="seed of prompts and pictures (default: 0)")
     add(
         "--samples-per-prompt",
         type=int,
@@ -85,7 +86,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add(
         "--quick",
         action="store_true",
-        help=f"only KID, FID and colour (default of --num: {QUICK_NUM})",
+        help=f"measure only KID, FID and colour (--num is then {QUICK_NUM} by default)",
     )
     return parser.parse_args(argv)
 
@@ -100,7 +101,7 @@ def _check(args: argparse.Namespace) -> None:
     if not 0 <= args.seed < limit:
         raise ValueError(f"seed is {args.seed}; expected 0 to {limit - 1:,}")
     if args.inception and args.quick:
-        raise ValueError("--inception is slow; expected it without --quick")
+        raise ValueError("--inception is too slow for --quick; pass one of them")
     if not 1 <= args.samples_per_prompt <= 100:
         raise ValueError(
             f"samples-per-prompt is {args.samples_per_prompt}; expected 1 to 100"

@@ -43,12 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--guidance",
         type=float,
-        help="what the prior is tuned to, if not the run's prior.guidance",
+        help="default guidance of the bundle (default: the run's prior.guidance)",
     )
     parser.add_argument(
         "--steps",
         type=int,
-        help="steps that its sampling takes, if not the run's prior.steps",
+        help="sampling steps of the bundle (default: the run's prior.steps)",
     )
     args = parser.parse_args(argv)
     try:
@@ -71,7 +71,7 @@ def _tuned(bundle: Bundle, guidance: float | None, steps: int | None) -> Header:
     changes = {"prior.guidance": guidance, "prior.steps": steps}
     given = {name: value for name, value in changes.items() if value is not None}
     if given and bundle.prior is None:
-        raise ConfigError(f"{', '.join(given)}: the run at hand has no prior to tune")
+        raise ConfigError(f"{', '.join(given)}: this run has no prior to tune")
     return replace(bundle.header, config=override(bundle.header.config, given))
 
 

@@ -67,7 +67,7 @@ def locked(directory: Path) -> Iterator[None]:
         except OSError as error:
             # Some network file systems have no locks: there one has to take care.
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-                raise OSError(f"another run is at work in {directory}") from None
+                raise OSError(f"another run is using {directory}") from None
         yield
     finally:
         os.close(opened)

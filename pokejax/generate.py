@@ -41,9 +41,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog=call_of("pokejax.generate"),
         description=(
-            "Draw sprites of new creatures from prompts. What the prompt says of type,"
-            " colours, shape, size, stage and habitat is read from it by rules and"
-            " steers the picture; --set overrides it."
+            "Draw sprites of new creatures from prompts. Rules read type, colours,"
+            " shape, size, stage and habitat from the prompt to steer the picture;"
+            " --set overrides them."
         ),
         epilog=(
             'example: %(prog)s --prompt "a small blue water turtle with a red shell"'
@@ -55,10 +55,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         required=True,
         metavar="TEXT",
-        help="what to draw; give it several times for several prompts",
+        help="what to draw; repeat it for more prompts",
     )
     parser.add_argument(
-        "--num", type=int, default=4, help="pictures a prompt (default: 4)"
+        "--num", type=int, default=4, help="pictures per prompt (default: 4)"
     )
     parser.add_argument(
         "--seed",
@@ -69,14 +69,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--temperature",
         type=float,
         default=1.0,
-        help="how far pictures stray from the typical one; 0 gives that one",
+        help="how far pictures stray from the typical one; 0 gives the typical one"
+        " (default: 1)",
     )
     parser.add_argument(
         "--guidance",
         type=float,
         default=1.0,
-        help="how strongly the prompt steers, as a multiple of what the model is tuned"
-        " to (default: 1)",
+        help="how strongly the prompt steers, as a multiple of the model's own"
+        " setting (default: 1)",
     )
     parser.add_argument(
         "--prior",
@@ -97,20 +98,22 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         ("style", STYLES, "native"),
     ):
         parser.add_argument(
-            f"--{name}", choices=vocabulary, help=f"of the picture (default: {usual})"
+            f"--{name}",
+            choices=vocabulary,
+            help=f"{name} of the picture (default: {usual})",
         )
     parser.add_argument(
         "--finish",
         choices=("raw", "pixel"),
-        help="pixel: cut out and reduced to a small palette, as pixel art is; raw: as"
-        " it was drawn (default: pixel for models that draw pixel art)",
+        help="pixel: cut out and reduced to a small palette, like pixel art; raw: as"
+        " drawn (default: pixel for models that draw pixel art)",
     )
     parser.add_argument(
         "--colors",
         type=int,
         default=USUAL_COLORS,
         metavar="N",
-        help="of that palette at most, transparency not counted (default: 15)",
+        help="most colours in that palette, not counting transparency (default: 15)",
     )
     parser.add_argument(
         "--init",
@@ -122,15 +125,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--strength",
         type=float,
         metavar="S",
-        help="how far away from that picture, from 0 (as the model sees it) to 1 (only"
-        " what is outside a mask counts) (default: 0.6, or 1 with a mask)",
+        help="how far to move away from that picture, from 0 (as the model sees it) to"
+        " 1 (only what is outside a mask counts) (default: 0.6, or 1 with a mask)",
     )
     parser.add_argument(
         "--mask",
         type=Path,
         metavar="PICTURE",
-        help="draw only its light parts anew, or, if parts are transparent, these; all"
-        " else stays as it is in --init, to the pixel",
+        help="redraw only its light parts, or its transparent parts if it has any; the"
+        " rest of --init stays as it is, to the pixel",
     )
     parser.add_argument(
         "--out",
@@ -142,8 +145,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--model",
         type=Path,
         default=shipped.MODEL,
-        help="bundle, or directory of a training run (default: the one that comes with"
-        " pokejax)",
+        help="bundle, or directory of a training run (default: the included model)",
     )
     parser.add_argument(
         "--use-llm-parsing",
@@ -152,7 +154,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         " the rules answer if it fails)",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print what was drawn as JSON"
+        "--json", action="store_true", help="report what was drawn as JSON"
     )
     return parser.parse_args(argv)
 
@@ -278,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if asked and sampler.bundle.model.conditional:
                 print(
                     f"warning: {args.model} was trained without"
-                    f" {' and '.join(sorted(asked))}, and draws as if unasked",
+                    f" {' and '.join(sorted(asked))}, and ignores this",
                     file=sys.stderr,
                 )
             prompts.append(

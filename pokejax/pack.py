@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     size = args.out.stat().st_size / 2**20
     print(f"{args.out}: {counts}, text {dataset.text_dim} numbers, {size:.1f} MiB")
     for file in authors:
-        print(f"{file.name} is in it, and must stay with what is built from it")
+        print(f"{file.name} is included, and must accompany whatever is built from it")
     return 0
 
 

@@ -117,7 +117,7 @@ def train(
             raise
         loop.close()
         if not finished:
-            say(f"saved at step {trainer.step}; go on with --resume auto")
+            say(f"saved at step {trainer.step}; continue with --resume auto")
             # The signal may have come to another process.
             return stop.signal or signal.SIGTERM
     return None
@@ -142,8 +142,8 @@ def _prepare(config: Config, debug_samples: int) -> Trainer:
     wanted, taken = config.train.batch_size, trainer.config.train.batch_size
     if taken < wanted:
         say(
-            f"warning: train.batch_size is {wanted}, and there are {taken} training"
-            f" pictures: each step takes all of them"
+            f"warning: train.batch_size is {wanted}, but there are only {taken}"
+            " training pictures: each step takes all of them"
         )
     return trainer
 
@@ -152,7 +152,7 @@ def _refuse_silent_restart(workdir: Path) -> None:
     directory = workdir / "checkpoints"
     if has_complete(directory):
         raise CheckpointError(
-            f"{workdir} already holds a run: go on with --resume auto, or choose"
+            f"{workdir} already holds a run: continue with --resume auto, or choose"
             " another directory with --train.workdir"
         )
     if aside := aside_in(directory):
@@ -214,14 +214,14 @@ def parse_arguments(
     parser.add_argument(
         "--resume",
         metavar="WHERE",
-        help="go on from a run's directory (its newest whole checkpoint), from one"
-        " checkpoint's, or from a step of train.workdir; 'auto': from train.workdir, or"
-        " anew if it has no checkpoint yet",
+        help="continue from a run's directory (its newest intact checkpoint), from a"
+        " checkpoint's, or from a step of train.workdir; 'auto': from train.workdir,"
+        " or from scratch if it has no checkpoint yet",
     )
     parser.add_argument(
         "--resume-anyway",
         action="store_true",
-        help="go on although data or settings aren't those of the checkpoint",
+        help="continue even if data or settings differ from the checkpoint's",
     )
     parser.add_argument(
         "--debug-samples",

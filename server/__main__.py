@@ -44,16 +44,19 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--host",
         default="127.0.0.1",
-        help="address to listen at; 0.0.0.0 is every one (default: 127.0.0.1)",
+        help="address to listen on; 0.0.0.0 means all (default: 127.0.0.1)",
     )
     parser.add_argument(
-        "--port", type=int, default=8000, help="0 takes a free one (default: 8000)"
+        "--port",
+        type=int,
+        default=8000,
+        help="port to listen on; 0 picks a free one (default: 8000)",
     )
     parser.add_argument(
         "--model",
         type=Path,
-        help="bundle, or a run's directory (default: POKEJAX_MODEL, or the one that"
-        " comes with pokejax)",
+        help="bundle, or a run's directory (default: POKEJAX_MODEL, or the included"
+        " model)",
     )
     parser.add_argument(
         "--workers",
@@ -88,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         listener = _bind(args.host, args.port)
     except OSError as error:
         where = f"{args.host} port {args.port}"
-        print(f"error: can't listen at {where}: {error.strerror}", file=sys.stderr)
+        print(f"error: can't listen on {where}: {error.strerror}", file=sys.stderr)
         return 2
     _serve(listener, args.workers)
     return 0

@@ -136,9 +136,9 @@ class Batcher:
         """
         own = self._waiting.count(client)
         if self.depth + pictures > self.max_queue:
-            told = f"{self.depth} pictures wait already; at most {self.max_queue} may"
+            told = f"{self.depth} pictures are waiting; at most {self.max_queue} may"
         elif own + pictures > self.max_share:
-            told = f"{own} of yours wait already; at most {self.max_share} may"
+            told = f"{own} of your pictures are waiting; at most {self.max_share} may"
         else:
             return
         seconds = math.ceil(self.depth / self.max_rows) * self._tile_s

@@ -149,8 +149,8 @@ def check_sheet(service: Service, body: BatchBody) -> None:
     pixels = len(body.pictures or ()) * side**2
     if pixels > _MOST_PIXELS:
         raise _bad(
-            f"the sheet would have {pixels:,} pixels; at most {_MOST_PIXELS:,}: lower"
-            " scale, or take answer=zip",
+            f"the sheet would have {pixels:,} pixels; at most {_MOST_PIXELS:,}:"
+            " lower scale, or use answer=zip",
             "scale",
         )
 

@@ -67,7 +67,8 @@ class Bookmarks:
             raise ApiError(
                 400,
                 "invalid_request",
-                f"Last-Event-ID {event_id[:60]!r} is not the id of an event here",
+                f"Last-Event-ID {event_id[:60]!r} is not the id of an event of this"
+                " server",
                 param="Last-Event-ID",
             )
         try:
@@ -88,7 +89,6 @@ def unknown_job(job: str) -> ApiError:
     return ApiError(
         404,
         "unknown_job",
-        f"there is no job {job[:40]!r}: it never was, was forgotten, or is another"
-        " server's",
+        f"there is no job {job[:40]!r}: it is unknown, forgotten, or another server's",
         param="job",
     )

@@ -54,7 +54,7 @@ async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
     try:
         json.loads(body, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:  # in a field that is ignored
-        raise _bad(f"the body is no JSON: {error}") from None
+        raise _bad(f"the body is not JSON: {error}") from None
     return read
 
 
@@ -144,10 +144,10 @@ def _explain_syntax(message: str, body: bytes) -> ApiError:
     values = _loads(body)
     for name, value in values.items() if isinstance(values, dict) else ():
         if isinstance(value, float) and not math.isfinite(value):
-            return _bad(f"{name} is {value}; JSON knows only finite numbers", name)
+            return _bad(f"{name} is {value}; JSON has only finite numbers", name)
         if isinstance(value, str) and (wrong := _unfit_character(value)):
             return _bad(f"{name} has {wrong}", name)
-    return _bad(f"the body is no JSON: {message}")
+    return _bad(f"the body is not JSON: {message}")
 
 
 def _unfit_character(text: str) -> str | None:

@@ -55,7 +55,7 @@ class ApiKeys:
         raise ApiError(
             401,
             "invalid_api_key",
-            "show an API key: Authorization: Bearer KEY, or X-API-Key: KEY",
+            "an API key is required: Authorization: Bearer KEY, or X-API-Key: KEY",
             param="Authorization",
             headers={"WWW-Authenticate": "Bearer"},
         )

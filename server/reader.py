@@ -39,7 +39,7 @@ class LlmReader:
             self._answers.move_to_end(parsed.prompt)
             return answer
         if self._waiting >= _MOST_WAITING:
-            told = "too many prompts wait for the language model"
+            told = "too many prompts are waiting for the language model"
             return replace(parsed, warning=_BY_RULES + told)
         self._waiting += 1
         try:

@@ -114,7 +114,7 @@ async def download(drawing: Provided[Drawing[DownloadQuery]]) -> Response[bytes]
 
 @post(
     "/api/v1/interpolate",
-    summary="Draw the way from one picture to another",
+    summary="Interpolate from one picture to another",
     status_code=200,
     opt={
         "example": {
@@ -126,7 +126,7 @@ async def download(drawing: Provided[Drawing[DownloadQuery]]) -> Response[bytes]
     },
 )
 async def interpolate(drawing: Provided[Drawing[InterpolateBody]]) -> InterpolateAnswer:
-    """Draw the way from one picture to another."""
+    """Interpolate from one picture to another."""
     body = drawing.body
     to_prompt = body.to_prompt or body.prompt
     given = body.attributes if body.to_attributes is None else body.to_attributes
@@ -159,12 +159,12 @@ async def interpolate(drawing: Provided[Drawing[InterpolateBody]]) -> Interpolat
 
 @post(
     "/api/v1/variations",
-    summary="Draw pictures near one that is known by its seed",
+    summary="Draw variations of a picture, which is given by its seed",
     status_code=200,
     opt={"example": {"prompt": TURTLE, "seed": 42, "num_samples": 4, "strength": 0.3}},
 )
 async def variations(drawing: Provided[Drawing[VariationsBody]]) -> VariationsAnswer:
-    """Draw pictures near one that is known by its seed."""
+    """Draw variations of a picture, which is given by its seed."""
     body, parsed = drawing.body, drawing.parsed
     (first,) = drawing.recipes([body.seed])
     seeds = count_up(body.variation_seed, body.num_samples)

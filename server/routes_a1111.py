@@ -45,7 +45,7 @@ from .service import Service
 _SAMPLER = "Flow"
 _MOST_PIXELS = 2**26  # of all pictures of a request
 _BOMBS = Image.DecompressionBombError, Image.DecompressionBombWarning
-_NOT_NEGATIVE = "negative_prompt changes nothing yet"
+_NOT_NEGATIVE = "negative_prompt is ignored for now"
 
 
 @dataclass(eq=False)
@@ -88,14 +88,14 @@ class Runs:
 
 @post(
     "/sdapi/v1/txt2img",
-    summary="Draw pictures, in the shape of AUTOMATIC1111's API",
+    summary="Draw pictures, in the format of AUTOMATIC1111's API",
     status_code=200,
     opt={"example": {"prompt": TURTLE, "seed": 42, "width": 256, "height": 256}},
 )
 async def txt2img(
     drawing: Provided[Drawing[A1111Txt2ImgBody]], runs: Provided[Runs]
 ) -> A1111Txt2Img:
-    """Draw pictures; `cfg_scale` 7 is the guidance that the model is tuned to."""
+    """Draw pictures; `cfg_scale` 7 is the model's own guidance."""
     body, service, caller = drawing.body, drawing.service, drawing.caller
     count = body.batch_size * body.n_iter
     if count > MAX_FRAMES:
@@ -191,7 +191,7 @@ def _info(
     }
 
 
-@get("/sdapi/v1/progress", summary="How far the client's txt2img is")
+@get("/sdapi/v1/progress", summary="How far the client's txt2img has got")
 async def progress(
     request: AnyRequest, service: Provided[Service], runs: Provided[Runs]
 ) -> A1111Progress:
@@ -210,7 +210,7 @@ async def progress(
 
 @post(
     "/sdapi/v1/interrupt",
-    summary="End the client's txt2img; it answers with what is drawn",
+    summary="End the client's txt2img; it answers with what is drawn so far",
     status_code=200,
     media_type="application/json",
 )
@@ -231,7 +231,7 @@ async def options(service: Provided[Service]) -> A1111Options:
 
 @post(
     "/sdapi/v1/options",
-    summary="Taken, and changes nothing: there is one model",
+    summary="Accepted and ignored: there is one model",
     status_code=200,
     media_type="application/json",
     opt={"body": A1111Options, "example": {"samples_format": "png"}},

@@ -21,8 +21,8 @@ from .service import Service
 
 @post(
     "/api/v1/batch",
-    summary="Draw up to 1,024 pictures, of a list or of each prompt with each of the"
-    " attributes and seeds; a ZIP that comes while they are drawn, or one sheet",
+    summary="Draw up to 1,024 pictures, from a list, or of each prompt with each of"
+    " the attributes and seeds; a ZIP sent while they are drawn, or one sheet",
     status_code=200,
     media_type="application/zip",
     opt={
@@ -48,7 +48,8 @@ async def batch(
 
 @get(
     "/api/v1/batch/{job:str}",
-    summary="A batch again from a byte on, if its download broke; 404 if unknown",
+    summary="The rest of a batch from a byte offset, if its download broke; 404 if"
+    " unknown",
     media_type="application/zip",
     opt={"query": BatchQuery, "also_produces": ["image/png"]},
 )

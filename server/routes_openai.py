@@ -34,7 +34,7 @@ _USAGE = {
 
 @post(
     "/v1/images/generations",
-    summary="Draw pictures, in the shape of OpenAI's API",
+    summary="Draw pictures, in the format of OpenAI's API",
     status_code=200,
     opt={
         "example": {"prompt": TURTLE, "n": 1, "size": "256x256", "seed": 42},
@@ -44,7 +44,7 @@ _USAGE = {
 async def images_generations(
     drawing: Provided[Drawing[ImagesBody]],
 ) -> Response[ImagesAnswer] | Stream:
-    """Draw pictures, in the shape of OpenAI's API."""
+    """Draw pictures, in the format of OpenAI's API."""
     body, service = drawing.body, drawing.service
     if body.model is not None and not service.settings.any_model:
         _check_model(body.model, service)
@@ -74,8 +74,7 @@ async def images_generations(
                 )
                 for file, seed in zip(files, seeds, strict=True)
             ],
-            warning=f"only the first {len(drawn)} characters of the prompt were drawn"
-            " from"
+            warning=f"only the first {len(drawn)} characters of the prompt were used"
             if cut
             else None,
             **shape,
@@ -83,7 +82,7 @@ async def images_generations(
     )
 
 
-@get("/v1/models", summary="The model's names, in the shape of OpenAI's API")
+@get("/v1/models", summary="The model's names, in the format of OpenAI's API")
 async def models(service: Provided[Service]) -> ModelsAnswer:
     """The model's names."""
     return ModelsAnswer(data=[_model(name, service) for name in _names(service)])

@@ -76,7 +76,7 @@ Temperature = Annotated[
 ]
 Scale = Annotated[
     int,
-    Meta(ge=1, le=MAX_SCALE, description="Pixels a side that each pixel becomes."),
+    Meta(ge=1, le=MAX_SCALE, description="Side of the square that each pixel becomes."),
 ]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Format = Literal["png", "webp"]
@@ -224,7 +224,7 @@ class BatchQuery(Struct, kw_only=True, forbid_unknown_fields=True):
     """From where on a batch is wanted."""
 
     offset: Annotated[
-        int, Meta(ge=0, le=2**40, description="Bytes that are there already.")
+        int, Meta(ge=0, le=2**40, description="Bytes already received.")
     ] = 0
 
 
@@ -292,7 +292,7 @@ class A1111Txt2ImgBody(Struct, kw_only=True):
         Meta(
             ge=0,
             le=7 * MAX_GUIDANCE,
-            description="7 is the guidance that the model is tuned to.",
+            description="7 is the model's own guidance.",
         ),
     ] = 7.0
     steps: Annotated[int, Meta(ge=1, le=1000)] = 20

@@ -29,66 +29,63 @@ class Settings:
         shipped.MODEL, "bundle, or a run's directory"
     )
     max_batch: int = _setting(
-        1024, "most pictures drawn by one call; the device's tile is the other limit", 1
+        1024, "most pictures drawn per call; the device's tile is the other limit", 1
     )
     tile_rows: int = _setting(
         0,
-        "pictures that each call of the device computes; a few pixels differ between"
-        " sizes; 0: what suits the device",
+        "pictures computed per call of the device; a few pixels differ between sizes;"
+        " 0: whatever suits the device",
         0,
         1024,
     )
     max_wait_ms: float = _setting(
-        2.0, "longest wait for company before a part-filled call", 0, 1000
+        2.0, "longest time a partly filled call waits for more pictures", 0, 1000
     )
     max_queue: int = _setting(
         1024,
-        "pictures that may wait, half of them of one client; a request past them gets"
-        " 429",
+        "pictures that may wait, at most half of them from one client; others get 429",
         16,
     )
     deadline_s: float = _setting(
-        30.0, "seconds after which a request that waits gets 504", 0.01
+        30.0, "seconds a request may wait before it gets 504", 0.01
     )
-    drain_s: float = _setting(
-        20.0, "seconds that requests under way get to finish after SIGTERM"
-    )
+    drain_s: float = _setting(20.0, "seconds that running requests get after SIGTERM")
     resume_s: float = _setting(
         15.0, "seconds for which /api/v1/jobs knows a stream after its reader left"
     )
     resume_key: str = _setting(
         "", "secret that lets servers of the same model resume each other's streams"
     )
-    client_streams: int = _setting(64, "streams that a client may have open", 1)
+    client_streams: int = _setting(64, "streams that one client may have open", 1)
     keep_alive_s: float = _setting(
-        10.0, "seconds between the comments of a silent stream", 0.01
+        10.0, "seconds between the comments in a silent stream", 0.01
     )
     read_timeout_s: float = _setting(
         10.0, "seconds in which a request's headers, then its body, must arrive", 0.01
     )
     max_body_bytes: int = _setting(65536, "largest request body", 1024)
     api_keys: tuple[str, ...] = _setting(
-        (), "comma-separated keys, one of which a request must show; unset: open"
+        (), "comma-separated keys, one of which a request must carry; unset: open"
     )
     rate_limit: int = _setting(
-        0, "requests a minute and client (a key, else an address); 0: no limit"
+        0, "requests per minute and client (its key or address); 0: no limit"
     )
     key_limits: tuple[int, ...] = _setting(
-        (), "comma-separated requests a minute of each key, in their order; 0: no limit"
+        (), "the same for each key, comma-separated, in the order of the keys"
     )
     cors_origins: tuple[str, ...] = _setting(
-        (), "comma-separated origins whose pages may call; * is any"
+        (), "comma-separated origins whose pages may use the API; * is any"
     )
     any_model: bool = _setting(
-        False, "1 answers OpenAI's clients whatever model they name"
+        False, "1 answers OpenAI's clients whichever model they name"
     )
     runs_dir: Path | None = _setting(  # noqa: RUF009
-        None, "directory of training runs that the studio shows"
+        None, "directory of training runs for the studio to show"
     )
     log_prompts: bool = _setting(False, "1 writes prompts to the log")
     llm_timeout_s: float = _setting(
         8.0,
-        "seconds for a language model to read a prompt, waiting for it included",
+        "seconds for a language model to read a prompt, waiting included",
         0.1,
         120,
     )
@@ -117,7 +114,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         if name == f"{PREFIX}API_KEYS" and not text.strip(" ,"):
             # Set by somebody who wants keys, and whose file of secrets is empty, say.
             raise SettingsError(
-                f"{name} is set but holds no key; unset it to do without"
+                f"{name} is set but holds no key; unset it to run without keys"
             )
         if text.strip():
             setting = known[name]
@@ -170,7 +167,7 @@ def settings_help() -> str:
         elif setting.name == "resume_key":
             shown = "a random one"
         elif default == shipped.MODEL:
-            shown = "the one that comes with pokejax"
+            shown = "the included model"
         elif isinstance(default, bool):
             shown = str(int(default))
         else:

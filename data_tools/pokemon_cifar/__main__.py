@@ -84,7 +84,7 @@ def _prepare(args: argparse.Namespace) -> tuple[Path, dict[str, Rows]]:
         if rows[split].sha256() != expected[split].sha256():
             source = args.manual_dir / config.directory_name
             raise ValueError(
-                f"{directory} is a copy of another dataset than {source} (they differ"
+                f"{directory} is a copy of a dataset other than {source} (they differ"
                 f" in {split}): pass --overwrite to replace it"
             )
     return directory, rows

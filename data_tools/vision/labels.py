@@ -71,8 +71,8 @@ class Labelled:
     def summary(self) -> str:
         """Counts, tokens and cost, a line or two."""
         refused = (
-            f"\n{self.refused} of those failed since no model's answer was usable: "
-            f"they stand in {ledger.NAME}, and --retry-refused asks again"
+            f"\n{self.refused} of those failed because no model's answer was usable:"
+            f" they are in {ledger.NAME}, and --retry-refused asks again"
         )
         failed = sum(bool(o.problem) for o in self.outcomes.values())
         usage = self.usage
@@ -309,7 +309,7 @@ async def _ask_all(
         done.is_interrupted = True
         asker.pace.stop("interrupted")
         tqdm.write(
-            "stopping: waiting for the answers under way; Ctrl-C again drops them",
+            "stopping: waiting for the answers in flight; Ctrl-C again drops them",
             file=sys.stderr,
         )
 

@@ -83,7 +83,7 @@ def read(path: Path, text: TextConfig) -> Dataset:
         raise ValueError(f"{path} was packed with other attribute vocabularies")
     if packed_text.encoder != text.encoder:
         raise ValueError(
-            f"{path} holds {packed_text.encoder!r} text embeddings, and the config"
+            f"{path} holds {packed_text.encoder!r} text embeddings, but the config"
             f" asks for {text.encoder!r}: pass --text.encoder {packed_text.encoder}"
         )
     prompts = tuple(header.get("prompts", ()))

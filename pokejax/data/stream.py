@@ -43,7 +43,8 @@ def stream(
         import grain
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
-            "a set over data.resident_mb streams through Grain: pip install grain"
+            "a dataset larger than data.resident_mb is streamed with Grain:"
+            " pip install grain"
         ) from None
 
     def fetch(step: int) -> Split:

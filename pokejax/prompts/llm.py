@@ -88,7 +88,7 @@ def read_endpoint(
     if need_key and not get("OPENAI_API_KEY"):
         raise LlmUnavailable(
             "OPENAI_API_KEY is not set: export it, or write OPENAI_API_KEY=... to .env "
-            "(any word will do for a server of your own in OPENAI_BASE_URL)"
+            "(any value will do for your own server in OPENAI_BASE_URL)"
         )
     if not get("OPENAI_BASE_URL").startswith(("http://", "https://")):
         # Which may hold a password, so it isn't shown.

@@ -82,7 +82,8 @@ def _wait_for(coordinator: str, process_id: int) -> None:
         except OSError as error:
             if time.monotonic() > deadline:
                 raise ConfigError(
-                    f"mesh.coordinator is {coordinator!r}, but nobody listens there"
+                    f"mesh.coordinator is {coordinator!r}, but nothing is listening"
+                    " there"
                     f" ({error}); is process 0 running?"
                 ) from None
         time.sleep(0.2)
@@ -136,8 +137,8 @@ def make_mesh(config: Config) -> Mesh:
     if count > len(devices) or (jax.process_count() > 1 and count < len(devices)):
         raise ConfigError(
             f"mesh.devices is {count}; there are {len(devices)}"
-            f" ({jax.default_backend()}) in {jax.process_count()} process(es), and"
-            " several processes share all of theirs"
+            f" ({jax.default_backend()}) in {jax.process_count()} process(es);"
+            " several processes always use all of theirs"
         )
     # Under Explicit axes, the default, an embedding by sharded ids raises.
     return jax.make_mesh(

@@ -159,7 +159,7 @@ def _pictures(workdir: Path, last: int) -> str:
             "Held-out pictures, their reconstructions, samples of their prompts",
             "samples",
         ),
-        ("What their prompts give at the end", "prompts"),
+        ("What their prompts give at the end of training", "prompts"),
     ):
         found += [(text, p) for p in grids.picture_paths(workdir, kind, last)[-1:]]
     return "\n\n".join(
@@ -171,13 +171,14 @@ def _latents(summary: RunSummary, latents: Latents) -> str:
     warned = [int(row["Epoch"]) for row in summary.rows if row.get("Collapsed")]
     collapse = (
         f"**The posterior had collapsed in epochs {epoch_ranges(warned)}**: the decoder"
-        " then hardly sees the picture it is to rebuild. Lower `loss.kl_weight`."
+        " then learns almost nothing about the picture it should rebuild. Lower"
+        " `loss.kl_weight`."
         if warned
         else "The warning of a collapsed posterior was never raised."
     )
     return (
         f"{latents.active} of {len(latents.kl)} dimensions in use; KL"
-        f" {latents.kl.sum():.2f} nats a picture (best model, held-out"
+        f" {latents.kl.sum():.2f} nats per picture (best model, held-out"
         f" pictures).\n\n{collapse}\n\n![KL of each latent dimension](latent_kl.png)"
     )
 
@@ -210,7 +211,7 @@ def _settings(config: Config) -> str:
         for name, before, now in _changes(config)
     ]
     table = _table(("setting", "default", "here"), changes)
-    return f"{table}\n\nAll others are as by default."
+    return f"{table}\n\nAll other settings have their defaults."
 
 
 def _again(summary: RunSummary) -> str:

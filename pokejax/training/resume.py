@@ -166,9 +166,9 @@ def _mention_stretch(epochs: int, trainer: Trainer) -> None:
         for count in (epochs, train.epochs)
     )
     say(
-        f"\nnote: the {train.schedule} schedule was to end at epoch {epochs}, and now"
-        f" ends at epoch {train.epochs}: the learning rate goes on at {now:.2g}, not"
-        f" {was:.2g}"
+        f"\nnote: the {train.schedule} schedule was to end at epoch {epochs} and now"
+        f" ends at epoch {train.epochs}: the learning rate continues at {now:.2g}"
+        f" instead of {was:.2g}"
     )
 
 
@@ -178,16 +178,16 @@ def _check_same_run(
     """Refuse, or with `anyway` only mention, what would be learned otherwise."""
     path = source.directory
     if not saved.fingerprint:
-        say(f"\nnote: {path} doesn't say on which data: that can't be compared")
+        say(f"\nnote: {path} doesn't record its data, which can't be compared")
     found = differences(saved, wanted)
     if not found:
         return
     if not anyway:
         raise CheckpointError(
-            f"{path} was trained with {'; '.join(found)} (--resume-anyway goes on all"
-            " the same)"
+            f"{path} was trained with {'; '.join(found)} (--resume-anyway continues"
+            " anyway)"
         )
-    say(f"\nwarning: {path} was trained with {'; '.join(found)}: going on all the same")
+    say(f"\nwarning: {path} was trained with {'; '.join(found)}: continuing anyway")
 
 
 def differences(saved: Header, wanted: Header) -> list[str]:

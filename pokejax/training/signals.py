@@ -36,7 +36,7 @@ class StopRequest:
         self.signal = number
         self._restore()
         name = signal.Signals(number).name
-        print(f"\n{name}: saving after the step in hand…", file=sys.stderr, flush=True)
+        print(f"\n{name}: saving after the current step…", file=sys.stderr, flush=True)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -145,7 +145,7 @@ export function showPicture(id, leave) {
   right.append(actions, exportRow(picture));
   if (!recipe.towards) right.append(variationRow(picture, box));
   right.append(el("h3", {}, "How this was made"), made(picture));
-  right.append(el("h3", {}, "What it was understood as"), attributesOf(picture));
+  right.append(el("h3", {}, "How it was understood"), attributesOf(picture));
   box.addEventListener("keydown", (event) => {
     const other = { ArrowLeft: before, ArrowRight: after }[event.key];
     if (!other || ["INPUT", "SELECT"].includes(event.target.tagName)) return;

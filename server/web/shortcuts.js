@@ -9,7 +9,7 @@ const KEYS = [
   ["/", "go to the prompt"],
   ["s", "surprise me"],
   ["Esc", "stop drawing, or close what is open"],
-  ["← ↑ → ↓", "walk the pictures, in a grid or one by one"],
+  ["← ↑ → ↓", "move between pictures, in a grid or one by one"],
   ["Enter", "open the picture"],
   ["g", "go to the gallery's search"],
   ["?", "this list"],

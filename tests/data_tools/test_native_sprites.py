@@ -79,7 +79,7 @@ def test_a_damaged_file_is_reported_and_left_out(checkout: Path):
 def test_what_is_no_palette_is_refused(tmp_path: Path):
     path = tmp_path / "x.pal"
     path.write_text("RIFF\n1\n")
-    with pytest.raises(ValueError, match="no JASC palette"):
+    with pytest.raises(ValueError, match="not a JASC palette"):
         read_palette(path)
 
 
@@ -108,7 +108,7 @@ def test_from_goes_behind_its_source(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["--from", "here", "--source", "native"])
     assert stopped.value.code == 2
-    assert "goes behind --source" in capsys.readouterr().err
+    assert "must follow --source" in capsys.readouterr().err
 
 
 def test_turned_hues():

@@ -180,13 +180,13 @@ def test_what_cannot_be_had_is_reported_and_the_rest_goes_on(
     with LlmServer() as server:
         use(server)
         if manner in said:
-            assert "1 of those failed since no model's answer" in told.out
+            assert "1 of those failed because no model's answer" in told.out
             assert run(tmp_path, "--dry-run") == 0
             assert "0 to ask" in (told := capsys.readouterr()).out
             assert "1 answered unusably (--retry-refused" in told.out
             assert run(tmp_path) == 1 and not server.log
             told = capsys.readouterr()
-            assert reason in told.err and "1 of those failed since" in told.out
+            assert reason in told.err and "1 of those failed because" in told.out
             assert run(tmp_path, "--quiet", "--retry-refused") == 0
         else:
             assert run(tmp_path, "--quiet") == 0

@@ -187,7 +187,7 @@ def test_one_process_then_two_that_are_stopped_then_one(
     kill = ("tests/helpers/kill_driver.py", "step", "SIGTERM", "--")
     codes, outputs = run_two(by_flags([*options, "--resume", "auto"]), second=kill)
     assert codes == [128 + signal.SIGTERM] * 2, "\n".join(outputs)
-    assert "go on with --resume auto" in outputs[0]
+    assert "continue with --resume auto" in outputs[0]
     assert not (tmp_path / "model.safetensors").exists()
     assert len(log(tmp_path)) == 2  # the signal came in the third epoch
     assert train.main([*options, "--mesh.devices=1", "--resume", "auto"]) == 0
@@ -213,7 +213,7 @@ def test_a_lost_process_ends_the_other(
         ({"coordinator": "here"}, "expected address:port"),
         (
             {"coordinator": "127.0.0.1:9", "processes": 2, "process_id": 1},
-            "nobody listens there",
+            "nothing is listening there",
         ),
     ],
 )

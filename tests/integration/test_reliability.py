@@ -49,7 +49,7 @@ def test_killed_and_resumed_equals_unbroken(
     )
     if name == "SIGTERM":
         assert killed.returncode == 128 + signal.SIGTERM, killed.stderr
-        assert "go on with --resume auto" in killed.stdout
+        assert "continue with --resume auto" in killed.stdout
     else:
         assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "model.safetensors").exists()

@@ -80,7 +80,7 @@ def test_resume_anyway_counts_epochs_of_the_new_length(
 ):
     options = ["--resume=4", "--resume-anyway", "--debug-samples=16"]
     assert train.main([*argv(drawn_dataset, run), *options]) == 0
-    assert "going on all the same" in capsys.readouterr().out
+    assert "continuing anyway" in capsys.readouterr().out
     assert [row["Epoch"] for row in log(run)] == ["1", "2", "3"]
     steps = {p.name for p in (run / "checkpoints").glob("[0-9]*")}
     assert steps == {"4", "6", "8"}  # epochs of two steps, after one of four
@@ -260,8 +260,8 @@ def test_a_longer_cosine_schedule_says_how_the_learning_rate_jumps(
     monkeypatch.setattr(trainer, "config", longer)
     resume.resume(trainer, Source(run / "checkpoints", 8), run)
     assert (
-        "was to end at epoch 3, and now ends at epoch 6: the learning rate goes on at"
-        " 0.0015, not 0.0005"
+        "was to end at epoch 3 and now ends at epoch 6: the learning rate continues at"
+        " 0.0015 instead of 0.0005"
     ) in capsys.readouterr().out
 
 

@@ -1,5 +1,7 @@
 """The model that comes with pokejax: whole, small, and what its documents say it is."""
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +56,13 @@ def test_it_is_what_commands_draw_with(tmp_path: Path):
     assert generate.main(argv) == 0
     expected = Sampler.load().generate("a red dragon", seed=3)[0].png()
     assert (tmp_path / "a-red-dragon_3.png").read_bytes() == expected
+
+
+def test_it_draws_what_readme_says(tmp_path: Path):
+    text = Path("README.md").read_text("utf-8")
+    lines = re.findall(r"^python -m pokejax.generate (.*)$", text, flags=re.M)
+    assert lines
+    for line in lines:
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        assert generate.main([*shlex.split(line), "--num=1", "--out", str(out)]) == 0
+        assert len(list(out.glob("*_*.png"))) == 2  # a picture and the contact sheet

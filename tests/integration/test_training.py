@@ -99,7 +99,7 @@ def test_a_second_run_never_overwrites_silently(
     assert "--resume auto" in capsys.readouterr().err
     with locked(tiny_run):
         assert command(drawn_dataset, tiny_run, "--resume=auto") == 2
-    assert "another run is at work in" in capsys.readouterr().err
+    assert "another run is using" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_shape_is_refused(

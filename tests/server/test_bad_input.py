@@ -92,12 +92,12 @@ def test_a_wrong_value_is_named(
         ),
         (b'{"prompt": "a", "seed": 1' + b"0" * 5000 + b"}", "seed", "can't be read"),
         (b"{}", "prompt", "prompt is missing"),
-        (b"", "body", "no JSON"),
+        (b"", "body", "not JSON"),
         (b"null", "body", "body is null; expected an object"),
         (b"[" * 60_000, "body", "expected an object"),
         (b'{"attributes":' * 4000, "body", ""),
-        (b'{"prompt": "a"', "body", "no JSON"),
-        (b"\xff\xfe", "body", "no JSON"),
+        (b'{"prompt": "a"', "body", "not JSON"),
+        (b"\xff\xfe", "body", "not JSON"),
     ],
 )
 def test_a_broken_body_is_explained(

@@ -209,7 +209,7 @@ def test_a_port_that_is_taken_is_told_at_once(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert command.main(["--port", str(port), "--model", str(model)]) == 2
-    told = f"error: can't listen at 127.0.0.1 port {port}: Address already in use\n"
+    told = f"error: can't listen on 127.0.0.1 port {port}: Address already in use\n"
     assert capsys.readouterr().err == told
 
 
@@ -254,7 +254,7 @@ def test_a_bad_command_line_is_one_line_and_code_2(
         ("POKEJAX_DRAIN_S", "nan", "POKEJAX_DRAIN_S is 'nan'; expected a number"),
         ("POKEJAX_LOG_PROMPTS", "maybe", "expected 0 or 1"),
         ("POKEJAX_API_KEYS", ",,", "POKEJAX_API_KEYS is set but holds no key"),
-        ("POKEJAX_API_KEYS", "", "unset it to do without"),
+        ("POKEJAX_API_KEYS", "", "unset it to run without"),
         ("POKEJAX_KEY_LIMITS", "5,x", "POKEJAX_KEY_LIMITS is 'x'; expected a whole"),
         ("POKEJAX_KEY_LIMITS", "5", "has 1 numbers for 0 keys; expected one for each"),
         ("POKEJAX_MAX_QUEU", "5", "did you mean 'POKEJAX_MAX_QUEUE'?"),

@@ -114,7 +114,7 @@ def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path: Pat
 def test_a_directory_is_one_process_at_a_time(tmp_path: Path):
     with (
         locked(tmp_path),
-        pytest.raises(OSError, match="another run is at work"),
+        pytest.raises(OSError, match="another run is using"),
         locked(tmp_path),
     ):
         pass

@@ -120,8 +120,8 @@ def _load_base(header: Header) -> CVAE:
     path = Path(header.config.prior.base)
     if not path.is_file():
         raise ConfigError(
-            f"prior.base is {str(path)!r}, and no bundle is there; train the CVAE"
-            " first, e.g. --config pokemon64"
+            f"prior.base is {str(path)!r}, but there is no bundle there; train the CVAE"
+            " first, e.g. --config thumbnail64"
         )
     base = bundle.read(path)
     # The prior may be trained in another precision.
