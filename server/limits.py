@@ -14,8 +14,8 @@ from server.errors import ApiError, busy
 
 _MAX_CLIENTS = 10_000
 _MOST_WRONG = 20  # keys a minute and address
-_MOST_PICTURES = 32  # that clients sent, at a time
-_MOST_PICTURES_OF_CLIENT = 16
+_MOST_PICTURES = 48  # that clients sent, at a time
+_MOST_PICTURES_OF_CLIENT = 8
 
 
 class ApiKeys:

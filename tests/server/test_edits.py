@@ -18,7 +18,7 @@ from pokejax.images.given import read_mask, read_picture
 from pokejax.inference.recipe import Start
 from server.limits import PicturePlaces
 from server.settings import Settings
-from tests.helpers.live_server import Live, serve
+from tests.helpers.live_server import Live, serve, wait_for
 from tests.server.test_bad_input import check_error
 from tests.unit.test_given import art, bomb, png
 
@@ -40,7 +40,7 @@ KEPT = ~read_mask(MASK, 32)
 @pytest.fixture(scope="module")
 def flows(flow_model: Path) -> Iterator[Live]:
     """The service with a model that has a learned prior."""
-    with serve(Settings(model=flow_model)) as running:
+    with serve(Settings(model=flow_model, log_prompts=True)) as running:
         yield running
 
 
@@ -347,6 +347,16 @@ def test_only_pictures_may_be_large(flow: httpx.Client):
     check_error(answer, 400, "199999", "given twice")
 
 
+def test_a_picture_is_not_logged_even_with_prompts(
+    flow: httpx.Client, caplog: pytest.LogCaptureFixture
+):
+    edited(flow, prompt="a hush-hush fish")
+    flow.post("/api/v1/generate", json={"prompt": "a loud fish"})
+    wait_for(lambda: "a loud fish" in caplog.text)
+    assert '"path":"/api/v1/edit"' in caplog.text
+    assert "hush" not in caplog.text and text(PICTURE)[:40] not in caplog.text
+
+
 def test_a_model_without_a_learned_prior_says_so(client: httpx.Client):
     body = {"prompt": PROMPT, "image": text(PICTURE), "init_images": [text(PICTURE)]}
     files = {"image": PICTURE}
@@ -365,11 +375,11 @@ def test_so_many_pictures_are_under_way_at_a_time(
 ):
     places = PicturePlaces()
     monkeypatch.setattr(flows.app, "_pictures", places)
-    for _ in range(16):
+    for _ in range(8):
         places.enter("127.0.0.1")
     body = {"prompt": PROMPT, "image": text(PICTURE)}
     refused = flow.post("/api/v1/edit", json=body)
-    check_error(refused, 429, None, "16 of them yours")
+    check_error(refused, 429, None, "8 of them yours")
     assert refused.json()["error"]["code"] == "queue_full"
     assert refused.headers["retry-after"] == "1"
     places.leave("127.0.0.1")
