@@ -33,8 +33,6 @@ from pokejax.inference.sampler import Sampler
 from pokejax.prompts.parse import parse_prompt
 from pokejax.prompts.parsed import ParsedPrompt
 
-_USUAL_STRENGTH = 0.6
-
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse and check the command line; exits with 2 on bad input."""
@@ -59,6 +57,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--num", type=int, default=4, help="pictures per prompt (default: 4)"
+    )
+    parser.add_argument(
+        "--negative",
+        default="",
+        metavar="TEXT",
+        help="what to keep away from; takes a model with a learned prior, and works"
+        " the more the higher --guidance",
     )
     parser.add_argument(
         "--seed",
@@ -192,12 +197,8 @@ def start_of(args: argparse.Namespace, size: int) -> Start | None:
                 raise ValueError(f"--{name} needs --init, the picture to start from")
         return None
     picture = _read(args.init, "--init", partial(read_picture, size=size))
-    if args.mask is None:
-        strength = _USUAL_STRENGTH if args.strength is None else args.strength
-        return Start(picture.tobytes(), strength)
-    mask = _read(args.mask, "--mask", partial(read_mask, size=size))
-    strength = 1.0 if args.strength is None else args.strength
-    return Start(picture.tobytes(), strength, mask.tobytes())
+    mask = args.mask and _read(args.mask, "--mask", partial(read_mask, size=size))
+    return Start.of(picture, mask, args.strength)
 
 
 def _read(path: Path, name: str, read: Callable[[bytes], np.ndarray]) -> np.ndarray:
@@ -249,6 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 seed=args.seed,
                 temperature=args.temperature,
                 guidance=args.guidance,
+                negative=args.negative,
             )
         if not FEWEST_COLORS <= args.colors <= MOST_COLORS:
             raise ValueError(
@@ -259,6 +261,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not sampler.bundle.model.conditional:
             print(
                 f"warning: {args.model} is unconditional: the prompt changes nothing",
+                file=sys.stderr,
+            )
+        if args.negative.strip() and not sampler.takes_pictures:
+            print(
+                f"warning: {args.model} has no learned prior: --negative changes"
+                " nothing",
                 file=sys.stderr,
             )
         finish = args.finish or ("pixel" if sampler.usual_colors else "raw")
@@ -300,6 +308,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 guidance=args.guidance,
                 colors=colors,
                 start=start,
+                negative=args.negative,
             )
             samples = sampler.sample(recipes)
             rows.append(samples)

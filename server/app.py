@@ -43,6 +43,7 @@ def create_app(settings: Settings | None = None) -> Gate:
         exception_handlers={Exception: answer_error},
         openapi_config=None,  # server.openapi documents what is checked, as it is
         logging_config=None,
+        request_max_body_size=None,  # the gate has limits for it
     )
     return Gate(litestar, service)
 

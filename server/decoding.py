@@ -4,13 +4,16 @@ Litestar's own decoding is lenient ("3" passes for 3), so bodies are decoded str
 here; a query string has nothing but strings, so there leniency is right.
 """
 
+import io
 import json
 import math
 import re
+import typing
 import urllib.parse
 from typing import Any, TypeVar
 
 import msgspec
+import multipart
 from litestar import Request
 from msgspec import UNSET, inspect
 
@@ -23,6 +26,7 @@ from .schemas import (
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_MOST_PARTS = 64  # of a form
 _NULLS = {"null", "NULL", "Null"}
 
 _PLACE = re.compile(r" - at `\$\.?(?P<path>[^`]*)`$")
@@ -38,12 +42,7 @@ async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
     """
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise ApiError(
-            415,
-            "unsupported_media_type",
-            f"the content type is {content_type[:100]!r}; expected application/json",
-            param="Content-Type",
-        )
+        raise _unsupported(content_type, "application/json")
     body = await request.body()
     try:
         read = msgspec.json.decode(body, type=kind)
@@ -58,12 +57,52 @@ async def read_body(request: Request[Any, Any, Any], kind: type[T]) -> T:
     return read
 
 
+async def read_form(request: Request[Any, Any, Any], kind: type[T]) -> T:
+    """The `multipart/form-data` as `kind`, whose fields of bytes are files.
+
+    Raises:
+      ApiError: 415 for another content type, 400 for a form that doesn't fit.
+    """
+    given = request.headers.get("content-type", "")
+    content_type, options = multipart.parse_options_header(given)
+    if content_type != "multipart/form-data":
+        raise _unsupported(given, "multipart/form-data")
+    body = await request.body()
+    try:
+        parts = multipart.MultipartParser(
+            io.BytesIO(body),
+            options.get("boundary", ""),
+            part_limit=_MOST_PARTS,
+            spool_limit=len(body) + 1,  # it is in memory already
+            memory_limit=len(body) + 1,
+        ).parts()
+    except (multipart.MultipartError, UnicodeError) as error:
+        raise _bad(f"the body is no form: {error}") from None
+    types = typing.get_type_hints(kind)
+    values: dict[str, Any] = {}
+    for part in parts:
+        name = (part.name or "").removesuffix("[]")  # as lists of pictures are named
+        if name in values:
+            raise _bad(f"{name[:50]} is given twice; expected one", name[:50])
+        if bytes in (types.get(name), *typing.get_args(types.get(name))):
+            values[name] = part.raw
+            continue
+        try:
+            values[name] = part.raw.decode()
+        except UnicodeDecodeError:
+            raise _bad(f"{name[:50]} is no text in UTF-8", name[:50]) from None
+    try:
+        return msgspec.convert(values, kind, strict=False, builtin_types=(bytes,))
+    except msgspec.ValidationError as error:
+        raise _explain(error, kind, values) from None
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object, whose names must differ: programs don't agree on which one counts."""
     read = dict(pairs)
     if len(read) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)[:50]
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))[:50]
         raise _bad(f"{twice} is given twice", twice)
     return read
 
@@ -126,6 +165,15 @@ def read_query(request: Request[Any, Any, Any], kind: type[T]) -> T:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _explain(error, kind, values, flat=True) from None
+
+
+def _unsupported(content_type: str, expected: str) -> ApiError:
+    return ApiError(
+        415,
+        "unsupported_media_type",
+        f"the content type is {content_type[:100]!r}; expected {expected}",
+        param="Content-Type",
+    )
 
 
 def _bad(message: str, param: str | None = "body") -> ApiError:
@@ -256,6 +304,8 @@ def _in_words(kind: inspect.Type, value: Any) -> str:
             return _in_words(inner, value)
         case inspect.StrType():
             return "text"
+        case inspect.ListType(min_length=least, max_length=most) if least == most:
+            return f"a list of {least}"
         case inspect.ListType(min_length=least, max_length=most):
             return f"a list of {least} to {most}"
         case _:

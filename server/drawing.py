@@ -18,15 +18,16 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import SkipValidationMarker
 
 from pokejax.attributes import Attributes
-from pokejax.inference.recipe import Recipe, recipes_for
+from pokejax.inference.recipe import Recipe, Start, recipes_for
 from pokejax.prompts.parsed import ParsedPrompt
 
 from .batcher import Caller, Ticket
-from .decoding import read_body, read_query
+from .decoding import read_body, read_form, read_query
 from .errors import ApiError
 from .files import Look
 from .schemas import MAX_PROMPT_CHARS
 from .service import Service, overrides_of
+from .uploads import Upload
 
 AnyRequest = Request[Any, Any, Any]
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -79,17 +80,36 @@ class Drawing(Generic[Body]):
         )
 
     def recipes(
-        self, seeds: Sequence[int], *, of: ParsedPrompt | None = None
+        self, seeds: Sequence[int], *, start: Start | None = None
     ) -> list[Recipe]:
-        """A recipe for each seed, of the request's prompt or of another one."""
+        """A recipe for each seed, that starts from a picture if one is given."""
         body: Any = self.body
         return recipes_for(
-            of or self.parsed,
+            self.parsed,
             seeds,
             temperature=body.temperature,
             guidance=body.guidance,
             colors=self.service.colors_of(body),
+            start=start,
+            negative=_negative(body),
         )
+
+    async def start_from(
+        self,
+        picture: Upload,
+        mask: Upload | None,
+        strength: float | None,
+        **reading: bool,
+    ) -> Start:
+        """What a picture that came with the request means, as `Uploads.start` does.
+
+        Raises:
+          ApiError: 400, the picture can't be used.
+          ClientLeft: before it was decoded.
+        """
+        sampler = self.service.require_ready().sampler
+        work = self.service.uploads.start(sampler, picture, mask, strength, **reading)
+        return await unless_gone(self.request, work)
 
     async def draw(self, recipes: Sequence[Recipe], look: Look) -> list[bytes]:
         """The files of all recipes, unless the client leaves before they are there.
@@ -117,9 +137,11 @@ async def read_drawing(request: AnyRequest, service: Provided[Service]) -> Drawi
     assert kind is not None  # or the handler would not ask for a drawing
     if request.method == "GET":
         body: Any = read_query(request, kind)
+    elif request.route_handler.opt.get("form"):
+        body = await read_form(request, kind)
     else:
         body = await read_body(request, kind)
-    attributes = overrides_of(body.attributes)
+    attributes = overrides_of(getattr(body, "attributes", None))
     prompt = _cut(body.prompt)
     parsed = await _parse(request, service, body, prompt, attributes, caller)
     return Drawing(body, parsed, service, request, caller, started)
@@ -136,9 +158,18 @@ async def _parse(
     """Parse a prompt; if a language model does, for as long as the client stays."""
     use_llm = getattr(body, "use_llm_parsing", False)
     reading = service.parse(
-        prompt, attributes, deadline=caller.deadline, use_llm=use_llm
+        prompt,
+        attributes,
+        deadline=caller.deadline,
+        use_llm=use_llm,
+        negative=_negative(body),
     )
     return await (unless_gone(request, reading) if use_llm else reading)
+
+
+def _negative(body: Any) -> str:
+    """What a request keeps away from, as far as the text encoder takes it."""
+    return _cut(getattr(body, "negative_prompt", "").strip())
 
 
 def _cut(prompt: str) -> str:

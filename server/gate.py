@@ -16,7 +16,7 @@ import msgspec
 
 from .errors import ApiError, busy
 from .lifecycle import Lifecycle
-from .limits import ApiKeys, Quotas
+from .limits import ApiKeys, PicturePlaces, Quotas
 from .service import Service
 from .wire import EVENT_STREAM, sse_event
 
@@ -27,6 +27,13 @@ _OPEN_PATHS = {"/", "/docs", "/openapi.json", "/api/v1/health", "/api/v1/ready"}
 _PROBES = {"/api/v1/health", "/api/v1/ready", "/metrics"}
 # A millisecond's work, which the studio asks for while somebody types.
 _UNMETERED = {*_PROBES, "/api/v1/parse"}
+# Where bodies hold pictures: larger than others, and not a thing for the log.
+_PICTURE_PATHS = {
+    "/api/v1/edit",
+    "/sdapi/v1/img2img",
+    "/v1/images/edits",
+    "/v1/images/variations",
+}
 # Read and discarded, so that a client that sends before it reads gets its answer.
 _MOST_DISCARDED = 64 * 2**20
 _HEADERS = [
@@ -68,6 +75,7 @@ class Exchange:
         self.status = 0
         self.streams = False  # events, in an answer that hasn't ended
         self.body = b""
+        self.holds_picture = False  # takes one of the places for these
 
     @property
     def client(self) -> str:
@@ -89,6 +97,7 @@ class Gate:
         settings = service.settings
         self._keys = ApiKeys(settings.api_keys)
         self._quotas = Quotas(settings.rate_limit, settings.key_limits)
+        self._pictures = PicturePlaces()
         self._origins = {origin.encode() for origin in settings.cors_origins}
         self._lifecycle = Lifecycle(app, service)
 
@@ -155,6 +164,8 @@ class Gate:
                 last = sse_event("error", msgspec.Raw(late.body(exchange.id)))
                 await send(_body(last))
         finally:
+            if exchange.holds_picture:
+                self._pictures.leave(exchange.client)
             if counted:
                 self._lifecycle.under_way.discard(task)
                 self.service.metrics.under_way.dec()
@@ -179,17 +190,24 @@ class Gate:
         scope["state"] |= {"client": exchange.client, "key": exchange.key_label}
         if exchange.method in ("GET", "HEAD"):
             return receive
-        exchange.body = await self._read_body(exchange, receive)
-        messages = [{"type": "http.request", "body": exchange.body, "more_body": False}]
+        if exchange.path in _PICTURE_PATHS:
+            self._pictures.enter(exchange.client)
+            exchange.holds_picture = True
+            body = await self._read_body(
+                exchange, receive, self.service.settings.max_picture_body_bytes
+            )
+        else:
+            most = self.service.settings.max_body_bytes
+            body = exchange.body = await self._read_body(exchange, receive, most)
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Any:
             return messages.pop() if messages else await receive()
 
         return replay
 
-    async def _read_body(self, exchange: Exchange, receive: Any) -> bytes:
+    async def _read_body(self, exchange: Exchange, receive: Any, most: int) -> bytes:
         settings = self.service.settings
-        most = settings.max_body_bytes
         announced = exchange.headers.get(b"content-length", b"0")
         too_large = ApiError(
             413, "body_too_large", f"the body is over {most:,} bytes", param="body"

@@ -92,6 +92,7 @@ class Job:
                 overrides_of(body.attributes),
                 deadline=self._caller.deadline,
                 use_llm=body.use_llm_parsing,
+                negative=body.negative_prompt.strip(),
             )
             known = parsed.attributes.known()
             self._emit("parsed", parsed_answer(parsed), attributes=known)
@@ -107,6 +108,7 @@ class Job:
             temperature=body.temperature,
             guidance=body.guidance,
             colors=self._service.colors_of(body),
+            negative=body.negative_prompt,
         )
         left = {i: r for i, r in enumerate(recipes) if not self.mark.drawn >> i & 1}
         if left:

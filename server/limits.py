@@ -14,6 +14,8 @@ from .errors import ApiError, busy
 
 _MAX_CLIENTS = 10_000
 _MOST_WRONG = 20  # keys a minute and address
+_MOST_PICTURES = 48  # that clients sent, at a time
+_MOST_PICTURES_OF_CLIENT = 8
 
 
 class ApiKeys:
@@ -134,6 +136,31 @@ class Quotas:
         if key is not None and self._of_keys:
             limit = self._of_keys[key]
         return limit.take(client, "too many requests a minute") if limit else {}
+
+
+class PicturePlaces:
+    """How many requests with pictures are under way: each holds some megabytes."""
+
+    def __init__(self):
+        self._under_way: Counter[str] = Counter()
+
+    def enter(self, client: str) -> None:
+        """Count a request of a client until it leaves.
+
+        Raises:
+          ApiError: 429, there are enough of the client's, or in all.
+        """
+        own, all_ = self._under_way[client], self._under_way.total()
+        if own >= _MOST_PICTURES_OF_CLIENT or all_ >= _MOST_PICTURES:
+            told = f"{all_} requests with pictures are under way, {own} of them yours"
+            raise busy(told, "queue_full", 1, status=429)
+        self._under_way[client] += 1
+
+    def leave(self, client: str) -> None:
+        """End a request that was counted."""
+        self._under_way[client] -= 1
+        if not self._under_way[client]:
+            del self._under_way[client]
 
 
 class OpenStreams:

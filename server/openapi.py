@@ -35,6 +35,7 @@ API_ROUTES: Sequence[HTTPRouteHandler] = (
     *A1111_ROUTES,
 )
 _JSON = "application/json"
+_FORM = "multipart/form-data"
 # Of one event: the fields of its lines; `data` is JSON.
 _EVENT = {
     "type": "object",
@@ -114,7 +115,8 @@ def _request_body(handler: HTTPRouteHandler) -> dict[str, Any]:
     struct = _body(handler)
     if struct is None:
         return {}
-    content = {_JSON: {**_ref(struct), "example": handler.opt["example"]}}
+    kind = _FORM if handler.opt.get("form") else _JSON
+    content = {kind: {**_ref(struct), "example": handler.opt["example"]}}
     return {"requestBody": {"required": True, "content": content}}
 
 

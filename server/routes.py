@@ -11,7 +11,7 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from pokejax.attributes import CONDITIONS
-from pokejax.inference.recipe import Recipe, count_up
+from pokejax.inference.recipe import Recipe, Start, count_up
 
 from . import animation
 from .decoding import read_query
@@ -22,6 +22,7 @@ from .metrics import CONTENT_TYPE
 from .schemas import (
     AttributesAnswer,
     DownloadQuery,
+    EditBody,
     GenerateAnswer,
     GenerateBody,
     Health,
@@ -33,6 +34,7 @@ from .schemas import (
     parsed_answer,
 )
 from .service import Service, overrides_of
+from .uploads import Upload
 from .wire import EVENT_STREAM, SSE_HEADERS, data_url
 
 TURTLE = "a small blue water turtle with a red shell"
@@ -46,9 +48,16 @@ TURTLE = "a small blue water turtle with a red shell"
 )
 async def generate(drawing: Provided[Drawing[GenerateBody]]) -> GenerateAnswer:
     """Draw pictures of a prompt."""
+    return await _generated(drawing)
+
+
+async def _generated(
+    drawing: Drawing[Any], start: Start | None = None
+) -> GenerateAnswer:
     body = drawing.body
     seeds = count_up(body.seed, body.num_samples)
-    files = await drawing.draw(drawing.recipes(seeds), look_of(body))
+    recipes = drawing.recipes(seeds, start=start)
+    files = await drawing.draw(recipes, look_of(body))
     images = [data_url(file, body.format) for file in files]
     return GenerateAnswer(
         **msgspec.structs.asdict(parsed_answer(drawing.parsed)),
@@ -58,6 +67,21 @@ async def generate(drawing: Provided[Drawing[GenerateBody]]) -> GenerateAnswer:
         generation_time_ms=drawing.took_ms,
         model_version=drawing.model_version,
     )
+
+
+@post(
+    "/api/v1/edit",
+    summary="Draw pictures that start from one, or parts of it anew",
+    status_code=200,
+    opt={"example": {"prompt": TURTLE, "image": "iVBORw0KGgo…", "strength": 0.6}},
+)
+async def edit(drawing: Provided[Drawing[EditBody]]) -> GenerateAnswer:
+    """Draw pictures that start from one, or parts of it anew."""
+    body = drawing.body
+    mask = None if body.mask is None else Upload("mask", body.mask)
+    picture = Upload("image", body.image)
+    start = await drawing.start_from(picture, mask, body.strength)
+    return await _generated(drawing, start)
 
 
 @get(
@@ -229,6 +253,7 @@ async def metrics(service: Provided[Service]) -> Response[bytes]:
 
 ROUTES = [
     generate,
+    edit,
     generate_stream,
     job_status,
     download,

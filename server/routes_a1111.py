@@ -19,7 +19,7 @@ from litestar import Response, get, post
 from PIL import Image
 
 from pokejax.images.png import add_text
-from pokejax.inference.recipe import SEED_LIMIT, Recipe, count_up
+from pokejax.inference.recipe import SEED_LIMIT, Recipe, Start, count_up
 
 from . import animation
 from .batcher import Ticket
@@ -30,6 +30,7 @@ from .files import framed_look
 from .routes import TURTLE
 from .schemas import (
     MAX_FRAMES,
+    A1111Img2ImgBody,
     A1111Model,
     A1111Options,
     A1111PngInfo,
@@ -41,11 +42,11 @@ from .schemas import (
     A1111Txt2ImgBody,
 )
 from .service import Service
+from .uploads import Upload
 
 _SAMPLER = "Flow"
 _MOST_PIXELS = 2**26  # of all pictures of a request
 _BOMBS = Image.DecompressionBombError, Image.DecompressionBombWarning
-_NOT_NEGATIVE = "negative_prompt is ignored for now"
 
 
 @dataclass(eq=False)
@@ -95,7 +96,40 @@ class Runs:
 async def txt2img(
     drawing: Provided[Drawing[A1111Txt2ImgBody]], runs: Provided[Runs]
 ) -> A1111Txt2Img:
-    """Draw pictures; `cfg_scale` 7 is the model's own guidance."""
+    """Draw pictures; `cfg_scale` 7 is the guidance that the model is tuned to."""
+    return await _draw(drawing, runs)
+
+
+@post(
+    "/sdapi/v1/img2img",
+    summary="Draw from a picture, in the shape of AUTOMATIC1111's API",
+    status_code=200,
+    opt={
+        "example": {
+            "prompt": TURTLE,
+            "init_images": ["iVBORw0KGgo…"],
+            "denoising_strength": 0.75,
+        }
+    },
+)
+async def img2img(
+    drawing: Provided[Drawing[A1111Img2ImgBody]], runs: Provided[Runs]
+) -> A1111Txt2Img:
+    """Draw from a picture, or parts of it anew."""
+    body = drawing.body
+    start = await drawing.start_from(
+        Upload("init_images", body.init_images[0]),
+        Upload("mask", body.mask) if body.mask else None,
+        body.denoising_strength,
+        opaque=True,
+        invert=body.inpainting_mask_invert == 1,
+    )
+    return await _draw(drawing, runs, start)
+
+
+async def _draw(
+    drawing: Drawing[Any], runs: Runs, start: Start | None = None
+) -> A1111Txt2Img:
     body, service, caller = drawing.body, drawing.service, drawing.caller
     count = body.batch_size * body.n_iter
     if count > MAX_FRAMES:
@@ -108,7 +142,7 @@ async def txt2img(
         raise ApiError(400, "invalid_request", f"{told} pixels", param="width")
     own = service.require_ready().sampler.image_size
     look = framed_look("png", own, body.width, body.height, param="width")
-    recipes = _recipes(drawing, count)
+    recipes = _recipes(drawing, count, start)
     tickets = service.order(recipes, caller=caller, look=look)
     run = runs.of[caller.client] = Run(tickets)
     try:
@@ -124,30 +158,34 @@ async def txt2img(
     ]
     return A1111Txt2Img(
         images=[base64.b64encode(file).decode() for file in marked],
-        parameters=msgspec.to_builtins(body),
+        parameters={
+            name: value
+            for name, value in msgspec.to_builtins(body).items()
+            if name not in ("init_images", "mask")  # the client has them
+        },
         info=json.dumps(_info(drawing, recipes[: len(files)], texts)),
     )
 
 
-def _recipes(drawing: Drawing[A1111Txt2ImgBody], count: int) -> list[Recipe]:
+def _recipes(drawing: Drawing[Any], count: int, start: Start | None) -> list[Recipe]:
     """Seeds count up; with a variation's strength it is its seeds that do."""
     body = drawing.body
     first = None if body.seed < 0 else body.seed % SEED_LIMIT
     if not body.subseed_strength:
-        return drawing.recipes(count_up(first, count))
-    (start,) = drawing.recipes(count_up(first, 1))
+        return drawing.recipes(count_up(first, count), start=start)
+    (near,) = drawing.recipes(count_up(first, 1), start=start)
     ends = count_up(None if body.subseed < 0 else body.subseed % SEED_LIMIT, count)
     parsed = drawing.parsed
     return [
         animation.between(
-            start, Recipe(parsed.prompt, parsed.attributes, end), body.subseed_strength
+            near, Recipe(parsed.prompt, parsed.attributes, end), body.subseed_strength
         )
         for end in ends
     ]
 
 
-def _infotext(drawing: Drawing[A1111Txt2ImgBody], recipe: Recipe) -> str:
-    """What is in a picture's chunk `parameters`: prompt, then settings on one line."""
+def _infotext(drawing: Drawing[Any], recipe: Recipe) -> str:
+    """What is in a picture's chunk `parameters`: prompts, then settings on one line."""
     body = drawing.body
     settings = {
         "Steps": body.steps,
@@ -160,12 +198,17 @@ def _infotext(drawing: Drawing[A1111Txt2ImgBody], recipe: Recipe) -> str:
     if recipe.towards:
         settings["Variation seed"] = recipe.towards.seed
         settings["Variation seed strength"] = f"{recipe.mix:g}"
-    line = ", ".join(f"{name}: {value}" for name, value in settings.items())
-    return f"{recipe.prompt}\n{line}"
+    if recipe.start:
+        settings["Denoising strength"] = f"{recipe.start.strength:g}"
+    lines = [recipe.prompt]
+    if recipe.negative:
+        lines.append(f"Negative prompt: {recipe.negative}")
+    lines.append(", ".join(f"{name}: {value}" for name, value in settings.items()))
+    return "\n".join(lines)
 
 
 def _info(
-    drawing: Drawing[A1111Txt2ImgBody], recipes: Sequence[Recipe], texts: Sequence[str]
+    drawing: Drawing[Any], recipes: Sequence[Recipe], texts: Sequence[str]
 ) -> dict[str, Any]:
     body = drawing.body
     subseeds = [recipe.towards.seed if recipe.towards else -1 for recipe in recipes]
@@ -185,13 +228,14 @@ def _info(
         "cfg_scale": body.cfg_scale,
         "steps": body.steps,
         "batch_size": body.batch_size,
+        "denoising_strength": getattr(body, "denoising_strength", 0),
         "sd_model_name": drawing.model_version,
         "infotexts": texts,
-        "warning": _NOT_NEGATIVE if body.negative_prompt.strip() else None,
+        "warning": drawing.parsed.warning or None,
     }
 
 
-@get("/sdapi/v1/progress", summary="How far the client's txt2img has got")
+@get("/sdapi/v1/progress", summary="How far the client's pictures have got")
 async def progress(
     request: AnyRequest, service: Provided[Service], runs: Provided[Runs]
 ) -> A1111Progress:
@@ -210,7 +254,7 @@ async def progress(
 
 @post(
     "/sdapi/v1/interrupt",
-    summary="End the client's txt2img; it answers with what is drawn so far",
+    summary="End the client's drawing; it answers with what is drawn so far",
     status_code=200,
     media_type="application/json",
 )
@@ -282,6 +326,7 @@ async def png_info(request: AnyRequest) -> A1111PngInfo:
 
 A1111_ROUTES = [
     txt2img,
+    img2img,
     progress,
     interrupt,
     options,

@@ -12,14 +12,23 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from pokejax.attributes import nearest_hint
-from pokejax.inference.recipe import Recipe, count_up
+from pokejax.inference.recipe import Recipe, Start, count_up
 
 from .drawing import Drawing, Provided
 from .errors import ApiError
 from .files import Look, framed_look
 from .routes import TURTLE
-from .schemas import ImagesAnswer, ImagesBody, Model, ModelsAnswer, OpenAIImage
+from .schemas import (
+    ImagesAnswer,
+    ImagesBody,
+    ImagesEditForm,
+    ImagesVariationForm,
+    Model,
+    ModelsAnswer,
+    OpenAIImage,
+)
 from .service import Service
+from .uploads import Upload
 from .wire import EVENT_STREAM, SSE_HEADERS, data_url, sse_event
 
 _NAME = "pokejax"
@@ -44,13 +53,57 @@ _USAGE = {
 async def images_generations(
     drawing: Provided[Drawing[ImagesBody]],
 ) -> Response[ImagesAnswer] | Stream:
-    """Draw pictures, in the format of OpenAI's API."""
+    """Draw pictures, in the shape of OpenAI's API."""
+    return await _answer(drawing, _look(drawing))
+
+
+@post(
+    "/v1/images/edits",
+    summary="Draw from a picture, or parts of it anew, in the shape of OpenAI's API",
+    status_code=200,
+    opt={
+        "form": True,
+        "example": {"image": "@doodle.png", "prompt": TURTLE, "size": "256x256"},
+        "also_produces": [EVENT_STREAM],
+    },
+)
+async def images_edits(
+    drawing: Provided[Drawing[ImagesEditForm]],
+) -> Response[ImagesAnswer] | Stream:
+    """Draw from a picture, or what a mask leaves transparent."""
+    body, look = drawing.body, _look(drawing)
+    mask = None if body.mask is None else Upload("mask", body.mask)
+    picture = Upload("image", body.image)
+    start = await drawing.start_from(picture, mask, body.strength)
+    return await _answer(drawing, look, start)
+
+
+@post(
+    "/v1/images/variations",
+    summary="Draw pictures like one, in the shape of OpenAI's API",
+    status_code=200,
+    opt={
+        "form": True,
+        "example": {"image": "@doodle.png", "n": 2},
+        "also_produces": [EVENT_STREAM],
+    },
+)
+async def images_variations(
+    drawing: Provided[Drawing[ImagesVariationForm]],
+) -> Response[ImagesAnswer] | Stream:
+    """Draw pictures like one; nothing is known but the picture."""
+    body, look = drawing.body, _look(drawing)
+    picture = Upload("image", body.image)
+    start = await drawing.start_from(picture, None, body.strength)
+    return await _answer(drawing, look, start)
+
+
+async def _answer(
+    drawing: Drawing[Any], look: Look, start: Start | None = None
+) -> Response[ImagesAnswer] | Stream:
     body, service = drawing.body, drawing.service
-    if body.model is not None and not service.settings.any_model:
-        _check_model(body.model, service)
-    look = _look(body, service)
     seeds = count_up(body.seed, body.n or 1)
-    recipes = drawing.recipes(seeds)
+    recipes = drawing.recipes(seeds, start=start)
     shape = _shape(look, service)
     if body.stream:
         client = drawing.caller.client
@@ -116,8 +169,15 @@ def _check_model(name: str, service: Service) -> None:
         )
 
 
-def _look(body: ImagesBody, service: Service) -> Look:
-    """As many whole pixels as fit into the size asked for, and white around them."""
+def _look(drawing: Drawing[Any]) -> Look:
+    """As many whole pixels as fit into the size asked for, and white around them.
+
+    Raises:
+      ApiError: 404, another model is asked for; 400, what can't be.
+    """
+    body, service = drawing.body, drawing.service
+    if body.model is not None and not service.settings.any_model:
+        _check_model(body.model, service)
     own = service.require_ready().sampler.image_size
     quality = 95 if body.output_compression is None else body.output_compression
     format = body.output_format or "png"
@@ -156,13 +216,14 @@ def _shape(look: Look, service: Service) -> dict[str, str]:
 
 
 async def _events(
-    drawing: Drawing[ImagesBody],
+    drawing: Drawing[Any],
     recipes: list[Recipe],
     shape: dict[str, str],
     look: Look,
 ) -> AsyncIterator[bytes]:
     """Some rounds of the first picture, as many as were asked for, then every one."""
     service, partial = drawing.service, drawing.body.partial_images or 0
+    kind = "image_edit" if recipes[0].start else "image_generation"
     shown: asyncio.Queue[bytes] = asyncio.Queue()
     wanted = [shown.put_nowait if partial else None] + [None] * (len(recipes) - 1)
     try:
@@ -179,11 +240,12 @@ async def _events(
             async for i, file in _until(tickets[0].done, shown):
                 if i in kept:
                     more = {"partial_image_index": number}
-                    yield _event("partial_image", file, shape, **more)
+                    yield _event(f"{kind}.partial_image", file, shape, **more)
                     number += 1
             for ticket, recipe in zip(tickets, recipes, strict=True):
                 file = await ticket.done
-                yield _event("completed", file, shape, seed=recipe.seed, usage=_USAGE)
+                more = {"seed": recipe.seed, "usage": _USAGE}
+                yield _event(f"{kind}.completed", file, shape, **more)
     except ApiError as error:
         yield b"event: error\ndata: " + error.body("") + b"\n\n"
 
@@ -217,8 +279,7 @@ async def _until(
         number += 1
 
 
-def _event(kind: str, file: bytes, shape: dict[str, str], **more: Any) -> bytes:
-    name = f"image_generation.{kind}"
+def _event(name: str, file: bytes, shape: dict[str, str], **more: Any) -> bytes:
     data = {
         "type": name,
         "b64_json": base64.b64encode(file).decode(),
@@ -229,4 +290,10 @@ def _event(kind: str, file: bytes, shape: dict[str, str], **more: Any) -> bytes:
     return sse_event(name, data)
 
 
-OPENAI_ROUTES = [images_generations, models, one_model]
+OPENAI_ROUTES = [
+    images_generations,
+    images_edits,
+    images_variations,
+    models,
+    one_model,
+]

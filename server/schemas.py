@@ -46,6 +46,30 @@ LongPrompt = Annotated[
         " the text encoder is left out, as the answer then says.",
     ),
 ]
+_MAYBE_EMPTY = rf"^[^{_CONTROL}]*$"
+NegativePrompt = Annotated[
+    str,
+    Meta(
+        max_length=MAX_PROMPT_CHARS,
+        pattern=_MAYBE_EMPTY,
+        description="What to keep away from, the more the higher `guidance`; a model"
+        " without a learned prior takes no notice of it.",
+    ),
+]
+Picture = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        description="a PNG, GIF, JPEG, WebP or BMP in base64, or as a data URL",
+    ),
+]
+PictureFile = Annotated[
+    bytes,
+    Meta(
+        description="The file of a PNG, GIF, JPEG, WebP or BMP.",
+        extra_json_schema={"contentEncoding": "binary"},
+    ),
+]
 Seed = Annotated[
     int,
     Meta(
@@ -79,6 +103,15 @@ Scale = Annotated[
     Meta(ge=1, le=MAX_SCALE, description="Side of the square that each pixel becomes."),
 ]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
+Strength = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=1,
+        description="How far away from the picture: 0 is as the model sees it, 1 not"
+        " bound to it. null: 0.6, or 1 with a mask.",
+    ),
+]
 Format = Literal["png", "webp"]
 Finish = Annotated[
     Literal["raw", "pixel"],
@@ -126,6 +159,7 @@ class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
 
     prompt: Prompt
     seed: Seed | None = None
+    negative_prompt: NegativePrompt = ""
     use_llm_parsing: Annotated[
         bool,
         Meta(description="Let a language model read the prompt; rules if it fails."),
@@ -143,6 +177,25 @@ class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
 class GenerateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
     """A request for pictures of a prompt."""
 
+    num_samples: NumSamples = 1
+
+
+class EditBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
+    """A request for pictures that start from one, or for parts of it drawn anew."""
+
+    image: Picture
+    mask: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="a picture as `image` is; only its light parts are drawn"
+                " anew, or, if parts of it are transparent, these",
+            ),
+        ]
+        | None
+    ) = None
+    strength: Strength | None = None
     num_samples: NumSamples = 1
 
 
@@ -231,13 +284,12 @@ class BatchQuery(Struct, kw_only=True, forbid_unknown_fields=True):
 _SIDE = "(6[4-9]|[7-9][0-9]|[1-9][0-9]{2}|1[0-6][0-9]{2}|17[0-8][0-9]|179[0-2])"
 
 
-class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
-    """A request in the shape of OpenAI's image generation.
+class ImagesFields(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Fields that every request in OpenAI's shape may have.
 
-    `quality`, `style`, `moderation`, `user` and the like are accepted and ignored.
+    `quality`, `user` and the like are accepted and ignored.
     """
 
-    prompt: LongPrompt
     n: Annotated[int, Meta(ge=1, le=10)] | None = 1
     size: (
         Annotated[
@@ -256,7 +308,6 @@ class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
     stream: bool | None = False
     partial_images: Annotated[int, Meta(ge=0, le=3)] | None = 0
     seed: Seed | None = None
-    attributes: Overrides = None
     guidance: Guidance = 1.0
     temperature: Temperature = 1.0
     finish: Finish | None = None
@@ -264,24 +315,67 @@ class ImagesBody(Struct, kw_only=True, forbid_unknown_fields=True):
     background: Literal["auto", "opaque", "transparent"] | None = "auto"
     model: Annotated[str, Meta(description="As /v1/models lists it.")] | None = None
     quality: str | None = None
-    style: str | None = None
-    moderation: str | None = None
     user: str | None = None
-    safety_identifier: str | None = None
     output_compression: (
         Annotated[int, Meta(ge=0, le=100, description="Quality of JPEG.")] | None
     ) = None
 
 
+class ImagesBody(ImagesFields, kw_only=True, forbid_unknown_fields=True):
+    """A request in the shape of OpenAI's image generation."""
+
+    prompt: LongPrompt
+    attributes: Overrides = None
+    style: str | None = None
+    moderation: str | None = None
+    safety_identifier: str | None = None
+
+
+class ImagesVariationForm(ImagesFields, kw_only=True, forbid_unknown_fields=True):
+    """A form in the shape of OpenAI's image variations, which have no prompt."""
+
+    image: PictureFile
+    strength: Strength | None = None
+
+    @property
+    def prompt(self) -> str:
+        """Of nothing but what the picture shows."""
+        return "a creature"
+
+
+class ImagesEditForm(ImagesFields, kw_only=True, forbid_unknown_fields=True):
+    """A form in the shape of OpenAI's image edits."""
+
+    image: PictureFile
+    prompt: LongPrompt
+    mask: (
+        Annotated[
+            PictureFile,
+            Meta(description="Its transparent parts are drawn anew."),
+        ]
+        | None
+    ) = None
+    strength: Strength | None = None
+    input_fidelity: str | None = None
+    moderation: str | None = None
+    safety_identifier: str | None = None
+
+
 class A1111Txt2ImgBody(Struct, kw_only=True):
     """A request in the shape of AUTOMATIC1111's `txt2img`.
 
-    Its many other fields are accepted and ignored, and so are `steps` and
-    `negative_prompt`.
+    Its many other fields are accepted and ignored, and so is `steps`.
     """
 
     prompt: LongPrompt
-    negative_prompt: Annotated[str, Meta(max_length=MAX_LONG_PROMPT_CHARS)] = ""
+    negative_prompt: Annotated[
+        str,
+        Meta(
+            max_length=MAX_LONG_PROMPT_CHARS,
+            pattern=_MAYBE_EMPTY,
+            description="What to keep away from, by guidance.",
+        ),
+    ] = ""
     seed: A1111Seed = -1
     subseed: A1111Seed = -1
     subseed_strength: Annotated[
@@ -309,6 +403,26 @@ class A1111Txt2ImgBody(Struct, kw_only=True):
     def guidance(self) -> float:
         """As the model takes it."""
         return self.cfg_scale / 7
+
+
+class A1111Img2ImgBody(A1111Txt2ImgBody, kw_only=True):
+    """A request in the shape of AUTOMATIC1111's `img2img`."""
+
+    init_images: Annotated[
+        list[Picture], Meta(min_length=1, max_length=1, description="One picture.")
+    ]
+    mask: (
+        Annotated[
+            str,
+            Meta(
+                description="Its light parts are drawn anew, or, if parts of it are"
+                " transparent, all others.",
+            ),
+        ]
+        | None
+    ) = None
+    inpainting_mask_invert: Annotated[int, Meta(ge=0, le=1)] = 0
+    denoising_strength: Fraction = 0.75
 
 
 class A1111Txt2Img(Struct, kw_only=True):

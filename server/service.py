@@ -5,6 +5,7 @@ the errors it raises.
 """
 
 import asyncio
+import dataclasses
 import functools
 import logging
 import time
@@ -30,6 +31,7 @@ from .metrics import Metrics
 from .reader import LlmReader
 from .schemas import MAX_FRAMES
 from .settings import Settings
+from .uploads import Uploads
 
 LOG = logging.getLogger("pokejax.server")
 _CACHED_PROMPTS = 4096
@@ -53,6 +55,7 @@ class Service:
         self._parsed: OrderedDict[str, ParsedPrompt] = OrderedDict()
         self._text_thread = ThreadPoolExecutor(1, thread_name_prefix="text")
         self._reader = LlmReader()
+        self.uploads = Uploads()
         self.streams = OpenStreams(settings.client_streams, self.metrics.streams)
 
     async def start(self) -> None:
@@ -104,6 +107,7 @@ class Service:
         if self.batcher:
             await asyncio.to_thread(self.batcher.close)
         self._text_thread.shutdown()
+        self.uploads.close()
 
     @property
     def model_version(self) -> str | None:
@@ -140,6 +144,7 @@ class Service:
         *,
         deadline: float,
         use_llm: bool = False,
+        negative: str = "",
     ) -> ParsedPrompt:
         """Parse a prompt and embed it, both off the event loop unless cached.
 
@@ -148,6 +153,7 @@ class Service:
           overrides: attributes that the request sets.
           deadline: of the request; a language model gets the time until then at most.
           use_llm: let a language model read the prompt.
+          negative: what the request keeps away from; read and embedded, too.
         """
         batcher = self.require_ready()
         parsed = self._parsed.get(prompt)
@@ -167,6 +173,13 @@ class Service:
             left = deadline - time.monotonic()
             seconds = min(left, self.settings.llm_timeout_s)
             parsed = await self._reader.read(parsed, seconds)
+        if negative:
+            avoid = batcher.sampler.avoid
+            await loop.run_in_executor(self._text_thread, avoid, negative)
+            if not batcher.sampler.takes_pictures:
+                told = "negative_prompt changes nothing: the model has no learned prior"
+                both = "; ".join(filter(None, (parsed.warning, told)))
+                parsed = dataclasses.replace(parsed, warning=both)
         return parsed.override(overrides)
 
     def order(

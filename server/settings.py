@@ -63,7 +63,12 @@ class Settings:
     read_timeout_s: float = _setting(
         10.0, "seconds in which a request's headers, then its body, must arrive", 0.01
     )
-    max_body_bytes: int = _setting(65536, "largest request body", 1024)
+    max_body_bytes: int = _setting(
+        65536, "largest request body without a picture", 1024
+    )
+    max_picture_body_bytes: int = _setting(
+        4 * 2**20, "largest request body that a picture may be in", 1024, 2**25
+    )
     api_keys: tuple[str, ...] = _setting(
         (), "comma-separated keys, one of which a request must carry; unset: open"
     )
@@ -173,5 +178,5 @@ def settings_help() -> str:
         else:
             shown = str(default)
         name = PREFIX + setting.name.upper()
-        lines.append(f"  {name:<23} {setting.metadata['help']} (default: {shown})")
+        lines.append(f"  {name:<30} {setting.metadata['help']} (default: {shown})")
     return "\n".join(lines)

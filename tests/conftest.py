@@ -24,6 +24,7 @@ import pytest
 from data_tools import create_dataset
 from pokejax import train
 from tests.helpers import drawn
+from tests.helpers.flow import write_flow_model
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -66,3 +67,11 @@ def tiny_run(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     argv = ["--data.dir", str(drawn_dataset), "--train.workdir", str(workdir)]
     assert train.main([*TINY, *argv, "--train.epochs=2"]) == 0
     return workdir
+
+
+@pytest.fixture(scope="session")
+def flow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny bundle with a learned prior, untrained."""
+    path = tmp_path_factory.mktemp("flow") / "model.safetensors"
+    write_flow_model(path)
+    return path

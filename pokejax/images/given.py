@@ -4,10 +4,11 @@ Nothing is decoded before its size is known to be small. Imports no JAX.
 """
 
 import io
+import warnings
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pokejax.images.colors import foreground_mask
 
@@ -46,21 +47,28 @@ def read_picture(data: bytes, size: int) -> UInt8[np.ndarray, "size size 4"]:
     return np.dstack([rgb, pixels[..., 3]])
 
 
-def read_mask(data: bytes, size: int) -> Bool[np.ndarray, "size size"]:
+def read_mask(
+    data: bytes, size: int, *, opaque: bool = False, invert: bool = False
+) -> Bool[np.ndarray, "size size"]:
     """Where a picture is to be drawn anew.
 
     Args:
       data: a picture. If parts of it are transparent, these are meant; otherwise its
         light parts.
       size: pixels a side.
+      opaque: if parts are transparent, all others are meant, as AUTOMATIC1111 has it.
+      invert: what would be left out is meant instead.
 
     Raises:
       PictureError: as of `read_picture`, or nothing at all is meant.
     """
     pixels = np.asarray(_resized(_square(_decoded(data)), size))
     clear = pixels[..., 3] < _HALF
-    mask = clear if clear.any() else pixels[..., :3].mean(axis=-1) >= _HALF
+    light = pixels[..., :3].mean(axis=-1) >= _HALF
+    mask = (clear != opaque if clear.any() else light) != invert
     if not mask.any():
+        if invert or opaque:
+            raise PictureError("the mask leaves nothing that is drawn anew")
         raise PictureError(
             "the mask is dark all over; expected light or transparent parts, which are"
             " drawn anew"
@@ -74,24 +82,33 @@ def _decoded(data: bytes) -> Image.Image:
             f"the picture has {len(data):,} bytes; expected at most {MAX_BYTES:,}"
         )
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if max(image.size) > MAX_SIDE:
-            raise PictureError(
-                f"the picture is {image.width}x{image.height}; expected at most"
-                f" {MAX_SIDE} pixels a side"
-            )
-        image.load()
-        image = ImageOps.exif_transpose(image)
-        if image.mode[0] == "I":  # 16 bits, which Pillow would clip to 255
-            gray = np.round(np.asarray(image) / 257).clip(0, 255).astype(np.uint8)
-            image = Image.fromarray(gray)
-        return image.convert("RGBA")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd files, which nobody would read
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _rgba(data)
     except PictureError:
         raise
+    except UnidentifiedImageError:  # whose message says where in memory it is
+        raise PictureError(f"not a picture in {', '.join(FORMATS)}") from None
     except Exception as error:  # a damaged file may raise anything
         raise PictureError(
             f"not a picture in {', '.join(FORMATS)}, or damaged: {str(error)[:120]}"
         ) from None
+
+
+def _rgba(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if not 0 < min(image.size) <= max(image.size) <= MAX_SIDE:
+        raise PictureError(
+            f"the picture is {image.width}x{image.height}; expected at most"
+            f" {MAX_SIDE} pixels a side, and one at least"
+        )
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode[0] == "I":  # 16 bits, which Pillow would clip to 255
+        gray = np.round(np.asarray(image) / 257).clip(0, 255).astype(np.uint8)
+        image = Image.fromarray(gray)
+    return image.convert("RGBA")
 
 
 def _square(image: Image.Image) -> Image.Image:

@@ -34,6 +34,20 @@ class Given(NamedTuple):
     strength: Float[np.ndarray, " b"]
 
 
+class Avoided(NamedTuple):
+    """The negative prompts of a tile's rows.
+
+    Attributes:
+      text_emb: of each one.
+      attributes: ids of what it was read as.
+      given: which rows have one.
+    """
+
+    text_emb: Float[np.ndarray, "b t"]
+    attributes: Int[np.ndarray, "b 12"]
+    given: Bool[np.ndarray, " b"]
+
+
 class Programs:
     """The programs that make a bundle's pictures, for tiles of one size."""
 
@@ -53,6 +67,7 @@ class Programs:
             self._enter, self._advance = _flow_programs(
                 prior_graphdef, config.prior.guidance
             )
+            self._avoid = _avoid_program(prior_graphdef)
             self._anchor = _anchor_program(graphdef, prior_graphdef)
         has_flow = self._prior_params is not None
 
@@ -97,6 +112,7 @@ class Programs:
         seeds: UInt32[np.ndarray, "b 2"],
         knobs: Float[np.ndarray, "b 3"],
         given: Given | None = None,
+        avoided: Avoided | None = None,
         *,
         previews: bool,
     ) -> Iterator[tuple[UInt8[Array, "b h w c"], Bool[Array, " b"], bool]]:
@@ -112,6 +128,8 @@ class Programs:
           knobs: mix, temperature and guidance of each row.
           given: what rows start from, if any does; a model without a learned prior
             takes no notice of it.
+          avoided: what guidance leads rows away from, if any has a negative prompt; a
+            model without a learned prior takes no notice of it.
           previews: whether pictures before the final ones are wanted.
         """
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
@@ -122,7 +140,12 @@ class Programs:
                 yield *self._decode(self._params, *middle), False
             yield *self._decode(self._params, z, cond), True
             return
-        flow = self._enter(self._prior_params, text_emb, attributes, knobs)
+        cond_of_flow, opened, strength = self._enter(
+            self._prior_params, text_emb, attributes, knobs
+        )
+        if avoided:
+            opened = self._avoid(self._prior_params, *avoided, opened)
+        flow = cond_of_flow, opened, strength
         noise, start = z, np.zeros(len(seeds), np.float32)
         anchor, stays = jnp.zeros_like(z), jnp.zeros(z.shape, bool)
         if given:
@@ -142,6 +165,18 @@ class Programs:
             final = step == self._steps - 1
             if previews or final:
                 yield *self._decode(self._params, latent, cond), final
+
+
+def _avoid_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
+    """Negative prompts as the condition that guidance leads away from."""
+
+    @jax.jit
+    def avoid(prior_params, text_emb, attributes, given, opened):
+        # A program of its own, so that rows without one keep their exact bits.
+        away = nnx.merge(prior_graphdef, prior_params).embed(text_emb, attributes)
+        return jnp.where(given[:, None], away, opened)
+
+    return avoid
 
 
 def _anchor_program(

@@ -24,6 +24,7 @@ MAX_NUM = 1024
 SEED_LIMIT = 2**31
 MAX_TEMPERATURE = 10
 MAX_GUIDANCE = 10
+USUAL_STRENGTH = 0.6  # of a start without a mask; with one it is 1
 
 
 class PromptError(ValueError):
@@ -49,6 +50,23 @@ class Start:
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
             raise PromptError(f"strength is {self.strength}; expected 0 to 1")
+
+    @classmethod
+    def of(
+        cls,
+        picture: UInt8[np.ndarray, "h w 4"],
+        mask: Bool[np.ndarray, "h w"] | None = None,
+        strength: float | None = None,
+    ) -> "Start":
+        """What `pokejax.images.given` read, with the usual strength if none is given.
+
+        Raises:
+          PromptError: the strength is out of range.
+        """
+        if strength is None:
+            strength = USUAL_STRENGTH if mask is None else 1.0
+        bits = None if mask is None else mask.tobytes()
+        return cls(picture.tobytes(), strength, bits)
 
     @property
     def image(self) -> UInt8[np.ndarray, "h w 4"]:
@@ -93,6 +111,8 @@ class Recipe:
       colors: of the palette that the picture is finished in, see
         `pokejax.images.finish`; 0 leaves it as it was drawn.
       start: a picture to start from, in place of noise alone.
+      negative: a prompt to keep away from: guidance leads away from it, and not from
+        the open condition. Empty is none; without a learned prior it changes nothing.
     """
 
     prompt: str
@@ -104,6 +124,7 @@ class Recipe:
     mix: float = 0.0
     colors: int = 0
     start: Start | None = None
+    negative: str = ""
 
     def texts(self) -> dict[str, str]:
         """The text chunks of its PNG: all that is needed to draw it again."""
@@ -114,6 +135,8 @@ class Recipe:
             "temperature": repr(self.temperature),
             "guidance": repr(self.guidance),
         }
+        if self.negative:
+            texts["negative"] = self.negative
         if self.colors:
             texts |= {"finish": "pixel", "colors": str(self.colors)}
         if self.start:
@@ -225,6 +248,7 @@ def recipes_for(
     guidance: float = 1.0,
     colors: int = 0,
     start: Start | None = None,
+    negative: str = "",
 ) -> list[Recipe]:
     """A recipe of the same parsed prompt for each seed."""
     return [
@@ -236,6 +260,7 @@ def recipes_for(
             guidance,
             colors=colors,
             start=start,
+            negative=negative.strip(),
         )
         for seed in seeds
     ]
@@ -254,6 +279,7 @@ def check_request(
     seed: int | None,
     temperature: float,
     guidance: float = 1.0,
+    negative: str = "",
 ) -> None:
     """Refuse what can't be drawn, before anything heavy is loaded.
 
@@ -265,6 +291,11 @@ def check_request(
     if len(prompt) > MAX_PROMPT_CHARS:
         raise PromptError(
             f"the prompt has {len(prompt):,} characters; at most {MAX_PROMPT_CHARS}"
+        )
+    if len(negative) > MAX_PROMPT_CHARS:
+        raise PromptError(
+            f"the negative prompt has {len(negative):,} characters; at most"
+            f" {MAX_PROMPT_CHARS}"
         )
     if not 1 <= num <= MAX_NUM:
         raise PromptError(f"num is {num}; expected 1 to {MAX_NUM}")

@@ -8,19 +8,20 @@ into tiles, the last one padded. Within a tile, no row affects another.
 
 import functools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from pokejax.attributes import CONDITIONS, UNKNOWN_ID, Attributes
 from pokejax.images.finish import USUAL_COLORS
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
-from pokejax.inference.programs import Given, Programs
+from pokejax.inference.programs import Avoided, Given, Programs
 from pokejax.inference.recipe import (
     PromptError,
     Recipe,
@@ -102,6 +103,7 @@ class Sampler:
             _TILE_ROWS_CPU if on_cpu else _TILE_ROWS_ACCELERATOR
         )
         self.embed = functools.lru_cache(_CACHED_PROMPTS)(self._embed)
+        self.avoid = functools.lru_cache(_CACHED_PROMPTS)(self._avoid)
         self._prior = prior
         self._programs = Programs(bundle, use_prior=prior == "flow")
 
@@ -135,7 +137,10 @@ class Sampler:
 
     @property
     def takes_pictures(self) -> bool:
-        """Whether recipes may start from a picture; that takes a learned prior."""
+        """Whether recipes may start from a picture; that takes a learned prior.
+
+        So does a negative prompt, which changes nothing without one.
+        """
         return self._programs.flows
 
     @property
@@ -181,6 +186,7 @@ class Sampler:
         guidance: float = 1.0,
         colors: int | None = None,
         start: Start | None = None,
+        negative: str = "",
     ) -> list[Sample]:
         """Draw `num` pictures of a prompt, which is read by rules.
 
@@ -196,12 +202,18 @@ class Sampler:
             `pokejax.images.finish` does; 0 leaves them as they were drawn, None takes
             what suits the model.
           start: a picture to start from, in place of noise alone.
+          negative: a prompt to keep away from, see `Recipe`.
 
         Raises:
           PromptError: a value is out of range; the message says which.
         """
         check_request(
-            prompt, num=num, seed=seed, temperature=temperature, guidance=guidance
+            prompt,
+            num=num,
+            seed=seed,
+            temperature=temperature,
+            guidance=guidance,
+            negative=negative,
         )
         parsed = parse_by_rules(prompt).override(attributes or Attributes())
         seeds = count_up(seed, num)
@@ -213,6 +225,7 @@ class Sampler:
                 guidance=guidance,
                 colors=self.usual_colors if colors is None else colors,
                 start=start,
+                negative=negative,
             )
         )
 
@@ -260,12 +273,23 @@ class Sampler:
 
     def warm_up(self) -> None:
         """Compile all that drawing needs, so that no request waits for it."""
-        self.sample([Recipe("a creature", Attributes(), 0)])
+        plain = Recipe("a creature", Attributes(), 0)
+        self.sample([plain])
+        if self.takes_pictures:
+            size = self.image_size
+            blank = Start.of(np.full((size, size, 4), 255, np.uint8))
+            self.sample([replace(plain, start=blank, negative="a creature")])
 
     def _embed(self, prompt: str) -> Float[np.ndarray, " d"]:
         # Training saw float16, too.
         half = self.encoder.encode([prompt])[0].astype(np.float16)
         return half.astype(np.float32)
+
+    def _avoid(
+        self, negative: str
+    ) -> tuple[Float[np.ndarray, " d"], Int[np.ndarray, " 12"]]:
+        """A negative prompt's embedding, and the ids of what the rules read in it."""
+        return self.embed(negative), parse_by_rules(negative).attributes.ids()
 
     def _tile(self, recipes: Sequence[Recipe]):
         """The arrays of a padded tile: each row has two ends, mostly the same one."""
@@ -280,7 +304,8 @@ class Sampler:
                 attributes[i, j] = _USUAL.override(end.attributes).ids()
                 seeds[i, j] = end.seed
             knobs[i] = recipe.mix, recipe.temperature, recipe.guidance
-        return text_emb, attributes, seeds, knobs, self._given(recipes)
+        given, avoided = self._given(recipes), self._avoided(recipes)
+        return text_emb, attributes, seeds, knobs, given, avoided
 
     def _given(self, recipes: Sequence[Recipe]) -> Given | None:
         """What the rows of a padded tile start from, if any doesn't from noise."""
@@ -301,6 +326,22 @@ class Sampler:
                 given.images[i], given.stays[i] = start.image, ~start.anew
                 given.strength[i] = start.strength
         return given
+
+    def _avoided(self, recipes: Sequence[Recipe]) -> Avoided | None:
+        """The negative prompts of a padded tile's rows, if any has one."""
+        if not any(recipe.negative for recipe in recipes):
+            return None
+        rows = self.tile_rows
+        avoided = Avoided(
+            np.zeros((rows, self.encoder.dim), np.float32),
+            np.full((rows, len(CONDITIONS)), UNKNOWN_ID, np.int32),
+            np.zeros(rows, bool),
+        )
+        for i, recipe in enumerate(recipes):
+            if recipe.negative:
+                avoided.text_emb[i], avoided.attributes[i] = self.avoid(recipe.negative)
+                avoided.given[i] = True
+        return avoided
 
 
 def open_model(path: Path) -> Bundle:

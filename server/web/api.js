@@ -86,9 +86,20 @@ export async function patiently(attempt, signal, onWait) {
   }
 }
 
+/** The fields of a request that are the same however it is drawn. */
+export function fieldsOf({ guidance, temperature, finish = "auto", colors = 15, negative }) {
+  return {
+    guidance,
+    temperature,
+    colors,
+    ...(finish === "auto" ? {} : { finish }),
+    ...(negative ? { negative_prompt: negative } : {}),
+  };
+}
+
 /**
  * Draw pictures as a stream.
- * @param {object} job prompt, attributes, seed, count, guidance, temperature
+ * @param {object} job prompt, attributes, seed, count, and what `fieldsOf` takes
  * @param {(name: string, data: object) => void} on the server's events, and `waiting`.
  */
 export async function stream(job, signal, on) {
@@ -105,8 +116,7 @@ export async function stream(job, signal, on) {
       prompt: job.prompt,
       seed: (job.seed + skipped) % SEED_LIMIT,
       num_samples: job.count - skipped,
-      guidance: job.guidance,
-      temperature: job.temperature,
+      ...fieldsOf(job),
       ...job.attributes,
     });
     const headers = last ? { "Last-Event-ID": last } : {};

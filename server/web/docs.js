@@ -38,14 +38,15 @@ function show(place, method, path, operation, all) {
   add(place, "p", `${operation.summary}.`);
   const given = operation.parameters.map((p) => [p.name, p.schema, p.required]);
   if (given.length) fields(place, given, all);
-  const content = operation.requestBody?.content["application/json"];
+  const [type, content] = Object.entries(operation.requestBody?.content ?? {})[0] ?? [];
   if (!content) return;
   const schema = all[content.schema.$ref.split("/").pop()];
   const rows = Object.entries(schema.properties);
   fields(place, rows.map(([n, s]) => [n, s, schema.required.includes(n)]), all);
-  const example = JSON.stringify(content.example);
-  const line = `curl -X POST ${location.origin}${path} \\\n  -H "Content-Type: application/json" \\\n  -d '${example}'`;
-  add(place, "pre", line);
+  const sent = type === "application/json"
+    ? [`-H "Content-Type: ${type}"`, `-d '${JSON.stringify(content.example)}'`]
+    : Object.entries(content.example).map(([name, value]) => `-F "${name}=${value}"`);
+  add(place, "pre", [`curl -X POST ${location.origin}${path}`, ...sent].join(" \\\n  "));
 }
 
 fetch("/openapi.json")

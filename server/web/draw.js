@@ -1,13 +1,12 @@
 // Drawing: a job becomes pictures in the gallery, with partial pictures on the way.
 
-import { ask, patiently, SEED_LIMIT, stream } from "./api.js";
+import { ask, fieldsOf, patiently, SEED_LIMIT, stream } from "./api.js";
 import { checked, recipeOf, textsOf } from "./png.js";
 import { keep } from "./store.js";
 
 /** The settings as a job; its seed decides all of its pictures. */
-export function jobOf({ prompt, attributes, count, seed, guidance, temperature, near }) {
-  const asked = checked({ prompt, attributes, seed, guidance, temperature });
-  return { ...asked, count, near };
+export function jobOf({ count, near, ...settings }) {
+  return { ...checked(settings), count, near };
 }
 
 export const seedsOf = ({ seed, count }) =>
@@ -83,9 +82,9 @@ async function drawStream(job, signal, show, started) {
 
 async function drawNear(job, signal, show, started) {
   show.say("Drawing variations …");
-  const { prompt, attributes, guidance, temperature, count, near, seed } = job;
+  const { prompt, attributes, count, near, seed } = job;
   const body = {
-    ...{ prompt, attributes, guidance, temperature, seed: near.seed },
+    ...{ prompt, attributes, seed: near.seed, ...fieldsOf(job) },
     ...{ strength: near.strength, num_samples: count, variation_seed: seed },
   };
   const attempt = () => ask("variations", { body, signal });

@@ -1,7 +1,8 @@
 // Pictures as files: one of any size, many as a sheet or a ZIP.
 
 import { download, toast } from "./dom.js";
-import { enlarged, enlargedPng } from "./png.js";
+import { hexOf } from "./pixels.js";
+import { enlarged, enlargedPng, ownPalette } from "./png.js";
 import { zip } from "./zip.js";
 
 const MOST_ON_A_SHEET = 400;
@@ -13,6 +14,19 @@ function nameOf({ recipe }, ending = "png") {
 
 export async function savePng(picture, scale, options) {
   download(await enlargedPng(picture.file, scale, options), nameOf(picture));
+}
+
+/** The palette of finished pixel art, as GIMP and Aseprite (gpl) or Lospec (hex) have it. */
+export async function savePalette(picture, ending) {
+  const colors = (await ownPalette(picture.file)).map((rgb) => ({ rgb, hex: hexOf(rgb) }));
+  const name = picture.recipe.prompt.replaceAll("\n", " ");
+  const rows = colors.map(({ rgb, hex }) =>
+    [...rgb].map((value) => String(value).padStart(3)).join(" ") + `\t${hex}`,
+  );
+  const text = ending === "gpl"
+    ? ["GIMP Palette", `Name: ${name}`, "Columns: 8", "#", ...rows]
+    : colors.map(({ hex }) => hex.slice(1));
+  download(new Blob([text.join("\n"), "\n"]), nameOf(picture, ending));
 }
 
 /** The pictures in rows, on one PNG of pixels four times as large. */

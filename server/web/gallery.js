@@ -128,7 +128,7 @@ export function neighbours(id) {
 
 /** A stripe of small pictures to choose from. */
 export function strip(choose, most = 60) {
-  const choices = pictures.filter(({ recipe }) => !recipe.towards).slice(0, most);
+  const choices = pictures.filter(({ recipe }) => !recipe.towards && !recipe.start).slice(0, most);
   const box = el("div", { class: "grid strip" });
   for (const picture of choices) {
     const image = imageOf(picture, { lazy: true });

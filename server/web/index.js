@@ -11,7 +11,7 @@ import { vocabularies } from "./state.js";
 import { drawNow, startStudio } from "./studio.js";
 import { openStore } from "./store.js";
 
-const PAGES = ["studio", "walk", "matrix", "runs"];
+const PAGES = ["studio", "edit", "walk", "matrix", "runs"];
 let open = null; // the dialog that the address asked for
 let under = "#/"; // the address of the page under it
 

@@ -2,7 +2,7 @@
 
 import { altOf } from "./card.js";
 import { copy, dialog, el, spoken, swatch, toast } from "./dom.js";
-import { savePng } from "./export.js";
+import { savePalette, savePng } from "./export.js";
 import { neighbours } from "./gallery.js";
 import { isWalk, linkTo, restore } from "./recipe.js";
 import { randomSeed, set } from "./state.js";
@@ -40,6 +40,15 @@ function made(picture) {
     ["model", el("code", {}, recipe.model)],
     ["drawn", `${new Date(at).toLocaleString()}, in ${(took / 1000).toFixed(1)} s`],
   ];
+  if (recipe.negative) rows.push(["away from", recipe.negative]);
+  if (recipe.finish === "pixel") rows.push(["finish", `pixel art, ${recipe.colors} colours at most`]);
+  if (recipe.start) {
+    const { image, mask, strength } = recipe.start;
+    const src = `data:image/png;base64,${image}`;
+    const what = mask ? "a part of it drawn anew" : "all of it drawn anew";
+    const told = ` ${Math.round(100 * strength)} % away, ${what}`;
+    rows.push(["began as", el("img", { src, alt: "the picture it began as", class: "began" }), told]);
+  }
   if (recipe.towards) {
     const far = `${Math.round(100 * recipe.mix)} % towards seed ${recipe.towards.seed}`;
     const other = isWalk(recipe) ? ` of “${recipe.towards.prompt}”` : "";
@@ -61,6 +70,11 @@ function exportRow(picture) {
     button("Save PNG", save),
     scale,
     el("label", { class: "check", for: "clear" }, clear, "transparent"),
+    ...(picture.recipe.finish === "pixel"
+      ? ["gpl", "hex"].map((ending) => button(`.${ending}`, () => savePalette(picture, ending), {
+          ...{ class: "quiet", "aria-label": `Save the palette as .${ending}` },
+        }))
+      : []),
   );
 }
 
@@ -130,7 +144,10 @@ export function showPicture(id, leave) {
     remove([picture]);
   };
   const actions = el("div", { class: "row" });
-  if (!isWalk(recipe)) {
+  if (recipe.start) {
+    const again = async () => (await import("./edit.js")).editAgain(recipe);
+    actions.append(button("Edit it again", again, { class: "primary" }));
+  } else if (!isWalk(recipe)) {
     actions.append(
       button("Use these settings", () => settingsBack(picture, box), { class: "primary" }),
       button("Copy link", () => copy(linkTo(recipe), "Link")),
@@ -140,10 +157,11 @@ export function showPicture(id, leave) {
     const again = async () => (await import("./walk.js")).walkAgain(recipe);
     actions.append(button("Walk again", again, { class: "primary" }));
   }
+  actions.append(button("Edit", () => (location.hash = `#/edit/${id}`)));
   actions.append(button("Copy seed", () => copy(String(recipe.seed), "Seed")), heart);
   actions.append(button("Delete", gone));
   right.append(actions, exportRow(picture));
-  if (!recipe.towards) right.append(variationRow(picture, box));
+  if (!recipe.towards && !recipe.start) right.append(variationRow(picture, box));
   right.append(el("h3", {}, "How this was made"), made(picture));
   right.append(el("h3", {}, "How it was understood"), attributesOf(picture));
   box.addEventListener("keydown", (event) => {

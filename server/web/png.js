@@ -65,10 +65,16 @@ export function recipeOf(texts) {
   if (texts.prompt === undefined && parameters !== undefined) {
     const prompt = parameters.split(/\n(?:Negative prompt|Steps): /)[0];
     const seed = parameters.match(/\bSeed: (\d+)/)?.[1] ?? 0;
-    return checked({ prompt, seed });
+    const negative = parameters.match(/\nNegative prompt: (.*)/)?.[1];
+    return checked({ prompt, seed, negative });
   }
   if (!texts.prompt || texts.seed === undefined) return null;
-  const recipe = checked({ ...texts, attributes: parsed(texts.attributes) });
+  const finish = texts.finish ?? "raw"; // only pixel art says how it was finished
+  const recipe = checked({ ...texts, finish, attributes: parsed(texts.attributes) });
+  if (texts.init !== undefined) {
+    const strength = within(texts.strength, 0, 1, 0.6);
+    recipe.start = { image: texts.init, mask: texts.mask, strength };
+  }
   if (texts.towards_seed !== undefined) {
     const { prompt, seed, attributes } = checked({
       prompt: texts.towards_prompt ?? texts.prompt,
@@ -94,20 +100,34 @@ function within(value, least, most, otherwise) {
   return number >= least && number <= most ? number : otherwise;
 }
 
+/** A prompt. Line ends are spaces to the server; other control characters it refuses. */
+const cleaned = (text) => String(text).replace(/\p{Cc}/gu, " ").slice(0, 1000).trim();
+
 /** A recipe from strings that anybody may have written, with only what can be drawn. */
-export function checked({ prompt, seed, attributes, guidance, temperature, model }) {
+export function checked({ prompt, seed, attributes, model, ...settings }) {
+  const { guidance, temperature, finish, colors, negative } = settings;
   const known = Object.entries(attributes ?? {}).filter(([name, value]) =>
     vocabularies[name]?.includes(value),
   );
   return {
-    // Line ends are spaces to the server; other control characters it refuses.
-    prompt: String(prompt).replace(/\p{Cc}/gu, " ").slice(0, 1000).trim(),
+    prompt: cleaned(prompt),
     seed: Math.floor(within(seed, 0, Number.MAX_VALUE, 0)) % SEED_LIMIT,
     attributes: Object.fromEntries(known),
     guidance: within(guidance, 0, 10, 1),
     temperature: within(temperature, 0, 10, 1),
+    finish: ["raw", "pixel"].includes(finish) ? finish : "auto",
+    colors: Math.floor(within(colors, 2, 255, 15)),
+    negative: cleaned(negative ?? ""),
     model: model ?? "",
   };
+}
+
+/** The palette of finished pixel art as rows of RGB, without the background's. */
+export async function ownPalette(blob) {
+  const found = chunks(new Uint8Array(await blob.arrayBuffer()));
+  const { data = [] } = found.find(({ kind }) => kind === "PLTE") ?? {};
+  const rows = Array.from({ length: data.length / 3 }, (_, i) => data.slice(3 * i, 3 * i + 3));
+  return rows.slice(1);
 }
 
 /** A canvas with the picture, each pixel `scale` pixels a side. */
@@ -125,7 +145,7 @@ export async function enlarged(blob, scale, { transparent = false } = {}) {
 }
 
 /** Make what is nearly white and touches the border transparent. */
-function clearBackground(context, width, height) {
+export function clearBackground(context, width, height) {
   const image = context.getImageData(0, 0, width, height);
   const { data } = image;
   const white = (i) => Math.min(data[4 * i], data[4 * i + 1], data[4 * i + 2]) >= 235;

@@ -12,6 +12,9 @@ export function linkTo(recipe) {
     seed: recipe.seed,
     guidance: recipe.guidance,
     temperature: recipe.temperature,
+    finish: recipe.finish ?? "auto",
+    colors: recipe.colors ?? 15,
+    negative: recipe.negative ?? "",
     model: recipe.model,
     ...recipe.attributes,
   });
@@ -61,6 +64,9 @@ export async function restore(recipe, count = 1) {
     locked: true,
     guidance: recipe.guidance,
     temperature: recipe.temperature,
+    finish: recipe.finish ?? "auto",
+    colors: recipe.colors ?? 15,
+    negative: recipe.negative ?? "",
     near,
     count,
   });
@@ -73,6 +79,7 @@ export async function restoreFile(file) {
     toast(`${file.name || "That file"} holds no settings: a PNG made here, or by A1111, does`);
     return;
   }
+  if (recipe.start) return (await import("./edit.js")).editAgain(recipe);
   if (isWalk(recipe)) return (await import("./walk.js")).walkAgain(recipe);
   location.hash = "#/";
   try {

@@ -121,6 +121,18 @@ function watchNumber(name) {
   });
 }
 
+/** A field of its own; `read` makes a setting of its text. */
+function watchField(name, read) {
+  const field = byId(name);
+  field.addEventListener("input", () => {
+    if (field.value !== "" && field.checkValidity()) set({ [name]: read(field.value) });
+    else if (field.type === "text") set({ [name]: "" });
+  });
+  onChange(() => {
+    if (read(field.value) !== state[name]) field.value = state[name];
+  });
+}
+
 function watchSeed() {
   const field = byId("seed");
   const lock = byId("lock");
@@ -155,6 +167,9 @@ function watchNear() {
 
 export function startSettings() {
   for (const name of ["count", "guidance", "temperature"]) watchNumber(name);
+  watchField("finish", String);
+  watchField("colors", Number);
+  watchField("negative", String);
   watchSeed();
   watchNear();
   watchPrompt();

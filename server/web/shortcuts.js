@@ -12,6 +12,7 @@ const KEYS = [
   ["← ↑ → ↓", "move between pictures, in a grid or one by one"],
   ["Enter", "open the picture"],
   ["g", "go to the gallery's search"],
+  ["← ↑ → ↓, space", "move over the canvas and paint, while editing"],
   ["?", "this list"],
 ];
 

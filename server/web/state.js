@@ -19,6 +19,9 @@ export const state = {
   locked: false,
   guidance: 1,
   temperature: 1,
+  finish: "auto", // or raw, pixel
+  colors: 15, // of the palette of pixel art
+  negative: "", // what to keep away from
   near: null, // {seed, strength}: variations of `seed`, that far towards others
 };
 

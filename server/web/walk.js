@@ -1,6 +1,6 @@
 // A walk from one picture to another: a slider over its frames, and the GIF.
 
-import { ask, patiently } from "./api.js";
+import { ask, fieldsOf, patiently } from "./api.js";
 import { altOf } from "./card.js";
 import { download, el, toast } from "./dom.js";
 import { fileOf, keepFile } from "./draw.js";
@@ -116,7 +116,7 @@ function run(frames) {
   const body = {
     ...{ prompt: a.prompt, seed: a.seed, attributes: a.attributes, frames },
     ...{ to_prompt: b.prompt, to_seed: b.seed, to_attributes: b.attributes },
-    ...{ guidance: a.guidance, temperature: a.temperature },
+    ...fieldsOf(a),
   };
   const started = performance.now();
   status.run(async (signal) => {

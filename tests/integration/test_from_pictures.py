@@ -3,46 +3,20 @@
 import dataclasses
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image
 
 from pokejax import Sampler, generate
 from pokejax.attributes import Attributes
-from pokejax.config import Config, DataConfig, ModelConfig, PriorConfig
-from pokejax.inference import bundle
-from pokejax.inference.bundle import Header, new_model, new_prior
 from pokejax.inference.recipe import PromptError, Recipe, Sample, Start
-from pokejax.text import load_text_encoder
+from tests.helpers.flow import CONFIG
 from tests.unit.test_given import art, png
 
-CONFIG = Config(
-    data=DataConfig(image_size=32),
-    model=ModelConfig(latent="thumbnail", channels=(8, 16), latent_dim=256, blocks=1),
-    prior=PriorConfig(width=16, depth=1, heads=2, patch=4, steps=3),
-)
-
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    encoder = load_text_encoder(CONFIG.text)
-    header = Header(CONFIG, encoder.dim, encoder.identity, 0, 0.0)
-    model = nnx.state(new_model(header, rngs=nnx.Rngs(0)))
-    prior = nnx.state(new_prior(header, rngs=nnx.Rngs(1)))
-    keys = iter(jax.random.split(jax.random.key(2), 100))
-    prior = jax.tree.map(
-        lambda x: x + 0.1 * jax.random.normal(next(keys), x.shape), prior
-    )
-    path = tmp_path_factory.mktemp("flow") / "model.safetensors"
-    bundle.write(path, header, model, prior)
-    return path
-
-
-@pytest.fixture(scope="module")
-def sampler(path: Path) -> Sampler:
-    return Sampler.load(path)
+def sampler(flow_model: Path) -> Sampler:
+    return Sampler.load(flow_model)
 
 
 def given() -> np.ndarray:
@@ -97,25 +71,25 @@ def test_it_draws_the_same_alone_and_beside_others(sampler: Sampler):
 
 
 def test_the_command_takes_pictures_and_says_what_is_wrong(
-    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    flow_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     doodle, mask = tmp_path / "doodle.png", tmp_path / "mask.png"
     doodle.write_bytes(png(art().resize((320, 320), Image.Resampling.NEAREST)))
     Image.fromarray(anew().astype(np.uint8) * 255).save(mask)
-    base = ["--prompt", "a red fish", "--model", str(path), "--num=1", "--seed=1"]
-    base += ["--out", str(tmp_path / "out"), "--init", str(doodle)]
+    base = ["--prompt", "a red fish", "--model", str(flow_model), "--num=1", "--seed=1"]
+    base += ["--out", str(tmp_path / "out"), "--init", str(doodle), "--negative=x"]
     assert generate.main([*base, "--mask", str(mask)]) == 0
     (name,) = (tmp_path / "out").glob("a-red*")
     with Image.open(name) as image:
         drawn = np.asarray(image.convert("RGBA"))
         assert image.mode == "P" and image.text["strength"] == "1.0"  # type: ignore[attr-defined]
-        assert {"init", "mask"} < image.text.keys()  # type: ignore[attr-defined]
+        assert {"init", "mask", "negative"} < image.text.keys()  # type: ignore[attr-defined]
     kept = ~anew()
     np.testing.assert_array_equal(drawn[kept][:, 3], given()[kept][:, 3])
     capsys.readouterr()
     for argv, told in (
         (["--strength=2"], "strength is 2.0; expected 0 to 1"),
-        (["--mask", str(path)], "model.safetensors: not a picture in PNG"),
+        (["--mask", str(flow_model)], "model.safetensors: not a picture in PNG"),
         (["--mask", str(tmp_path / "no.png")], "no.png: No such file"),
     ):
         assert generate.main([*base, *argv]) == 2
@@ -123,7 +97,27 @@ def test_the_command_takes_pictures_and_says_what_is_wrong(
         assert told in error and "Traceback" not in error, error
 
 
-def test_a_model_without_a_learned_prior_says_so(path: Path):
-    sampler = Sampler.load(path, prior="normal")
+def test_guidance_leads_away_from_a_negative_prompt(sampler: Sampler):
+    recipe = Recipe("a red fish", Attributes(), 1, guidance=2.0)
+    avoiding = dataclasses.replace(recipe, negative="a huge blue dragon")
+    plain = sampler.sample([recipe])[0].png()
+    away, beside = sampler.sample([avoiding, recipe])
+    assert beside.png() == plain  # its bytes are those that it has alone
+    assert sampler.sample([avoiding])[0].png() == away.png() != plain
+    assert away.texts["negative"] == "a huge blue dragon"
+    other = dataclasses.replace(recipe, negative="a tiny yellow mouse")
+    assert (sampler.sample([other])[0].image != away.image).any()
+    # Where the condition is followed as it is, there is nothing to lead away from.
+    followed = dataclasses.replace(avoiding, guidance=1 / CONFIG.prior.guidance)
+    plain, away = sampler.sample([dataclasses.replace(followed, negative=""), followed])
+    assert np.abs(plain.image.astype(int) - away.image).max() <= 1
+
+
+def test_a_model_without_a_learned_prior_says_so(flow_model: Path):
+    sampler = Sampler.load(flow_model, prior="normal")
     with pytest.raises(PromptError, match="no learned prior"):
         draw(sampler, Start(given().tobytes(), 0.5))
+    avoiding = Recipe("a fish", Attributes(), 1, negative="red", guidance=2.0)
+    plain = dataclasses.replace(avoiding, negative="")
+    away, same = sampler.sample([avoiding, plain])
+    np.testing.assert_array_equal(away.image, same.image)

@@ -82,8 +82,11 @@ def bomb(side: int) -> bytes:
         (b"GIF89a", "not a picture"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
         (png(art())[:-40], "damaged"),
+        (bomb(0), "not a picture|0x0|damaged"),
+        (b"GIF89a" + bytes(20), "not a picture|0x0|damaged"),
         (bomb(5000), "5000x5000; expected at most 4096"),
         (bomb(60000), "60000x60000|damaged"),
+        (bomb(10000), "10000x10000|damaged"),  # which Pillow would only warn of
         (bomb(4000), "damaged"),
         (bytes(MAX_BYTES + 1), "bytes; expected at most"),
     ],
@@ -104,8 +107,15 @@ def test_a_mask_is_its_light_or_its_transparent_parts():
     clear = Image.new("RGBA", (32, 32), "white")
     clear.paste((0, 0, 0, 0), (0, 0, 32, 8))
     np.testing.assert_array_equal(read_mask(png(clear), 32), want)
+    np.testing.assert_array_equal(read_mask(png(clear), 32, opaque=True), ~want)
+    for image in (light, clear):
+        np.testing.assert_array_equal(read_mask(png(image), 32, invert=True), ~want)
+    dark = png(Image.new("L", (8, 8), 0))
+    assert read_mask(dark, 32, invert=True).all()
     with pytest.raises(PictureError, match="dark all over"):
-        read_mask(png(Image.new("L", (8, 8), 0)), 32)
+        read_mask(dark, 32)
+    with pytest.raises(PictureError, match="leaves nothing"):
+        read_mask(png(Image.new("L", (8, 8), 255)), 32, invert=True)
 
 
 def test_what_is_not_drawn_anew_keeps_its_pixels_and_colors():

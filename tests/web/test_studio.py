@@ -9,10 +9,12 @@ import zipfile
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from pokejax.images.given import read_picture
 from server.bookmarks import Bookmarks
 from server.limits import ApiKeys
 from tests.helpers.live_server import wait_for
@@ -419,6 +421,142 @@ def test_a_walk_is_seen_and_saved(page: Page):
     expect(page.locator(".slot img")).to_have_count(2)
 
 
+def paint(page: Page, *strokes: tuple[int, int]) -> None:
+    """Draw from the first pixel of the easel to each of the others."""
+    box = page.locator(".canvas-pixels").bounding_box()
+    assert box
+    for i, (x, y) in enumerate(strokes):
+        at = (x + 0.5) * box["width"] / 64, (y + 0.5) * box["height"] / 64
+        page.mouse.move(box["x"] + at[0], box["y"] + at[1])
+        if i == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def rgba(encoded: str) -> np.ndarray:
+    image = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    return np.asarray(image.convert("RGBA"))
+
+
+def redraw(page: Page) -> None:
+    page.get_by_role("button", name="Redraw", exact=True).click()
+    said = page.locator("#edit .status-text")
+    expect(said).to_have_text("The picture is redrawn")
+
+
+def test_what_is_painted_over_is_redrawn(page: Page):
+    draw(page, count=1)
+    page.locator("#results a.shown").click()
+    page.get_by_role("button", name="Edit", exact=True).click()
+    far = page.locator("output[for=edit-strength]")
+    expect(far).to_have_text("60 % of all of it")
+    paint(page, (5, 5), (50, 5))
+    expect(far).to_have_text("100 % of the painted part")
+    page.get_by_role("button", name="Clear mask").click()
+    expect(far).to_have_text("60 % of all of it")
+    paint(page, (20, 20), (40, 20), (40, 30))
+    page.get_by_role("button", name="eraser").click()
+    paint(page, (40, 30))
+    page.fill("#edit-prompt", "a red dragon")
+    page.fill("#edit-count", "1")
+    redraw(page)
+    after, before = stored(page)
+    start = after["recipe"]["start"]
+    assert start["strength"] == 1 and after["recipe"]["prompt"] == "a red dragon"
+    mask = rgba(start["mask"])[..., 0] > 0
+    assert mask[19:22, 19:40].all() and not mask[30, 40] and mask.sum() < 200
+    given = read_picture(base64.b64decode(before["file"]), 64)
+    drawn = rgba(after["file"])[..., :3]
+    np.testing.assert_array_equal(drawn[~mask], given[~mask][:, :3])
+    assert (drawn[mask] != given[mask][:, :3]).any()
+    page.locator("#edit a.shown").click()
+    expect(page.get_by_role("dialog")).to_contain_text("100 % away, a part of it")
+    page.get_by_role("button", name="Edit it again").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(far).to_have_text("100 % of the painted part")
+    redraw(page)
+    again, *_ = pictures = stored(page)
+    assert len(pictures) == 3 and again["file"] == after["file"]
+
+
+def test_a_doodle_is_drawn_from(page: Page):
+    page.get_by_role("link", name="Edit").click()
+
+    def take(tool: str) -> None:
+        page.get_by_role("button", name=tool, exact=True).click()
+
+    def pixel(x: int, y: int) -> list[int]:
+        data = f"getContext('2d').getImageData({x}, {y}, 1, 1).data"
+        return page.locator(".canvas-pixels").evaluate(f"(c) => [...c.{data}]")
+
+    red, green, clear = [216, 64, 47, 255], [76, 159, 75, 255], [0, 0, 0, 0]
+    take("#d8402f")
+    take("rectangle")
+    paint(page, (10, 10), (40, 40))
+    assert (pixel(10, 25), pixel(25, 25)) == (red, clear)
+    take("#4c9f4b")
+    take("fill")
+    paint(page, (25, 25))
+    assert (pixel(25, 25), pixel(39, 39), pixel(50, 50)) == (green, green, clear)
+    take("line")
+    paint(page, (50, 0), (50, 40), (60, 10))
+    assert (pixel(55, 5), pixel(50, 30)) == (green, clear)
+    take("eyedropper")
+    paint(page, (10, 10))
+    paint(page, (2, 2), (6, 2))  # the pencil is taken up again
+    assert pixel(4, 2) == red
+    take("eraser")
+    paint(page, (4, 2))
+    assert pixel(4, 2) == clear
+    take("Undo")
+    assert pixel(4, 2) == red
+    take("pencil")
+    page.locator(".canvas-pixels").focus()
+    for key in ("ArrowDown", "ArrowRight", " "):
+        page.keyboard.press(key)
+    assert pixel(33, 33) == red
+    page.fill("#edit-prompt", "a green fox")
+    page.fill("#edit-count", "1")
+    redraw(page)
+    (drawn,) = stored(page)
+    given = rgba(drawn["recipe"]["start"]["image"])
+    assert [given[y, x].tolist() for x, y in ((25, 25), (10, 25), (33, 33))] == [
+        green,
+        red,
+        red,
+    ]
+    assert given[50, 50, 3] == 0 and drawn["recipe"]["start"]["strength"] == 0.6
+    assert drawn["recipe"]["attributes"]["primary_color"] == "Green"
+
+
+def test_pixel_art_and_its_palette(page: Page):
+    page.select_option("#finish", "pixel")
+    page.fill("#colors", "6")
+    page.fill("#negative", "a red bird")
+    draw(page, count=1)
+    (picture,) = stored(page)
+    file = Image.open(io.BytesIO(base64.b64decode(picture["file"])))
+    assert file.mode == "P" and file.info["negative"] == "a red bird"
+    own = np.reshape(file.getpalette() or [], (-1, 3))[1:].tolist()
+    assert 2 <= len(own) <= 6
+    page.locator("#results a.shown").click()
+    saved: dict[str, list[str]] = {}
+    for ending in ("gpl", "hex"):
+        with page.expect_download() as saving:
+            page.get_by_label(f"Save the palette as .{ending}").click()
+        assert saving.value.suggested_filename.endswith(f".{ending}")
+        saved[ending] = saving.value.path().read_text().splitlines()
+    assert [list(bytes.fromhex(line)) for line in saved["hex"]] == own
+    head, rows = saved["gpl"][:4], saved["gpl"][4:]
+    assert head == ["GIMP Palette", f"Name: {PROMPT}", "Columns: 8", "#"]
+    assert [list(map(int, row.split("\t")[0].split())) for row in rows] == own
+    page.get_by_role("button", name="Use these settings").click()
+    expect(page.locator("#negative")).to_have_value("a red bird")
+    page.press("#prompt", "Enter")
+    expect(page.locator("#gallery a.shown")).to_have_count(2)
+    assert stored(page)[0]["file"] == picture["file"]
+
+
 def test_a_matrix_of_prompts_seeds_and_values(page: Page):
     page.get_by_role("link", name="Matrix").click()
     page.fill("#matrix-prompts", "a fox\na snake")
@@ -485,7 +623,7 @@ def test_nothing_is_wider_than_a_small_phone(page: Page):
     draw(page, "a " + "very" * 60 + " red fox", count=2)
     running = "document.getAnimations().length"
     assert page.evaluate(running) == 0
-    for address in ("#/", "#/walk", "#/matrix", "#/runs"):
+    for address in ("#/", "#/edit", "#/walk", "#/matrix", "#/runs"):
         page.goto(page.url.partition("#")[0] + address)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 320, address
@@ -509,7 +647,7 @@ def test_axe_finds_nothing_serious(page: Page, scheme: str):
     page.locator("#gallery a.shown").click()
     check("picture")
     page.keyboard.press("Escape")
-    for address in ("walk", "matrix", "runs"):
+    for address in ("edit", "walk", "matrix", "runs"):
         page.goto(page.url.partition("#")[0] + f"#/{address}")
         page.wait_for_selector(f"#{address} h1")
         check(address)

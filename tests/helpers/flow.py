@@ -1,0 +1,30 @@
+"""A tiny untrained model with a learned prior, so one that starts from pictures."""
+
+from pathlib import Path
+
+import jax
+from flax import nnx
+
+from pokejax.config import Config, DataConfig, ModelConfig, PriorConfig
+from pokejax.inference import bundle
+from pokejax.inference.bundle import Header, new_model, new_prior
+from pokejax.text import load_text_encoder
+
+CONFIG = Config(
+    data=DataConfig(image_size=32),
+    model=ModelConfig(latent="thumbnail", channels=(8, 16), latent_dim=256, blocks=1),
+    prior=PriorConfig(width=16, depth=1, heads=2, patch=4, steps=3),
+)
+
+
+def write_flow_model(path: Path) -> None:
+    """Write its bundle; the prior's weights are random where they begin as zeros."""
+    encoder = load_text_encoder(CONFIG.text)
+    header = Header(CONFIG, encoder.dim, encoder.identity, 0, 0.0)
+    model = nnx.state(new_model(header, rngs=nnx.Rngs(0)))
+    prior = nnx.state(new_prior(header, rngs=nnx.Rngs(1)))
+    keys = iter(jax.random.split(jax.random.key(2), 100))
+    prior = jax.tree.map(
+        lambda x: x + 0.1 * jax.random.normal(next(keys), x.shape), prior
+    )
+    bundle.write(path, header, model, prior)
