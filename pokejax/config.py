@@ -157,6 +157,9 @@ class PriorConfig:
         " prompts name few",
     )
     steps: int = setting(8, "Euler steps per sample")
+    time_power: float = setting(
+        1.0, "of those steps' times, (i / steps) ** this: above 1, more of them early"
+    )
     guidance: float = setting(2.0, "default guidance when sampling; 1: none")
 
     def __post_init__(self) -> None:
@@ -172,6 +175,8 @@ class PriorConfig:
         for name in ("condition_drop_prob", "attribute_drop_prob"):
             _check_fraction(f"prior.{name}", getattr(self, name))
         _check_not_negative("prior.guidance", self.guidance)
+        ok = 0 < self.time_power <= 8
+        _check(ok, "prior.time_power", self.time_power, "a number above 0, up to 8")
 
 
 @dataclass(frozen=True)

@@ -256,7 +256,9 @@ def from_arrays(
         digest.update(name.encode() + arrays[name].tobytes())
     if prior:  # the same weights draw different pictures with different steps
         sampling = header.config.prior
-        digest.update(f"{sampling.steps} {sampling.guidance}".encode())
+        # Left out where it is 1: bundles from before there was it keep their id.
+        warp = f" {sampling.time_power}" if sampling.time_power != 1 else ""
+        digest.update(f"{sampling.steps} {sampling.guidance}{warp}".encode())
     return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}")
 
 

@@ -4,6 +4,7 @@ Every picture takes the same path through the same programs, whether or not prev
 shown along the way; that is why its bytes are always the same.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 from pokejax.attributes import UNKNOWN_ID
 from pokejax.images.pixels import to_float, to_uint8
 from pokejax.inference.bundle import Bundle
-from pokejax.models.prior import Prior, advance
+from pokejax.models.prior import Prior, advance, times
 
 
 class Given(NamedTuple):
@@ -61,7 +62,7 @@ class Programs:
         config = bundle.header.config
         graphdef, self._params = nnx.split(bundle.model)
         self._prior_params = None
-        self._steps = config.prior.steps
+        self._times = times(config.prior.steps, config.prior.time_power)
         if bundle.prior and use_prior:
             prior_graphdef, self._prior_params = nnx.split(bundle.prior)
             self._enter, self._advance = _flow_programs(
@@ -103,7 +104,7 @@ class Programs:
     @property
     def previews(self) -> int:
         """How many preview rounds come before the last one, if they are wanted."""
-        return 1 if self._prior_params is None else self._steps - 1
+        return 1 if self._prior_params is None else len(self._times) - 2
 
     def rounds(
         self,
@@ -154,15 +155,12 @@ class Programs:
             ends = text_emb[:, 0], attributes[:, 0]
             anchor, stays = self._anchor(*both, given.images, given.stays, *ends)
             z = (1 - start)[:, None] * noise + start[:, None] * anchor
-        for step in range(self._steps):
-            times = [
-                (start + (1 - start) * np.float32(i / self._steps)).astype(np.float32)
-                for i in (step, step + 1)
-            ]
+        for step in itertools.pairwise(self._times):
+            span = [start + (1 - start) * np.float32(time) for time in step]
             z, latent = self._advance(
-                self._prior_params, z, *times, *flow, anchor, stays, noise
+                self._prior_params, z, *span, *flow, anchor, stays, noise
             )
-            final = step == self._steps - 1
+            final = step[1] == 1
             if previews or final:
                 yield *self._decode(self._params, latent, cond), final
 

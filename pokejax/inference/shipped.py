@@ -5,5 +5,5 @@
 
 from pathlib import Path
 
-MODEL = Path(__file__).parents[1] / "weights" / "pokemon64.safetensors"
-SHA256 = "a46d4e1f68d2e97079610aab7810a823c91bf317de652c84c2513f11984cf82c"
+MODEL = Path(__file__).parents[1] / "weights" / "thumbnail64.safetensors"
+SHA256 = "1d134a2e229a7e2695104ef41474ec4a1c59eb46ae7a1fe826884cb5f0331aa2"

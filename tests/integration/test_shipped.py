@@ -28,7 +28,7 @@ def test_it_is_small_and_pinned_and_knows_nothing_of_its_maker(sampler: Sampler)
 
 
 def test_an_altered_one_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    altered = tmp_path / "pokemon64.safetensors"
+    altered = tmp_path / "thumbnail64.safetensors"
     content = bytearray(shipped.MODEL.read_bytes())
     content[-1] ^= 1
     altered.write_bytes(content)

@@ -99,6 +99,7 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
                 attributes,
                 steps=config.prior.steps,
                 guidance=config.prior.guidance,
+                time_power=config.prior.time_power,
             )
 
         return show(nnx.merge(base_graphdef, frozen), batch, z, flow)
