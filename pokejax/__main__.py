@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 
 from pokejax import __version__
-from pokejax.attributes import nearest_hint
 from pokejax.commands import COMMANDS, load
 from pokejax.startup import explain
 
@@ -43,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"pokejax {__version__}")
         return 0
     if name not in COMMANDS:
+        from pokejax.attributes import nearest_hint
+
         hint = nearest_hint(name, COMMANDS) or "; pokejax --help lists them"
         print(f"error: no command {name!r}{hint}", file=sys.stderr)
         return 2

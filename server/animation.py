@@ -19,7 +19,9 @@ def between(start: Recipe, end: Recipe, mix: float) -> Recipe:
 def gif(files: Sequence[bytes]) -> bytes:
     """Pictures as a looping animation, each frame with its own palette."""
     frames = [
-        Image.open(io.BytesIO(file)).convert("RGB").quantize(256) for file in files
+        # By way of RGBA, or a transparent color of a palette would come along.
+        Image.open(io.BytesIO(file)).convert("RGBA").convert("RGB").quantize(256)
+        for file in files
     ]
     buffer = io.BytesIO()
     frames[0].save(

@@ -48,7 +48,7 @@ def picture(client: httpx.Client, path: str = "generate", **body: Any) -> np.nda
 def test_txt2img(client: httpx.Client):
     files, info = txt2img(client, batch_size=2, n_iter=2, negative_prompt="blurry")
     assert info["all_seeds"] == [42, 43, 44, 45] and len(files) == 4
-    assert "negative_prompt is ignored" in info["warning"]
+    assert "negative_prompt changes nothing" in info["warning"]
     # In the middle of the size asked for.
     np.testing.assert_array_equal(pixels(files[0])[:, 32:96], picture(client))
     assert pixels(files[0]).shape == (64, 128, 3)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pokejax import Sampler
-from tests.helpers.live_server import Live
+from server.settings import Settings
+from tests.helpers.live_server import Live, serve
+from tests.unit.test_given import art, png
 
 ADDRESS = "http://127.0.0.1:8000"
 PAGES = ("README.md", "docs/api.md", "docs/tutorial.md")
@@ -20,22 +22,23 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_its_curl_commands_work(page: str, live: Live, tmp_path: Path):
+def test_its_curl_commands_work(page: str, flow_model: Path, tmp_path: Path):
+    (tmp_path / "doodle.png").write_bytes(png(art()))
     joined = "".join(blocks(page, "console")).replace("\\\n", " ")
     sent = [line for line in joined.splitlines() if line.startswith("curl ")]
     assert sent
-    for command in sent:
-        assert ADDRESS in command
-        answered = subprocess.run(
-            command.replace("curl ", "curl --fail --silent --show-error ", 1).replace(
-                ADDRESS, live.url
-            ),
-            shell=True,
-            cwd=tmp_path,
-            capture_output=True,
-        )
-        assert answered.returncode == 0, command + answered.stderr.decode()
-        assert b'"error"' not in answered.stdout
+    with serve(Settings(model=flow_model)) as live:
+        for command in sent:
+            assert ADDRESS in command
+            quiet = "curl --fail --silent --show-error "
+            answered = subprocess.run(
+                command.replace("curl ", quiet, 1).replace(ADDRESS, live.url),
+                shell=True,
+                cwd=tmp_path,
+                capture_output=True,
+            )
+            assert answered.returncode == 0, command + answered.stderr.decode()
+            assert b'"error"' not in answered.stdout
     for path in tmp_path.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
     for path in tmp_path.glob("*.zip"):

@@ -296,6 +296,7 @@ def test_variations_are_near_and_can_be_had_again(page: Page):
     expect(page.locator("#gallery a.shown")).to_have_count(5)
     page.locator("#gallery a.shown").first.click()
     page.get_by_role("button", name="Copy link").click()
+    expect(page.get_by_text("Link copied")).to_be_visible()
     page.goto("about:blank")
     page.go_back()
     expect(page.locator("#gallery a.shown")).to_have_count(5)
