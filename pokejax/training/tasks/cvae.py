@@ -40,10 +40,9 @@ def cvae_task(header: Header) -> Task:
         return nnx.state(new_model(header, rngs=nnx.Rngs(config.train.seed)))
 
     def random(key: Array, size: int) -> Float[Array, "b z"]:
-        keys = jax.random.split(key)
-        noise = jax.random.normal(keys[0], (size, config.model.latent_dim))
+        noise = jax.random.normal(key, (size, config.model.latent_dim))
         if config.model.latent == "thumbnail":  # each picture gets its own share of it
-            noise *= jax.random.uniform(keys[1], (size, 1))
+            noise *= jax.random.uniform(jax.random.fold_in(key, 1), (size, 1))
         return noise
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
