@@ -55,7 +55,8 @@ TESTED = {
     " there",
     "CPU, Linux x86-64, Python 3.12 and 3.13": "by the workflow in .github/workflows,"
     " where it runs",
-    "NVIDIA GPU, Linux": "no: by design, and not yet run on one (docs/benchmarks.md)",
+    "NVIDIA GPU, Linux": "training ran on an H100 once (docs/RESULTS.md); the tests and"
+    " the service haven't",
     "TPU": "no: by design only",
     "Apple GPU (jax-mps)": "no: by design only",
 }
