@@ -26,7 +26,7 @@ class Given(NamedTuple):
     Attributes:
       images: RGB on white and alpha.
       stays: the pixels that aren't drawn anew.
-      strength: how much of the way from noise is gone, from 0 to 1; rows that start
+      strength: how far from its picture each row starts, from 0 to 1; rows that start
         from nothing but noise have 1.
     """
 
