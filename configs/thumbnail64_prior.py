@@ -15,6 +15,9 @@ thumbnail64 = load("thumbnail64")
 
 config = replace(
     thumbnail64,
+    # A thousand creatures are few: thumbnails can be shifted and scaled, since no outline
+    # of a single pixel is lost at their size.
+    data=replace(thumbnail64.data, max_shift=0.06, max_scale=0.2, color_jitter=0.15),
     model=replace(thumbnail64.model, compute_dtype="bfloat16"),
     prior=PriorConfig(
         base="runs/thumbnail64/model.safetensors",
@@ -22,7 +25,8 @@ config = replace(
         depth=6,
         heads=4,
         patch=4,
-        attribute_drop_prob=0.6,
+        text_drop_prob=0.3,
+        attribute_drop_prob=0.98,
         guidance=2.5,
         steps=16,
         time_power=1.5,

@@ -151,6 +151,9 @@ class PriorConfig:
     condition_drop_prob: float = setting(
         0.1, "chance of hiding prompt and attributes together; guidance needs it"
     )
+    text_drop_prob: float = setting(
+        0.0, "chance of hiding the prompt alone, so that attributes count by themselves"
+    )
     attribute_drop_prob: float = setting(
         0.8,
         "each picture hides its attributes at a rate drawn from 0 to this, because"
@@ -172,7 +175,7 @@ class PriorConfig:
             self.heads,
             f"a divisor of prior.width = {self.width}",
         )
-        for name in ("condition_drop_prob", "attribute_drop_prob"):
+        for name in ("condition_drop_prob", "text_drop_prob", "attribute_drop_prob"):
             _check_fraction(f"prior.{name}", getattr(self, name))
         _check_not_negative("prior.guidance", self.guidance)
         ok = 0 < self.time_power <= 8

@@ -25,6 +25,7 @@ from pokejax.files import whole_file
 from pokejax.inference import shipped
 from pokejax.models.cvae import CVAE
 from pokejax.models.prior import Prior
+from pokejax.models.products import bfloat16_dot_general
 
 _HEADER_KEY = "pokejax"
 _HASH_KEY = "pokejax_sha256"
@@ -130,20 +131,20 @@ def new_model(header: Header, *, rngs: nnx.Rngs) -> CVAE:
     )
 
 
-def new_prior(
-    header: Header,
-    *,
-    rngs: nnx.Rngs,
-    dot_general: Callable[..., jax.Array] = jax.lax.dot_general,
-) -> Prior:
-    """A freshly initialised prior of the header's sizes."""
+def new_prior(header: Header, *, rngs: nnx.Rngs) -> Prior:
+    """A freshly initialised prior of the header's sizes.
+
+    It draws in the precision that it is trained in: rounding its products to bfloat16
+    saves a third of the time even on CPUs that have no units for it.
+    """
+    rounds = header.config.model.compute_dtype == "bfloat16"
     return Prior(
         header.config.prior,
         header.config.model,
         image_size=header.config.data.image_size,
         text_dim=header.text_dim,
         rngs=rngs,
-        dot_general=dot_general,
+        dot_general=bfloat16_dot_general if rounds else jax.lax.dot_general,
     )
 
 

@@ -18,6 +18,7 @@ from pokejax.models.critic import Critic, fools, tells_apart
 from pokejax.training import losses
 from pokejax.training.tasks.task import Batch, Task, show
 
+_STRIDE = 4  # of AlexNet's first convolution
 # (weights, picture, picture) -> `b`; see `pokejax.models.lpips.distance_function`.
 Distance = Callable[[Any, Array, Array], Array]
 
@@ -46,9 +47,8 @@ def cvae_task(header: Header) -> Task:
         return noise
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
-        recon, terms, stats = rebuilt(params, frozen, batch, random, beta, dropout_key)
-        del recon
-        return terms, stats
+        _, *rest = rebuilt(params, frozen, batch, random, beta, dropout_key)
+        return tuple(rest)
 
     def rebuilt(params, frozen, batch: Batch, random, beta, dropout_key):
         params, image, text_emb, noise = jax.tree.map(
@@ -59,11 +59,10 @@ def cvae_task(header: Header) -> Task:
         )
         recon, mean, logvar = (x.astype(jnp.float32) for x in outputs)
         kl = losses.kl(mean, logvar)
-        terms = {
-            "L1": losses.l1(recon, batch.image[..., : recon.shape[-1]]),
-            "KL": kl.sum(axis=-1),
-            "Perceptual": distance(frozen, recon[..., :3], batch.image[..., :3]),
-        }
+        image = batch.image[..., : recon.shape[-1]]
+        terms = {"L1": losses.l1(recon, image), "KL": kl.sum(axis=-1)}
+        recon, image = _shifted(recon, image, dropout_key)
+        terms["Perceptual"] = distance(frozen, recon[..., :3], image[..., :3])
         terms["Loss"] = losses.total(
             terms["L1"],
             terms["Perceptual"],
@@ -72,7 +71,7 @@ def cvae_task(header: Header) -> Task:
             pixel_values=recon[0].size,
             config=config.loss,
         )
-        return recon, terms, {"mean": mean, "mean_squared": mean**2, "kl": kl}
+        return (recon, image), terms, {"mean": mean, "mean_squared": mean**2, "kl": kl}
 
     def show_some(params, frozen, batch, z):
         return show(nnx.merge(graphdef, params), batch, z, lambda z, *_: z)
@@ -93,6 +92,20 @@ def cvae_task(header: Header) -> Task:
     return _with_critic(task, header, rebuilt)
 
 
+def _shifted(recon: Array, image: Array, key: Array | None) -> tuple[Array, Array]:
+    """Both pictures, shifted by the same random pixels, around the borders.
+
+    AlexNet looks at every fourth pixel only: of pictures that never move, its gradients
+    leave a grid.
+    """
+    if key is None:
+        return recon, image
+    shift = jax.random.randint(jax.random.fold_in(key, 1), (2,), 0, _STRIDE)
+    both = jnp.roll(jnp.concatenate([recon, image]), shift, axis=(1, 2))
+    recon, image = jnp.split(both, 2)
+    return recon, image
+
+
 def _with_critic(task: Task, header: Header, rebuilt: Callable[..., Any]) -> Task:
     """The same task with a critic; `rebuilt` gives pictures beside terms and stats."""
     config = header.config
@@ -105,18 +118,18 @@ def _with_critic(task: Task, header: Header, rebuilt: Callable[..., Any]) -> Tas
         return {"model": task.init(), "critic": nnx.state(new)}
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
-        recon, terms, stats = rebuilt(
+        (recon, image), terms, stats = rebuilt(
             params["model"], frozen, batch, random, beta, dropout_key
         )
         constant = jax.lax.stop_gradient
         features = nnx.merge(features_of, frozen).features
         drawn = features(recon[..., :3])
-        real = features(batch.image[..., :3])
+        real = features(image[..., :3])
         of_model = nnx.merge(critic, constant(params["critic"]))
         of_critic = nnx.merge(critic, params["critic"])
         terms["Adversarial"] = fools(of_model(recon, drawn))
         terms["Critic"] = tells_apart(
-            of_critic(batch.image, real), of_critic(constant(recon), constant(drawn))
+            of_critic(image, real), of_critic(constant(recon), constant(drawn))
         )
         if dropout_key is not None:  # not in an evaluation: critics change
             voice = beta * config.loss.adversarial_weight

@@ -25,12 +25,11 @@ from pokejax.inference import bundle
 from pokejax.inference.bundle import Header, new_prior
 from pokejax.models.cvae import CVAE
 from pokejax.models.prior import sample
-from pokejax.models.products import bfloat16_dot_general
 from pokejax.training.tasks.task import Batch, Task, show
 
 # Of the logit-normal times. The color of a whole picture is settled while there is
 # still much more noise than picture, which times around a half hardly ever show.
-_TIME_MEAN, _TIME_DEVIATION = -0.5, 1.2
+_TIME_MEAN, _TIME_DEVIATION = -0.8, 1.4
 # Pictures whose latents tell how large latents are, and how many are encoded at once.
 _MEASURED_PICTURES = 2048
 _MEASURED_TOGETHER = 64
@@ -45,19 +44,13 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
     """
     config = header.config
     base = _load_base(header)
-    dot_general = jax.lax.dot_general
-    if config.model.compute_dtype == "bfloat16":
-        dot_general = bfloat16_dot_general
-    prior = nnx.eval_shape(
-        lambda: new_prior(header, rngs=nnx.Rngs(0), dot_general=dot_general)
-    )
+    prior = nnx.eval_shape(lambda: new_prior(header, rngs=nnx.Rngs(0)))
     graphdef = nnx.graphdef(prior)
     base_graphdef, frozen = nnx.split(base)
     shift, scale = _latent_statistics(base, dataset, prior.shift.shape[0])
 
     def init() -> nnx.State:
-        rngs = nnx.Rngs(config.train.seed)
-        new = new_prior(header, rngs=rngs, dot_general=dot_general)
+        new = new_prior(header, rngs=nnx.Rngs(config.train.seed))
         new.shift[...], new.scale[...] = shift, scale
         return nnx.state(new)
 
@@ -74,6 +67,9 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
                 keys[3], config.prior.condition_drop_prob, (size, 1)
             ),
             "hidden": jax.random.bernoulli(keys[0], rate, (size, len(CONDITIONS))),
+            "silent": jax.random.bernoulli(
+                jax.random.fold_in(keys[3], 1), config.prior.text_drop_prob, (size, 1)
+            ),
         }
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
@@ -83,7 +79,7 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
         time = random["time"][:, None]
         x = (1 - time) * random["start"] + time * z
         cond = prior.embed(
-            jnp.where(random["drop"], 0, batch.text_emb),
+            jnp.where(random["drop"] | random["silent"], 0, batch.text_emb),
             jnp.where(random["drop"] | random["hidden"], UNKNOWN_ID, batch.attributes),
         )
         velocity = prior(x, random["time"], cond)
