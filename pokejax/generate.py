@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from pokejax import startup
 from pokejax.arguments import Parser
-from pokejax.attributes import CONDITIONS, STYLES, VIEWS, Attributes
+from pokejax.attributes import CONDITIONS, STYLES, VIEWS, VOCABULARIES, Attributes
 from pokejax.commands import call_of
 from pokejax.files import check_writable, whole_file
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
@@ -22,14 +22,18 @@ from pokejax.images.sheets import contact_sheet
 from pokejax.inference import shipped
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.recipe import (
+    MAX_SLIDE,
+    MIN_SLIDE,
     PromptError,
     Sample,
     Start,
     check_request,
     count_up,
     recipes_for,
+    slides_of,
 )
 from pokejax.inference.sampler import Sampler
+from pokejax.inference.slides import idle
 from pokejax.prompts.parse import parse_prompt
 from pokejax.prompts.parsed import ParsedPrompt
 
@@ -97,6 +101,15 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         metavar="NAME=VALUE",
         help=f"set an attribute ({', '.join(CONDITIONS)})",
+    )
+    parser.add_argument(
+        "--slide",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help=f"how much of an attribute ({', '.join(VOCABULARIES)}), from"
+        f" {MIN_SLIDE} to {MAX_SLIDE}: 1 as it is, 0 as if it weren't said, 2 twice as"
+        " much, -1 away from it; takes a model with a learned prior",
     )
     for name, vocabulary, usual in (
         ("view", VIEWS, "front, unless the prompt says otherwise"),
@@ -185,6 +198,24 @@ def parse_overrides(words: Sequence[str]) -> Attributes:
     return Attributes.from_names(names)
 
 
+def parse_slides(words: Sequence[str]) -> dict[str, float]:
+    """The sliders in `NAME=NUMBER` words.
+
+    Raises:
+      ValueError: a word that isn't `NAME=NUMBER`, an unknown name, or a number out of
+        range.
+    """
+    values: dict[str, float] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            told = f"--slide {word!r}: expected NAME=NUMBER, e.g. shape=1.5"
+            raise ValueError(told) from None
+    return dict(slides_of(values))
+
+
 def start_of(args: argparse.Namespace, size: int) -> Start | None:
     """What pictures of `size` pixels a side start from, if a picture is given.
 
@@ -243,6 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         drawn = Attributes(view=args.view, style=args.style)
         overrides = parse_overrides(args.set).override(drawn)
+        slides = parse_slides(args.slide)
         for prompt in args.prompt:
             check_request(
                 prompt,
@@ -263,12 +295,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"warning: {args.model} is unconditional: the prompt changes nothing",
                 file=sys.stderr,
             )
-        if args.negative.strip() and not sampler.takes_pictures:
-            print(
-                f"warning: {args.model} has no learned prior: --negative changes"
-                " nothing",
-                file=sys.stderr,
-            )
+        for name, given in (("negative", args.negative.strip()), ("slide", slides)):
+            if given and not sampler.takes_pictures:
+                print(
+                    f"warning: {args.model} has no learned prior: --{name} changes"
+                    " nothing",
+                    file=sys.stderr,
+                )
         finish = args.finish or ("pixel" if sampler.usual_colors else "raw")
         colors = args.colors if finish == "pixel" else 0
         start = start_of(args, sampler.image_size)
@@ -291,6 +324,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                     f" {' and '.join(sorted(asked))}, and ignores this",
                     file=sys.stderr,
                 )
+            for name in idle(slides, parsed.attributes.known()):
+                print(
+                    f"warning: --slide {name} changes nothing: {prompt[:60]!r} doesn't"
+                    f" say it, but --set {name}=… can",
+                    file=sys.stderr,
+                )
             prompts.append(
                 {
                     "prompt": prompt,
@@ -309,6 +348,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 colors=colors,
                 start=start,
                 negative=args.negative,
+                slides=slides,
             )
             samples = sampler.sample(recipes)
             rows.append(samples)

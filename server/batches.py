@@ -7,6 +7,7 @@ it keeps none of its pictures: seeds make the same archive again, to the byte.
 import asyncio
 import io
 import itertools
+import math
 import secrets
 import time
 import zipfile
@@ -25,7 +26,7 @@ from .errors import ApiError
 from .files import look_of
 from .jobs import unknown_job
 from .schemas import MAX_BATCH, BatchBody, BatchPicture
-from .service import Service, overrides_of
+from .service import Service, overrides_of, slides_in
 
 AHEAD = 32  # pictures ordered before they can be written
 _AGAIN_S = 0.2  # before a full queue is asked for room again
@@ -68,16 +69,19 @@ def pictures_of(body: BatchBody) -> list[BatchPicture]:
     if (body.prompts is None) == (body.pictures is None):
         raise _bad("give either prompts or pictures", "prompts")
     if body.pictures is not None:
-        if body.seeds is not None or body.attributes is not None:
-            raise _bad("pictures have their own seeds and attributes", "pictures")
+        if any(own is not None for own in (body.seeds, body.attributes, body.slides)):
+            raise _bad(
+                "pictures have their own seeds, attributes and slides", "pictures"
+            )
         pictures = body.pictures
     else:
-        matrix = body.prompts or [], body.attributes or [None], body.seeds or [None]
-        if (count := len(matrix[0]) * len(matrix[1]) * len(matrix[2])) > MAX_BATCH:
+        more = (own or [None] for own in (body.attributes, body.slides, body.seeds))
+        matrix = body.prompts or [], *more
+        if (count := math.prod(map(len, matrix))) > MAX_BATCH:
             raise _bad(f"that makes {count} pictures; at most {MAX_BATCH}", "prompts")
         pictures = [
-            BatchPicture(prompt=prompt, attributes=attributes, seed=seed)
-            for prompt, attributes, seed in itertools.product(*matrix)
+            BatchPicture(prompt=prompt, attributes=attributes, slides=slides, seed=seed)
+            for prompt, attributes, slides, seed in itertools.product(*matrix)
         ]
     (drawn,) = count_up(None, 1)  # the same for all that have none, to be compared
     return [
@@ -104,7 +108,8 @@ async def as_zip(
                 name = f"{len(listed):04}_{recipe.seed}.{body.format}"
                 known = recipe.attributes.known()
                 entry = {"file": name, "prompt": recipe.prompt, "seed": recipe.seed}
-                listed.append({**entry, "attributes": known})
+                slid = {"slides": dict(recipe.slides)} if recipe.slides else {}
+                listed.append({**entry, "attributes": known, **slid})
                 # An entry's own date is 1980, so the archive is always the same.
                 archive.writestr(zipfile.ZipInfo(name), file)
                 if part := sink.take(offset):
@@ -202,8 +207,12 @@ async def _drawn(
 async def _recipe(
     service: Service, caller: Caller, body: BatchBody, picture: BatchPicture
 ) -> Recipe:
+    slides = slides_in(picture.slides)
     parsed = await service.parse(
-        picture.prompt, overrides_of(picture.attributes), deadline=caller.deadline
+        picture.prompt,
+        overrides_of(picture.attributes),
+        deadline=caller.deadline,
+        slides=slides,
     )
     assert picture.seed is not None
     (recipe,) = recipes_for(
@@ -212,6 +221,7 @@ async def _recipe(
         temperature=body.temperature,
         guidance=body.guidance,
         colors=service.colors_of(body),
+        slides=slides,
     )
     return recipe
 

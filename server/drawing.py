@@ -26,7 +26,7 @@ from .decoding import read_body, read_form, read_query
 from .errors import ApiError
 from .files import Look
 from .schemas import MAX_PROMPT_CHARS
-from .service import Service, overrides_of
+from .service import Service, overrides_of, slides_in
 from .uploads import Upload
 
 AnyRequest = Request[Any, Any, Any]
@@ -92,6 +92,7 @@ class Drawing(Generic[Body]):
             colors=self.service.colors_of(body),
             start=start,
             negative=_negative(body),
+            slides=_slides(body),
         )
 
     async def start_from(
@@ -163,6 +164,7 @@ async def _parse(
         deadline=caller.deadline,
         use_llm=use_llm,
         negative=_negative(body),
+        slides=_slides(body),
     )
     return await (unless_gone(request, reading) if use_llm else reading)
 
@@ -170,6 +172,11 @@ async def _parse(
 def _negative(body: Any) -> str:
     """What a request keeps away from, as far as the text encoder takes it."""
     return _cut(getattr(body, "negative_prompt", "").strip())
+
+
+def _slides(body: Any) -> dict[str, float]:
+    """How much of some attributes a request wants; not all kinds can say it."""
+    return slides_in(getattr(body, "slides", None))
 
 
 def _cut(prompt: str) -> str:

@@ -22,7 +22,7 @@ from .service import Service
 @post(
     "/api/v1/batch",
     summary="Draw up to 1,024 pictures, from a list, or of each prompt with each of"
-    " the attributes and seeds; a ZIP sent while they are drawn, or one sheet",
+    " the attributes, slides and seeds; a ZIP sent while they are drawn, or one sheet",
     status_code=200,
     media_type="application/zip",
     opt={
@@ -41,7 +41,9 @@ async def batch(
     """Draw many pictures; the header `X-Job` has the id to go on with."""
     body = await read_body(request, BatchBody)
     body = msgspec.structs.replace(
-        body, pictures=pictures_of(body), prompts=None, seeds=None, attributes=None
+        body,
+        pictures=pictures_of(body),
+        **dict.fromkeys(("prompts", "seeds", "attributes", "slides")),
     )
     return await _answer(request, service, body, batches.keep(body), 0)
 

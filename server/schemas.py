@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from pokejax.attributes import CONDITIONS
+from pokejax.attributes import CONDITIONS, VOCABULARIES
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
 from pokejax.inference.recipe import (
     MAX_GUIDANCE,
     MAX_PROMPT_CHARS,
+    MAX_SLIDE,
     MAX_TEMPERATURE,
+    MIN_SLIDE,
     SEED_LIMIT,
 )
 from pokejax.prompts.parsed import ParsedPrompt, Source
@@ -147,11 +149,25 @@ AttributeOverrides: Any = msgspec.defstruct(
     namespace={"__doc__": "Attributes that override what the prompt says."},
 )
 
+Slide = Annotated[float, Meta(ge=MIN_SLIDE, le=MAX_SLIDE)]
+# Set by name, e.g. {"size": 2}.
+AttributeSlides: Any = msgspec.defstruct(
+    "AttributeSlides",
+    [(name, Slide | None, None) for name in VOCABULARIES],
+    forbid_unknown_fields=True,
+    namespace={
+        "__doc__": "How much of an attribute: 1 as it is, 0 as if it weren't said, 2"
+        " twice as much, -1 away from it."
+    },
+)
+
 # A type made at run time is no type to a type checker.
 if TYPE_CHECKING:
     Overrides = Struct | None
+    Slides = Struct | None
 else:
     Overrides = AttributeOverrides | None
+    Slides = AttributeSlides | None
 
 
 class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -165,6 +181,7 @@ class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Let a language model read the prompt; rules if it fails."),
     ] = False
     attributes: Overrides = None
+    slides: Slides = None
     guidance: Guidance = 1.0
     temperature: Temperature = 1.0
     format: Format = "png"
@@ -237,6 +254,7 @@ class BatchPicture(Struct, kw_only=True, forbid_unknown_fields=True):
     prompt: Prompt
     seed: Seed | None = None
     attributes: Overrides = None
+    slides: Slides = None
 
 
 class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -259,6 +277,17 @@ class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
                 min_length=1,
                 max_length=MAX_BATCH,
                 description="Each prompt is drawn with each of these.",
+            ),
+        ]
+        | None
+    ) = None
+    slides: (
+        Annotated[
+            list[Slides],
+            Meta(
+                min_length=1,
+                max_length=MAX_BATCH,
+                description="And with each of these.",
             ),
         ]
         | None

@@ -49,6 +49,27 @@ class Avoided(NamedTuple):
     given: Bool[np.ndarray, " b"]
 
 
+class Slid(NamedTuple):
+    """The sliders of a tile's rows, as two conditions each.
+
+    A picture is drawn under the near one, in which of each slid attribute and of its
+    words as much is kept as the slider says, from none to all. Beyond that, guidance
+    leads away from the far one: what is to be more is missing there, and what is to be
+    avoided is there.
+
+    Attributes:
+      text_emb: of the near and of the far one, for both ends of each row.
+      kept: how much of each attribute is in them, from 0 to 1.
+      lean: how far beyond, from 0 up.
+      given: which rows have a slider.
+    """
+
+    text_emb: Float[np.ndarray, "2 b 2 t"]
+    kept: Float[np.ndarray, "2 b 12"]
+    lean: Float[np.ndarray, " b"]
+    given: Bool[np.ndarray, " b"]
+
+
 class Programs:
     """The programs that make a bundle's pictures, for tiles of one size."""
 
@@ -69,6 +90,7 @@ class Programs:
                 prior_graphdef, config.prior.guidance
             )
             self._avoid = _avoid_program(prior_graphdef)
+            self._slide = _slide_program(prior_graphdef)
             self._anchor = _anchor_program(graphdef, prior_graphdef)
         has_flow = self._prior_params is not None
 
@@ -114,6 +136,7 @@ class Programs:
         knobs: Float[np.ndarray, "b 3"],
         given: Given | None = None,
         avoided: Avoided | None = None,
+        slid: Slid | None = None,
         *,
         previews: bool,
     ) -> Iterator[tuple[UInt8[Array, "b h w c"], Bool[Array, " b"], bool]]:
@@ -131,6 +154,8 @@ class Programs:
             takes no notice of it.
           avoided: what guidance leads rows away from, if any has a negative prompt; a
             model without a learned prior takes no notice of it.
+          slid: how much of some attributes, if any row has a slider; a model without a
+            learned prior takes no notice of it.
           previews: whether pictures before the final ones are wanted.
         """
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
@@ -146,6 +171,14 @@ class Programs:
         )
         if avoided:
             opened = self._avoid(self._prior_params, *avoided, opened)
+        away = None
+        if slid:
+            near, far = (
+                self._slide(self._prior_params, *kind, attributes, knobs)
+                for kind in zip(slid.text_emb, slid.kept, strict=True)
+            )
+            cond_of_flow = jnp.where(slid.given[:, None], near, cond_of_flow)
+            away = (far, slid.lean) if slid.lean.any() else None
         flow = cond_of_flow, opened, strength
         noise, start = z, np.zeros(len(seeds), np.float32)
         anchor, stays = jnp.zeros_like(z), jnp.zeros(z.shape, bool)
@@ -157,12 +190,42 @@ class Programs:
             z = (1 - start)[:, None] * noise + start[:, None] * anchor
         for step in itertools.pairwise(self._times):
             span = [start + (1 - start) * np.float32(time) for time in step]
-            z, latent = self._advance(
-                self._prior_params, z, *span, *flow, anchor, stays, noise
-            )
+            z, latent = self._step(z, *span, flow, (anchor, stays, noise), away=away)
             final = step[1] == 1
             if previews or final:
                 yield *self._decode(self._params, latent, cond), final
+
+    def _step(self, *inputs, away: tuple[Array, np.ndarray] | None):
+        """Where the flow is next, and the latent that it is heading for.
+
+        Rows that lean away from something take a program that evaluates a third
+        condition; the others keep the exact bits of the usual one.
+        """
+        if away is None:
+            return self._advance(self._prior_params, *inputs)
+        leaning = self._advance(self._prior_params, *inputs, away)
+        leans = away[1] > 0
+        if leans.all():
+            return leaning
+        usual = self._advance(self._prior_params, *inputs)
+        pairs = zip(leaning, usual, strict=True)
+        return tuple(jnp.where(leans[:, None], own, other) for own, other in pairs)
+
+
+def _slide_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
+    """A condition in which only so much of each attribute is kept."""
+
+    @jax.jit
+    def slide(prior_params, text_emb, kept, attributes, knobs):
+        prior: Prior = nnx.merge(prior_graphdef, prior_params)
+        of_both = jnp.repeat(kept, 2, axis=0)
+
+        def embed(text_emb: Array, attributes: Array) -> Array:
+            return prior.embed(text_emb, attributes, of_both)
+
+        return _blend(embed, text_emb, attributes, knobs[:, :1])
+
+    return slide
 
 
 def _avoid_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
@@ -211,9 +274,10 @@ def _flow_programs(
         return cond, _blend(embed, *nothing, mix), strength * guidance[:, 0]
 
     @jax.jit
-    def step(params, x, time, until, cond, open_cond, guidance, anchor, stays, noise):
+    def step(params, x, time, until, flow, held, away=None):
         prior: Prior = nnx.merge(graphdef, params)
-        x, end = advance(prior, x, time, until, cond, open_cond, guidance)
+        x, end = advance(prior, x, time, until, *flow, away)
+        anchor, stays, noise = held
         kept = (1 - until)[:, None] * noise + until[:, None] * anchor
         x, end = jnp.where(stays, kept, x), jnp.where(stays, anchor, end)
         return x, prior.denormalise(end)

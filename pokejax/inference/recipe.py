@@ -8,13 +8,13 @@ import base64
 import json
 import math
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from pokejax.attributes import Attributes
+from pokejax.attributes import VOCABULARIES, Attributes, nearest_hint
 from pokejax.images.finish import USUAL_COLORS, PixelArt, cut_out, pixel_art, redrawn
 from pokejax.images.png import encode_indexed_png, encode_png, enlarge
 from pokejax.prompts.parsed import ParsedPrompt
@@ -24,6 +24,8 @@ MAX_NUM = 1024
 SEED_LIMIT = 2**31
 MAX_TEMPERATURE = 10
 MAX_GUIDANCE = 10
+# How much of an attribute: 0 as if it were unknown, 1 as it is, below 0 away from it.
+MIN_SLIDE, MAX_SLIDE = -1, 3
 USUAL_STRENGTH = 0.6  # of a start without a mask; with one it is 1
 
 
@@ -113,6 +115,8 @@ class Recipe:
       start: a picture to start from, in place of noise alone.
       negative: a prompt to keep away from: guidance leads away from it, and not from
         the open condition. Empty is none; without a learned prior it changes nothing.
+      slides: how much of some attributes, as `slides_of` gives them. Those that neither
+        recipe nor `towards` knows change nothing; without a learned prior none does.
     """
 
     prompt: str
@@ -125,6 +129,7 @@ class Recipe:
     colors: int = 0
     start: Start | None = None
     negative: str = ""
+    slides: tuple[tuple[str, float], ...] = ()
 
     def texts(self) -> dict[str, str]:
         """The text chunks of its PNG: all that is needed to draw it again."""
@@ -137,6 +142,8 @@ class Recipe:
         }
         if self.negative:
             texts["negative"] = self.negative
+        if self.slides:
+            texts["slides"] = json.dumps(dict(self.slides))
         if self.colors:
             texts |= {"finish": "pixel", "colors": str(self.colors)}
         if self.start:
@@ -249,8 +256,13 @@ def recipes_for(
     colors: int = 0,
     start: Start | None = None,
     negative: str = "",
+    slides: Mapping[str, float] | None = None,
 ) -> list[Recipe]:
-    """A recipe of the same parsed prompt for each seed."""
+    """A recipe of the same parsed prompt for each seed.
+
+    Raises:
+      PromptError: a slide has no such name, or is out of range.
+    """
     return [
         Recipe(
             parsed.prompt,
@@ -261,9 +273,34 @@ def recipes_for(
             colors=colors,
             start=start,
             negative=negative.strip(),
+            slides=slides_of(slides or {}),
         )
         for seed in seeds
     ]
+
+
+def slides_of(values: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """How much of some attributes, in the form in which a recipe holds it.
+
+    Args:
+      values: by the name of an attribute of creatures, from -1 to 3. 1 is as it is and
+        so left out, 0 as if the attribute were unknown, 2 twice as much, -1 as far away
+        from it as 1 is towards it.
+
+    Raises:
+      PromptError: an unknown name, with the nearest valid one, or a value out of range.
+    """
+    for name, value in values.items():
+        if name not in VOCABULARIES:
+            raise PromptError(
+                f"there is no slide {name!r}; expected one of"
+                f" {', '.join(VOCABULARIES)}{nearest_hint(name, VOCABULARIES)}"
+            )
+        if not MIN_SLIDE <= value <= MAX_SLIDE:
+            raise PromptError(
+                f"slide {name} is {value}; expected {MIN_SLIDE} to {MAX_SLIDE}"
+            )
+    return tuple((n, float(values[n])) for n in VOCABULARIES if values.get(n, 1) != 1)
 
 
 def count_up(seed: int | None, num: int) -> list[int]:

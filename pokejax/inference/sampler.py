@@ -7,7 +7,7 @@ into tiles, the last one padded. Within a tile, no row affects another.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -31,6 +31,7 @@ from pokejax.inference.recipe import (
     count_up,
     recipes_for,
 )
+from pokejax.inference.slides import slid_rows
 from pokejax.prompts.rules import parse_by_rules
 from pokejax.text import TextEncoder, load_text_encoder
 
@@ -139,7 +140,7 @@ class Sampler:
     def takes_pictures(self) -> bool:
         """Whether recipes may start from a picture; that takes a learned prior.
 
-        So does a negative prompt, which changes nothing without one.
+        So do negative prompts and slides, which change nothing without one.
         """
         return self._programs.flows
 
@@ -187,6 +188,7 @@ class Sampler:
         colors: int | None = None,
         start: Start | None = None,
         negative: str = "",
+        slides: Mapping[str, float] | None = None,
     ) -> list[Sample]:
         """Draw `num` pictures of a prompt, which is read by rules.
 
@@ -203,6 +205,7 @@ class Sampler:
             what suits the model.
           start: a picture to start from, in place of noise alone.
           negative: a prompt to keep away from, see `Recipe`.
+          slides: how much of some attributes, see `recipe.slides_of`.
 
         Raises:
           PromptError: a value is out of range; the message says which.
@@ -226,6 +229,7 @@ class Sampler:
                 colors=self.usual_colors if colors is None else colors,
                 start=start,
                 negative=negative,
+                slides=slides,
             )
         )
 
@@ -273,12 +277,15 @@ class Sampler:
 
     def warm_up(self) -> None:
         """Compile all that drawing needs, so that no request waits for it."""
-        plain = Recipe("a creature", Attributes(), 0)
+        plain = Recipe("a creature", Attributes(size="Tiny"), 0)
         self.sample([plain])
         if self.takes_pictures:
             size = self.image_size
             blank = Start.of(np.full((size, size, 4), 255, np.uint8))
-            self.sample([replace(plain, start=blank, negative="a creature")])
+            slid = replace(plain, slides=(("size", 2.0),))
+            self.sample([replace(slid, start=blank, negative="a creature")])
+            if self.tile_rows > 1:
+                self.sample([slid, plain])  # which the usual program draws beside it
 
     def _embed(self, prompt: str) -> Float[np.ndarray, " d"]:
         # Training saw float16, too.
@@ -305,7 +312,10 @@ class Sampler:
                 seeds[i, j] = end.seed
             knobs[i] = recipe.mix, recipe.temperature, recipe.guidance
         given, avoided = self._given(recipes), self._avoided(recipes)
-        return text_emb, attributes, seeds, knobs, given, avoided
+        slid = None
+        if self.takes_pictures:
+            slid = slid_rows(recipes, text_emb, self.embed)
+        return text_emb, attributes, seeds, knobs, given, avoided, slid
 
     def _given(self, recipes: Sequence[Recipe]) -> Given | None:
         """What the rows of a padded tile start from, if any doesn't from noise."""

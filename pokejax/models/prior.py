@@ -6,7 +6,7 @@ under the CVAE's condition, and sampling follows it in a few steps. z is cut int
 patches, one token each; a z without places is a single token.
 
 Source: Liu et al., arXiv 2209.03003 (flow); Peebles & Xie, arXiv 2212.09748 (blocks);
-Ho & Salimans, arXiv 2207.12598 (guidance).
+Ho & Salimans, arXiv 2207.12598 (guidance); Liu et al., arXiv 2206.01714 (of parts).
 """
 
 import itertools
@@ -118,10 +118,16 @@ class Prior(nnx.Module):
         )
 
     def embed(
-        self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 12"]
+        self,
+        text_emb: Float[Array, "b t"],
+        attributes: Int[Array, "b 12"],
+        kept: Float[Array, "b 12"] | None = None,
     ) -> Float[Array, "b d"]:
-        """The condition as the flow takes it; of zeros and unknowns, the open one."""
-        category_emb = self.category_embedder(attributes).astype(text_emb.dtype)
+        """The condition as the flow takes it; of zeros and unknowns, the open one.
+
+        `kept` is how much of each attribute counts; None is all of it.
+        """
+        category_emb = self.category_embedder(attributes, kept).astype(text_emb.dtype)
         return self.text_in(jnp.concatenate([text_emb, category_emb], axis=-1))
 
     def __call__(
@@ -170,6 +176,7 @@ def advance(
     cond: Float[Array, "b d"],
     open_cond: Float[Array, "b d"],
     guidance: Float[Array, " b"],
+    away: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
 ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
     """One Euler step along the flow.
 
@@ -181,19 +188,24 @@ def advance(
       cond: from `Prior.embed`.
       open_cond: of no prompt and no attributes.
       guidance: 1 follows the condition; more, so many times as far from the open one.
+      away: another condition to lead away from, and how far, as a multiple of
+        `guidance`.
 
     Returns:
       Where it is next; and where it is heading for, at time 1. After the last step that
       is the sample; before, it can be shown.
     """
     # With the condition and without, in one call.
+    conds = [cond, open_cond] if away is None else [cond, open_cond, away[0]]
+    n = len(conds)
     velocity = prior(
-        jnp.concatenate([x, x]),
-        jnp.concatenate([time, time]),
-        jnp.concatenate([cond, open_cond]),
+        jnp.concatenate([x] * n), jnp.concatenate([time] * n), jnp.concatenate(conds)
     )
-    guided, free = jnp.split(velocity, 2)
+    guided, free, *left_out = jnp.split(velocity, n)
     velocity = free + guidance[:, None] * (guided - free)
+    if away is not None:
+        lean = guidance * away[1]
+        velocity = velocity + lean[:, None] * (guided - left_out[0])
     left = (1 - time)[:, None]
     return x + (until - time)[:, None] * velocity, x + left * velocity
 
