@@ -164,6 +164,9 @@ class PriorConfig:
         1.0, "of those steps' times, (i / steps) ** this: above 1, more of them early"
     )
     guidance: float = setting(2.0, "default guidance when sampling; 1: none")
+    color_guidance: float = setting(
+        0.0, "guidance of the early steps by the primary color alone; adds to the other"
+    )
 
     def __post_init__(self) -> None:
         _check_types("prior", self)
@@ -178,6 +181,7 @@ class PriorConfig:
         for name in ("condition_drop_prob", "text_drop_prob", "attribute_drop_prob"):
             _check_fraction(f"prior.{name}", getattr(self, name))
         _check_not_negative("prior.guidance", self.guidance)
+        _check_not_negative("prior.color_guidance", self.color_guidance)
         ok = 0 < self.time_power <= 8
         _check(ok, "prior.time_power", self.time_power, "a number above 0, up to 8")
 
@@ -191,6 +195,14 @@ class LossConfig:
         0.0,
         "thumbnail: weight, at beta = 1, of a critic that learns to tell rebuilt"
         " pictures from real ones; 0: no critic",
+    )
+    drawn_by: str = setting(
+        "",
+        "thumbnail: bundle whose prior draws thumbnails; the critic then judges what"
+        " becomes of these, too",
+    )
+    drawn_weight: float = setting(
+        0.06, "with drawn_by: weight of the critic's voice on drawn thumbnails"
     )
     kl_weight: float = setting(8.0, "weight of the KL term at beta = 1")
     kl_per_dimension: bool = setting(
@@ -209,6 +221,13 @@ class LossConfig:
         _check_types("loss", self)
         _check_not_negative("loss.perceptual_weight", self.perceptual_weight)
         _check_not_negative("loss.adversarial_weight", self.adversarial_weight)
+        _check_not_negative("loss.drawn_weight", self.drawn_weight)
+        _check(
+            not self.drawn_by or self.adversarial_weight > 0,
+            "loss.adversarial_weight",
+            self.adversarial_weight,
+            "more than 0 with loss.drawn_by, which needs a critic",
+        )
         _check_not_negative("loss.kl_weight", self.kl_weight)
         _check_positive("loss.kl_cycle_epochs", self.kl_cycle_epochs)
         _check_positive("loss.kl_warmup_epochs", self.kl_warmup_epochs)

@@ -257,9 +257,10 @@ def from_arrays(
         digest.update(name.encode() + arrays[name].tobytes())
     if prior:  # the same weights draw different pictures with different steps
         sampling = header.config.prior
-        # Left out where it is 1: bundles from before there was it keep their id.
+        # Left out at their defaults: bundles from before there were they keep their id.
         warp = f" {sampling.time_power}" if sampling.time_power != 1 else ""
-        digest.update(f"{sampling.steps} {sampling.guidance}{warp}".encode())
+        pull = f" {sampling.color_guidance}" if sampling.color_guidance else ""
+        digest.update(f"{sampling.steps} {sampling.guidance}{warp}{pull}".encode())
     return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}")
 
 

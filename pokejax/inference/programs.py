@@ -15,9 +15,10 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from pokejax.attributes import UNKNOWN_ID
+from pokejax.config import PriorConfig
 from pokejax.images.pixels import to_float, to_uint8
 from pokejax.inference.bundle import Bundle
-from pokejax.models.prior import Prior, advance, times
+from pokejax.models.prior import COLOR_TIME, Prior, advance, times
 
 
 class Given(NamedTuple):
@@ -86,9 +87,7 @@ class Programs:
         self._times = times(config.prior.steps, config.prior.time_power)
         if bundle.prior and use_prior:
             prior_graphdef, self._prior_params = nnx.split(bundle.prior)
-            self._enter, self._advance = _flow_programs(
-                prior_graphdef, config.prior.guidance
-            )
+            self._enter, self._advance = _flow_programs(prior_graphdef, config.prior)
             self._avoid = _avoid_program(prior_graphdef)
             self._slide = _slide_program(prior_graphdef)
             self._anchor = _anchor_program(graphdef, prior_graphdef)
@@ -96,7 +95,7 @@ class Programs:
 
         @jax.jit
         def begin(params, text_emb, attributes, seeds, knobs):
-            mix, temperature, guidance = jnp.split(knobs, 3, axis=1)
+            mix, temperature, guidance, _ = jnp.split(knobs, 4, axis=1)
             z = temperature * _blend_noise(seeds, mix, config.model.latent_dim)
             known = _blend(
                 nnx.merge(graphdef, params).condition, text_emb, attributes, mix
@@ -133,7 +132,7 @@ class Programs:
         text_emb: Float[np.ndarray, "b 2 t"],
         attributes: Int[np.ndarray, "b 2 12"],
         seeds: UInt32[np.ndarray, "b 2"],
-        knobs: Float[np.ndarray, "b 3"],
+        knobs: Float[np.ndarray, "b 4"],
         given: Given | None = None,
         avoided: Avoided | None = None,
         slid: Slid | None = None,
@@ -149,7 +148,8 @@ class Programs:
           text_emb: of the two ends that each row lies between.
           attributes: ids of both ends.
           seeds: of both ends.
-          knobs: mix, temperature and guidance of each row.
+          knobs: mix, temperature and guidance of each row, and how much of the model's
+            guidance by colour alone.
           given: what rows start from, if any does; a model without a learned prior
             takes no notice of it.
           avoided: what guidance leads rows away from, if any has a negative prompt; a
@@ -161,12 +161,12 @@ class Programs:
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
         if self._prior_params is None:
             if previews:
-                typical = knobs * np.array([1, 0, 1], np.float32)
+                typical = knobs * np.array([1, 0, 1, 1], np.float32)
                 middle = self._begin(self._params, text_emb, attributes, seeds, typical)
                 yield *self._decode(self._params, *middle), False
             yield *self._decode(self._params, z, cond), True
             return
-        cond_of_flow, opened, strength = self._enter(
+        cond_of_flow, opened, strength, color = self._enter(
             self._prior_params, text_emb, attributes, knobs
         )
         if avoided:
@@ -190,7 +190,11 @@ class Programs:
             z = (1 - start)[:, None] * noise + start[:, None] * anchor
         for step in itertools.pairwise(self._times):
             span = [start + (1 - start) * np.float32(time) for time in step]
-            z, latent = self._step(z, *span, flow, (anchor, stays, noise), away=away)
+            # By the step's number, not the row's time: what stands beside a row must
+            # not decide which program draws it.
+            pull = color if color and step[0] < COLOR_TIME else None
+            held = anchor, stays, noise
+            z, latent = self._step(z, *span, flow, held, pull, away=away)
             final = step[1] == 1
             if previews or final:
                 yield *self._decode(self._params, latent, cond), final
@@ -261,22 +265,29 @@ def _anchor_program(
 
 
 def _flow_programs(
-    graphdef: nnx.GraphDef, strength: float
-) -> tuple[Callable[..., tuple[Array, Array, Array]], Callable[..., tuple]]:
-    """A learned prior's condition, and one step along its flow."""
+    graphdef: nnx.GraphDef, config: PriorConfig
+) -> tuple[Callable[..., tuple], Callable[..., tuple]]:
+    """A learned prior's conditions, and one step along its flow."""
 
     @jax.jit
     def enter(params, text_emb, attributes, knobs):
-        embed = nnx.merge(graphdef, params).embed
+        prior: Prior = nnx.merge(graphdef, params)
+        embed = prior.embed
         nothing = jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
-        mix, _, guidance = jnp.split(knobs, 3, axis=1)
+        mix, _, guidance, of_color = jnp.split(knobs, 4, axis=1)
         cond = _blend(embed, text_emb, attributes, mix)
-        return cond, _blend(embed, *nothing, mix), strength * guidance[:, 0]
+        opened = _blend(embed, *nothing, mix)
+        color = None
+        if config.color_guidance:
+            alone = _blend(prior.embed_color, text_emb, attributes, mix)
+            pull = config.color_guidance * guidance * of_color
+            color = alone, pull[:, 0]
+        return cond, opened, config.guidance * guidance[:, 0], color
 
     @jax.jit
-    def step(params, x, time, until, flow, held, away=None):
+    def step(params, x, time, until, flow, held, pull, away=None):
         prior: Prior = nnx.merge(graphdef, params)
-        x, end = advance(prior, x, time, until, *flow, away)
+        x, end = advance(prior, x, time, until, *flow, away=away, pull=pull)
         anchor, stays, noise = held
         kept = (1 - until)[:, None] * noise + until[:, None] * anchor
         x, end = jnp.where(stays, kept, x), jnp.where(stays, anchor, end)

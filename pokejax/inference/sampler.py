@@ -41,6 +41,7 @@ PriorName = Literal["flow", "normal"]
 _TILE_ROWS_CPU = 8
 _TILE_ROWS_ACCELERATOR = 32
 _CACHED_PROMPTS = 4096
+_COLOR = list(CONDITIONS).index("primary_color")
 # What is meant where a prompt doesn't say how its creature is drawn.
 _USUAL = Attributes(view="front", style="native")
 
@@ -304,13 +305,16 @@ class Sampler:
         text_emb = np.zeros((rows, 2, self.encoder.dim), np.float32)
         attributes = np.full((rows, 2, len(CONDITIONS)), UNKNOWN_ID, np.int32)
         seeds = np.zeros((rows, 2), np.uint32)
-        knobs = np.ones((rows, 3), np.float32)
+        knobs = np.ones((rows, 4), np.float32)
         for i, recipe in enumerate(recipes):
             for j, end in enumerate((recipe, recipe.towards or recipe)):
                 text_emb[i, j] = self.embed(end.prompt)
                 attributes[i, j] = _USUAL.override(end.attributes).ids()
                 seeds[i, j] = end.seed
-            knobs[i] = recipe.mix, recipe.temperature, recipe.guidance
+            of_color = dict(recipe.slides).get("primary_color", 1.0)
+            if (attributes[i, :, _COLOR] == UNKNOWN_ID).all():
+                of_color = 0.0
+            knobs[i] = recipe.mix, recipe.temperature, recipe.guidance, of_color
         given, avoided = self._given(recipes), self._avoided(recipes)
         slid = None
         if self.takes_pictures:

@@ -15,14 +15,17 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pokejax.attributes import UNKNOWN_ID
+from pokejax.attributes import CONDITIONS, UNKNOWN_ID
 from pokejax.config import ModelConfig, PriorConfig
 from pokejax.models.cvae import DRAWN_EMBEDDING_DIMS, CategoryEmbedder
 
 TIME_FREQUENCIES = 64
+# A picture's color is settled before this time.
+COLOR_TIME = 0.3
 
 
 class Block(nnx.Module):
@@ -130,6 +133,14 @@ class Prior(nnx.Module):
         category_emb = self.category_embedder(attributes, kept).astype(text_emb.dtype)
         return self.text_in(jnp.concatenate([text_emb, category_emb], axis=-1))
 
+    def embed_color(
+        self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 12"]
+    ) -> Float[Array, "b d"]:
+        """The condition that knows of the primary color and of nothing else."""
+        known = np.array([name == "primary_color" for name in CONDITIONS])
+        color = jnp.where(known[None], attributes, UNKNOWN_ID)
+        return self.embed(jnp.zeros_like(text_emb), color)
+
     def __call__(
         self,
         x: Float[Array, "b z"],
@@ -177,6 +188,7 @@ def advance(
     open_cond: Float[Array, "b d"],
     guidance: Float[Array, " b"],
     away: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
+    pull: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
 ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
     """One Euler step along the flow.
 
@@ -190,22 +202,27 @@ def advance(
       guidance: 1 follows the condition; more, so many times as far from the open one.
       away: another condition to lead away from, and how far, as a multiple of
         `guidance`.
+      pull: from `Prior.embed_color`, and how far that leads away from the open one,
+        beside all the rest, while the time is before `COLOR_TIME`.
 
     Returns:
       Where it is next; and where it is heading for, at time 1. After the last step that
       is the sample; before, it can be shown.
     """
     # With the condition and without, in one call.
-    conds = [cond, open_cond] if away is None else [cond, open_cond, away[0]]
+    conds = [cond, open_cond, *(part[0] for part in (away, pull) if part)]
     n = len(conds)
     velocity = prior(
         jnp.concatenate([x] * n), jnp.concatenate([time] * n), jnp.concatenate(conds)
     )
-    guided, free, *left_out = jnp.split(velocity, n)
+    guided, free, *more = jnp.split(velocity, n)
     velocity = free + guidance[:, None] * (guided - free)
     if away is not None:
         lean = guidance * away[1]
-        velocity = velocity + lean[:, None] * (guided - left_out[0])
+        velocity = velocity + lean[:, None] * (guided - more[0])
+    if pull is not None:
+        early = jnp.where(time < COLOR_TIME, pull[1], 0)
+        velocity = velocity + early[:, None] * (more[-1] - free)
     left = (1 - time)[:, None]
     return x + (until - time)[:, None] * velocity, x + left * velocity
 
@@ -228,6 +245,7 @@ def sample(
     steps: int,
     guidance: float,
     time_power: float = 1.0,
+    color_guidance: float = 0.0,
 ) -> Float[Array, "b z"]:
     """Follow the flow from noise to latents for the CVAE's decoder."""
     cond = prior.embed(text_emb, attributes)
@@ -235,11 +253,12 @@ def sample(
         jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
     )
     one = jnp.ones(len(noise))
+    color = prior.embed_color(text_emb, attributes), color_guidance * one
     x = noise
     for time, until in itertools.pairwise(times(steps, time_power)):
-        x, _ = advance(
-            prior, x, time * one, until * one, cond, open_cond, guidance * one
-        )
+        flow = time * one, until * one, cond, open_cond, guidance * one
+        pull = color if color_guidance and time < COLOR_TIME else None
+        x, _ = advance(prior, x, *flow, pull=pull)
     return prior.denormalise(x)
 
 

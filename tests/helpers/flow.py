@@ -13,7 +13,9 @@ from pokejax.text import load_text_encoder
 CONFIG = Config(
     data=DataConfig(image_size=32),
     model=ModelConfig(latent="thumbnail", channels=(8, 16), latent_dim=256, blocks=1),
-    prior=PriorConfig(width=16, depth=1, heads=2, patch=4, steps=3),
+    prior=PriorConfig(
+        width=16, depth=1, heads=2, patch=4, steps=3, time_power=1.5, color_guidance=1.0
+    ),
 )
 
 

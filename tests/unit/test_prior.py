@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
-from pokejax.attributes import UNKNOWN_ID
+from pokejax.attributes import CONDITIONS, UNKNOWN_ID
 from pokejax.config import Config, ModelConfig, PriorConfig, TrainConfig
 from pokejax.models.prior import Prior, sample
 from pokejax.training.step import optimizer
@@ -57,6 +57,37 @@ def test_an_untrained_flow_stands_still(key: jax.Array):
         guidance=2.0,
     )
     np.testing.assert_allclose(latents, noise, atol=1e-6)
+
+
+def test_color_guidance_pulls_towards_the_color_alone(key: jax.Array):
+    """One step of a field that is linear in its condition, which can be checked."""
+    prior = make(VECTOR)
+    color, other = list(CONDITIONS).index("primary_color"), 0
+    none = jnp.full((1, 12), UNKNOWN_ID)
+    red = none.at[:, color].set(0)
+    both, text = red.at[:, other].set(3), jnp.ones((1, 4))
+
+    def field(self, x, time, cond):
+        return cond[:, :6]
+
+    def end(attributes, **guidance):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Prior, "__call__", field)
+            return sample(
+                prior, jnp.zeros((1, 6)), text, attributes, steps=1, **guidance
+            )
+
+    opened, whole = prior.embed(0 * text, none), prior.embed(text, both)
+    alone = prior.embed_color(text, both)
+    np.testing.assert_array_equal(alone, prior.embed(0 * text, red))
+    np.testing.assert_allclose(
+        end(both, guidance=2.0, color_guidance=3.0),
+        (opened + 2 * (whole - opened) + 3 * (alone - opened))[:, :6],
+        atol=1e-5,
+    )
+    plain = end(none, guidance=2.0)
+    pulled = end(none, guidance=2.0, color_guidance=3.0)
+    np.testing.assert_array_equal(pulled, plain)  # of an unknown color there is no pull
 
 
 @pytest.mark.parametrize("name", ["adam", "muon"])

@@ -96,6 +96,7 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
                 steps=config.prior.steps,
                 guidance=config.prior.guidance,
                 time_power=config.prior.time_power,
+                color_guidance=config.prior.color_guidance,
             )
 
         return show(nnx.merge(base_graphdef, frozen), batch, z, flow)
