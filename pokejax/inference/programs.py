@@ -49,6 +49,19 @@ class Avoided(NamedTuple):
     given: Bool[np.ndarray, " b"]
 
 
+class Relatives(NamedTuple):
+    """The pictures of relatives that a tile's rows are drawn beside.
+
+    Attributes:
+      images: RGB on white and alpha.
+      relation: what each row is to its own, in `RELATIONS`; `UNKNOWN_ID` for rows that
+        have none.
+    """
+
+    images: UInt8[np.ndarray, "b h w 4"]
+    relation: Int[np.ndarray, " b"]
+
+
 class Programs:
     """The programs that make a bundle's pictures, for tiles of one size."""
 
@@ -61,7 +74,7 @@ class Programs:
         """
         config = bundle.header.config
         graphdef, self._params = nnx.split(bundle.model)
-        self._prior_params = None
+        self._prior_params = self._relate = None
         self._times = times(config.prior.steps, config.prior.time_power)
         if bundle.prior and use_prior:
             prior_graphdef, self._prior_params = nnx.split(bundle.prior)
@@ -70,6 +83,9 @@ class Programs:
             )
             self._avoid = _avoid_program(prior_graphdef)
             self._anchor = _anchor_program(graphdef, prior_graphdef)
+            if config.prior.relative_prob:
+                self._relate = _relate_program(graphdef, prior_graphdef)
+                self._beside = bundle.prior.positions.shape
         has_flow = self._prior_params is not None
 
         @jax.jit
@@ -114,6 +130,7 @@ class Programs:
         knobs: Float[np.ndarray, "b 3"],
         given: Given | None = None,
         avoided: Avoided | None = None,
+        relatives: Relatives | None = None,
         *,
         previews: bool,
     ) -> Iterator[tuple[UInt8[Array, "b h w c"], Bool[Array, " b"], bool]]:
@@ -131,6 +148,8 @@ class Programs:
             takes no notice of it.
           avoided: what guidance leads rows away from, if any has a negative prompt; a
             model without a learned prior takes no notice of it.
+          relatives: what rows are drawn beside, if any row is; for a model that learned
+            relations only.
           previews: whether pictures before the final ones are wanted.
         """
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
@@ -146,19 +165,27 @@ class Programs:
         )
         if avoided:
             opened = self._avoid(self._prior_params, *avoided, opened)
+        both = self._params, self._prior_params
+        ends = text_emb[:, 0], attributes[:, 0]
+        beside = None
+        if self._relate:
+            # Zeros for rows without: the steps of all rows are the same program.
+            beside = jnp.zeros((len(seeds), *self._beside))
+            if relatives:
+                cond_of_flow, beside = self._relate(
+                    *both, *relatives, *ends, cond_of_flow
+                )
         flow = cond_of_flow, opened, strength
         noise, start = z, np.zeros(len(seeds), np.float32)
         anchor, stays = jnp.zeros_like(z), jnp.zeros(z.shape, bool)
         if given:
             start = 1 - given.strength
-            both = self._params, self._prior_params
-            ends = text_emb[:, 0], attributes[:, 0]
             anchor, stays = self._anchor(*both, given.images, given.stays, *ends)
             z = (1 - start)[:, None] * noise + start[:, None] * anchor
         for step in itertools.pairwise(self._times):
             span = [start + (1 - start) * np.float32(time) for time in step]
             z, latent = self._advance(
-                self._prior_params, z, *span, *flow, anchor, stays, noise
+                self._prior_params, z, *span, *flow, anchor, stays, noise, beside
             )
             final = step[1] == 1
             if previews or final:
@@ -175,6 +202,23 @@ def _avoid_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
         return jnp.where(given[:, None], away, opened)
 
     return avoid
+
+
+def _relate_program(
+    graphdef: nnx.GraphDef, prior_graphdef: nnx.GraphDef
+) -> Callable[..., tuple[Array, Array]]:
+    """The condition beside relatives, and what these add to the tokens."""
+
+    @jax.jit
+    def relate(params, prior_params, images, relation, text_emb, attributes, cond):
+        prior: Prior = nnx.merge(prior_graphdef, prior_params)
+        model = nnx.merge(graphdef, params)
+        mean, _ = model.encode(to_float(images), text_emb, attributes)
+        beside, change = prior.relate(prior.normalise(mean), relation)
+        known = (relation != UNKNOWN_ID)[:, None]
+        return jnp.where(known, cond + change, cond), beside
+
+    return relate
 
 
 def _anchor_program(
@@ -211,9 +255,21 @@ def _flow_programs(
         return cond, _blend(embed, *nothing, mix), strength * guidance[:, 0]
 
     @jax.jit
-    def step(params, x, time, until, cond, open_cond, guidance, anchor, stays, noise):
+    def step(
+        params,
+        x,
+        time,
+        until,
+        cond,
+        open_cond,
+        guidance,
+        anchor,
+        stays,
+        noise,
+        beside,
+    ):
         prior: Prior = nnx.merge(graphdef, params)
-        x, end = advance(prior, x, time, until, cond, open_cond, guidance)
+        x, end = advance(prior, x, time, until, cond, open_cond, guidance, beside)
         kept = (1 - until)[:, None] * noise + until[:, None] * anchor
         x, end = jnp.where(stays, kept, x), jnp.where(stays, anchor, end)
         return x, prior.denormalise(end)

@@ -5,6 +5,10 @@ learns the velocity that carries noise (time 0) to latents (time 1) in straight 
 under the CVAE's condition, and sampling follows it in a few steps. z is cut into square
 patches, one token each; a z without places is a single token.
 
+A prior may also look at the picture of a relative, of which the one to be drawn is the
+back, say. Its z enters beside the noise, token by token, so it costs next to nothing;
+what the relation is joins the condition.
+
 Source: Liu et al., arXiv 2209.03003 (flow); Peebles & Xie, arXiv 2212.09748 (blocks);
 Ho & Salimans, arXiv 2207.12598 (guidance).
 """
@@ -18,7 +22,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pokejax.attributes import UNKNOWN_ID
+from pokejax.attributes import RELATIONS, UNKNOWN_ID
 from pokejax.config import ModelConfig, PriorConfig
 from pokejax.models.cvae import DRAWN_EMBEDDING_DIMS, CategoryEmbedder
 
@@ -116,6 +120,15 @@ class Prior(nnx.Module):
         self.token_out = nnx.Linear(
             width, features, kernel_init=nnx.initializers.zeros, rngs=rngs
         )
+        if config.relative_prob:
+            # Zeros, so that it begins as what it was without relatives.
+            zeros = nnx.initializers.zeros
+            self.relative_in = nnx.Linear(
+                features, width, use_bias=False, kernel_init=zeros, rngs=rngs
+            )
+            self.relations = nnx.Embed(
+                len(RELATIONS), width, embedding_init=zeros, rngs=rngs
+            )
 
     def embed(
         self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 12"]
@@ -124,17 +137,44 @@ class Prior(nnx.Module):
         category_emb = self.category_embedder(attributes).astype(text_emb.dtype)
         return self.text_in(jnp.concatenate([text_emb, category_emb], axis=-1))
 
+    def relate(
+        self, relative: Float[Array, "b z"], relation: Int[Array, " b"]
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b d"]]:
+        """What a relative adds to the tokens, and to the condition.
+
+        Only a prior of a config with `relative_prob` has it.
+
+        Args:
+          relative: its z, normalised.
+          relation: what is drawn is to it, in `RELATIONS`; `UNKNOWN_ID` where there is
+            no relative, which adds zeros.
+        """
+        known = (relation != UNKNOWN_ID)[:, None]
+        tokens = self.relative_in(self._to_tokens(relative))
+        cond = self.relations(jnp.maximum(relation, 0))
+        return jnp.where(known[:, None], tokens, 0), jnp.where(known, cond, 0)
+
     def __call__(
         self,
         x: Float[Array, "b z"],
         time: Float[Array, " b"],
         cond: Float[Array, "b d"],
+        beside: Float[Array, "b n d"] | None = None,
     ) -> Float[Array, "b z"]:
-        """Velocity at `x` and `time` in [0, 1], under a condition from `embed`."""
+        """Velocity at `x` and `time` in [0, 1].
+
+        Args:
+          x: where the flow is.
+          time: when.
+          cond: from `embed`, with what `relate` adds to it.
+          beside: what `relate` adds to the tokens, if there may be relatives.
+        """
         cond = nnx.silu(cond + self.time_in(_waves(time)))
         cond = nnx.silu(self.condition(cond))
         modulation = self.modulation(cond).reshape(len(x), 6, -1)
         tokens = self.token_in(self._to_tokens(x)) + self.positions[...][None]
+        if beside is not None:
+            tokens = tokens + beside
         for block in self.blocks:
             tokens = block(tokens, modulation)
         return self._from_tokens(self.token_out(self.norm(tokens)))
@@ -170,6 +210,7 @@ def advance(
     cond: Float[Array, "b d"],
     open_cond: Float[Array, "b d"],
     guidance: Float[Array, " b"],
+    beside: Float[Array, "b n d"] | None = None,
 ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
     """One Euler step along the flow.
 
@@ -181,6 +222,7 @@ def advance(
       cond: from `Prior.embed`.
       open_cond: of no prompt and no attributes.
       guidance: 1 follows the condition; more, so many times as far from the open one.
+      beside: from `Prior.relate`; guidance leads away from having no relative, too.
 
     Returns:
       Where it is next; and where it is heading for, at time 1. After the last step that
@@ -191,6 +233,7 @@ def advance(
         jnp.concatenate([x, x]),
         jnp.concatenate([time, time]),
         jnp.concatenate([cond, open_cond]),
+        None if beside is None else jnp.concatenate([beside, jnp.zeros_like(beside)]),
     )
     guided, free = jnp.split(velocity, 2)
     velocity = free + guidance[:, None] * (guided - free)
