@@ -159,6 +159,11 @@ class PriorConfig:
         "each picture hides its attributes at a rate drawn from 0 to this, because"
         " prompts name few",
     )
+    relative_prob: float = setting(
+        0.0,
+        "chance that a picture is drawn beside one of a relative, if the dataset holds"
+        " any; 0: the model never learns to look at one",
+    )
     steps: int = setting(8, "Euler steps per sample")
     time_power: float = setting(
         1.0, "of those steps' times, (i / steps) ** this: above 1, more of them early"
@@ -178,7 +183,12 @@ class PriorConfig:
             self.heads,
             f"a divisor of prior.width = {self.width}",
         )
-        for name in ("condition_drop_prob", "text_drop_prob", "attribute_drop_prob"):
+        for name in (
+            "condition_drop_prob",
+            "text_drop_prob",
+            "attribute_drop_prob",
+            "relative_prob",
+        ):
             _check_fraction(f"prior.{name}", getattr(self, name))
         _check_not_negative("prior.guidance", self.guidance)
         _check_not_negative("prior.color_guidance", self.color_guidance)

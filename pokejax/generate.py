@@ -13,7 +13,14 @@ from tqdm import tqdm
 
 from pokejax import startup
 from pokejax.arguments import Parser
-from pokejax.attributes import CONDITIONS, STYLES, VIEWS, VOCABULARIES, Attributes
+from pokejax.attributes import (
+    CONDITIONS,
+    RELATIONS,
+    STYLES,
+    VIEWS,
+    VOCABULARIES,
+    Attributes,
+)
 from pokejax.commands import call_of
 from pokejax.files import check_writable, whole_file
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
@@ -24,6 +31,7 @@ from pokejax.inference.bundle import BundleError
 from pokejax.inference.recipe import (
     MAX_SLIDE,
     MIN_SLIDE,
+    Kin,
     PromptError,
     Sample,
     Start,
@@ -154,6 +162,19 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         " rest of --init stays as it is, to the pixel",
     )
     parser.add_argument(
+        "--relative",
+        type=Path,
+        metavar="PICTURE",
+        help="draw the same creature, or its next stage, beside its picture; with --as",
+    )
+    parser.add_argument(
+        "--as",
+        dest="relation",
+        choices=RELATIONS,
+        help="what to draw of it: the creature from the front, from behind, as it"
+        " evolves, or the other frame of its animation",
+    )
+    parser.add_argument(
         "--out",
         type=_directory,
         default=Path("outputs"),
@@ -232,6 +253,20 @@ def start_of(args: argparse.Namespace, size: int) -> Start | None:
     return Start.of(picture, mask, args.strength)
 
 
+def kin_of(args: argparse.Namespace, size: int) -> Kin | None:
+    """The relative that pictures of `size` pixels a side are drawn beside, if given.
+
+    Raises:
+      ValueError: the file can't be used, or the arguments don't fit together.
+    """
+    if args.relative is None and args.relation is None:
+        return None
+    if args.relative is None or args.relation is None:
+        raise ValueError("--relative PICTURE and --as RELATION need each other")
+    picture = _read(args.relative, "--relative", partial(read_picture, size=size))
+    return Kin(picture.tobytes(), args.relation)
+
+
 def _read(path: Path, name: str, read: Callable[[bytes], np.ndarray]) -> np.ndarray:
     try:
         with path.open("rb") as file:
@@ -305,6 +340,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         finish = args.finish or ("pixel" if sampler.usual_colors else "raw")
         colors = args.colors if finish == "pixel" else 0
         start = start_of(args, sampler.image_size)
+        kin = kin_of(args, sampler.image_size)
+        if kin:
+            sampler.check_relation(kin.relation)
         args.out.mkdir(parents=True, exist_ok=True)
         rows: list[list[Sample]] = []
         report: list[dict[str, object]] = []
@@ -349,6 +387,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 start=start,
                 negative=args.negative,
                 slides=slides,
+                kin=kin,
             )
             samples = sampler.sample(recipes)
             rows.append(samples)

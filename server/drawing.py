@@ -18,7 +18,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import SkipValidationMarker
 
 from pokejax.attributes import Attributes
-from pokejax.inference.recipe import Recipe, Start, recipes_for
+from pokejax.inference.recipe import Kin, Recipe, Start, recipes_for
 from pokejax.prompts.parsed import ParsedPrompt
 
 from .batcher import Caller, Ticket
@@ -80,9 +80,13 @@ class Drawing(Generic[Body]):
         )
 
     def recipes(
-        self, seeds: Sequence[int], *, start: Start | None = None
+        self,
+        seeds: Sequence[int],
+        *,
+        start: Start | None = None,
+        kin: Kin | None = None,
     ) -> list[Recipe]:
-        """A recipe for each seed, that starts from a picture if one is given."""
+        """A recipe for each seed, from a picture or beside one if that is given."""
         body: Any = self.body
         return recipes_for(
             self.parsed,
@@ -93,6 +97,7 @@ class Drawing(Generic[Body]):
             start=start,
             negative=_negative(body),
             slides=_slides(body),
+            kin=kin,
         )
 
     async def start_from(
@@ -110,6 +115,17 @@ class Drawing(Generic[Body]):
         """
         sampler = self.service.require_ready().sampler
         work = self.service.uploads.start(sampler, picture, mask, strength, **reading)
+        return await unless_gone(self.request, work)
+
+    async def beside(self, picture: Upload, relation: str) -> Kin:
+        """What a relative's picture that came with the request means.
+
+        Raises:
+          ApiError: 400, it can't be used, or the model hasn't learned the relation.
+          ClientLeft: before it was decoded.
+        """
+        sampler = self.service.require_ready().sampler
+        work = self.service.uploads.kin(sampler, picture, relation)
         return await unless_gone(self.request, work)
 
     async def draw(self, recipes: Sequence[Recipe], look: Look) -> list[bytes]:

@@ -30,6 +30,7 @@ _UNMETERED = {*_PROBES, "/api/v1/parse"}
 # Where bodies hold pictures: larger than others, and not a thing for the log.
 _PICTURE_PATHS = {
     "/api/v1/edit",
+    "/api/v1/relative",
     "/sdapi/v1/img2img",
     "/v1/images/edits",
     "/v1/images/variations",

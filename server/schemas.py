@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from pokejax.attributes import CONDITIONS, VOCABULARIES
+from pokejax.attributes import CONDITIONS, RELATIONS, VOCABULARIES
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
 from pokejax.inference.recipe import (
     MAX_GUIDANCE,
@@ -213,6 +213,20 @@ class EditBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
         | None
     ) = None
     strength: Strength | None = None
+    num_samples: NumSamples = 1
+
+
+class RelativeBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
+    """A request for pictures of a creature beside one of it, or of its next stage."""
+
+    image: Picture
+    relation: Annotated[
+        Literal[RELATIONS],
+        Meta(
+            description="What is drawn of the creature in `image`: it from the front,"
+            " from behind, as it evolves, or the other frame of its animation."
+        ),
+    ]
     num_samples: NumSamples = 1
 
 

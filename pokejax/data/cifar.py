@@ -24,6 +24,9 @@ Each batch is a pickled dict, one row a picture:
     views         list of text, e.g. "back_shiny"; what is seen is one of `VIEWS`
     styles        list of text, of `STYLES`; empty for unknown
     weights       float32 [n], how often training should draw each; 1 on average
+    relatives     int32 [n, 4], pictures of relatives: the row, in the whole split, of
+                  that whose front, back, evolution or other frame this one is; -1
+                  where there is none. Sets of earlier versions lack it.
 
 `batches.meta` is a dict too: `label_names` (the types, bytes), `num_cases_per_batch`
 and `num_vis` as in CIFAR-10; `image_size`, `vocabularies`, `split_by`, `seed`,
@@ -46,7 +49,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from pokejax import safe_pickle
-from pokejax.attributes import STYLES, UNKNOWN_ID, VIEWS, VOCABULARIES
+from pokejax.attributes import RELATIONS, STYLES, UNKNOWN_ID, VIEWS, VOCABULARIES
 from pokejax.commands import call_of
 from pokejax.data.split import Pictures
 
@@ -71,6 +74,8 @@ class Rows:
       styles: of `STYLES`; empty for unknown.
       weights: `n` float32, how often training draws each picture; 1 on average.
       filenames: `<Species>/<file>` in the images directory.
+      relatives: `n 4` int32 rows in `RELATIONS` order, -1 for none; None if there is
+        none at all, or a set of an earlier version doesn't say.
     """
 
     images: Pictures
@@ -82,6 +87,7 @@ class Rows:
     weights: Float32[np.ndarray, " n"]
     species: list[str]
     filenames: list[str]
+    relatives: Int[np.ndarray, "n 4"] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -107,6 +113,8 @@ class Rows:
         digest.update(np.ascontiguousarray(self.attributes, "<i4").data)
         digest.update(np.ascontiguousarray(self.images[:]).data)
         digest.update(np.ascontiguousarray(self.alpha[:]).data)
+        if self.relatives is not None:
+            digest.update(np.ascontiguousarray(self.relatives, "<i4").data)
         return digest.hexdigest()
 
 
@@ -172,6 +180,12 @@ def read(directory: Path, image_size: int) -> dict[str, Rows]:
         )
         for split, names in SPLIT_FILES.items()
     }
+    for split, rows in splits.items():
+        if rows.relatives is not None and (rows.relatives >= len(rows)).any():
+            raise ValueError(
+                f"{directory / SPLIT_FILES[split][0]}: its relatives are rows that"
+                f" {split}, of {len(rows)}, doesn't have"
+            )
     if not len(splits["train"]):
         raise ValueError(f"{directory} holds no training picture")
     return splits
@@ -194,7 +208,7 @@ def _read_batch(path: Path, image_size: int) -> Rows:
         filenames = [name.encode("latin1").decode() for name in batch["filenames"]]
         alpha, weights = batch["alpha"], batch["weights"]
         prompts, views, styles = batch["prompts"], batch["views"], batch["styles"]
-        species = batch["species"]
+        species, relatives = batch["species"], batch.get("relatives")
         n = len(filenames)
         texts = (attributes, prompts, views, styles, species, weights)
         lengths = {len(x) for x in texts}
@@ -220,6 +234,14 @@ def _read_batch(path: Path, image_size: int) -> Rows:
             )
         if (attributes < UNKNOWN_ID).any() or (attributes >= sizes).any():
             raise ValueError(f"{path} holds attribute ids outside their vocabularies")
+        if relatives is not None and (
+            relatives.dtype != np.int32
+            or relatives.shape != (n, len(RELATIONS))
+            or (relatives < -1).any()
+        ):
+            raise ValueError(
+                f"{path}: its relatives aren't {n} times {len(RELATIONS)} rows"
+            )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} lacks what a pokejax dataset holds: {error}"
@@ -235,10 +257,12 @@ def _read_batch(path: Path, image_size: int) -> Rows:
         weights,
         species,
         filenames,
+        relatives,
     )
 
 
 def _concatenate(parts: list[Rows]) -> Rows:
+    relatives = [part.relatives for part in parts if part.relatives is not None]
     return Rows(
         np.concatenate([part.images[:] for part in parts]),
         np.concatenate([part.alpha[:] for part in parts]),
@@ -249,4 +273,9 @@ def _concatenate(parts: list[Rows]) -> Rows:
         np.concatenate([part.weights for part in parts]),
         [x for part in parts for x in part.species],
         [x for part in parts for x in part.filenames],
+        _known(np.concatenate(relatives)) if len(relatives) == len(parts) else None,
     )
+
+
+def _known(relatives: Int[np.ndarray, "n 4"]) -> Int[np.ndarray, "n 4"] | None:
+    return relatives if (relatives >= 0).any() else None

@@ -33,7 +33,8 @@ def write(dataset: Dataset, path: Path, authors: Sequence[Path] = ()) -> None:
     arrays: dict[str, np.ndarray] = {"text_emb": dataset.text_emb}
     for name, split in dataset.splits.items():
         for key, value in vars(split).items():
-            arrays[f"{name}.{key}"] = value[:]
+            if value is not None:
+                arrays[f"{name}.{key}"] = value[:]
     header = {
         "encoder": dataset.encoder,
         "text": asdict(dataset.text),
@@ -65,7 +66,12 @@ def read(path: Path, text: TextConfig) -> Dataset:
         header = json.loads(arrays["header"].tobytes())
         splits = {
             name: Split(
-                *(arrays[f"{name}.{key}"] for key in Split.__dataclass_fields__)
+                *(
+                    arrays.get(f"{name}.{key}")
+                    if key == "relatives"  # which not all have
+                    else arrays[f"{name}.{key}"]
+                    for key in Split.__dataclass_fields__
+                )
             )
             for name in SPLITS
         }

@@ -6,6 +6,7 @@ shown along the way; that is why its bytes are always the same.
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -71,6 +72,19 @@ class Slid(NamedTuple):
     given: Bool[np.ndarray, " b"]
 
 
+class Relatives(NamedTuple):
+    """The pictures of relatives that a tile's rows are drawn beside.
+
+    Attributes:
+      images: RGB on white and alpha.
+      relation: what each row is to its own, in `RELATIONS`; `UNKNOWN_ID` for rows that
+        have none.
+    """
+
+    images: UInt8[np.ndarray, "b h w 4"]
+    relation: Int[np.ndarray, " b"]
+
+
 class Programs:
     """The programs that make a bundle's pictures, for tiles of one size."""
 
@@ -83,7 +97,7 @@ class Programs:
         """
         config = bundle.header.config
         graphdef, self._params = nnx.split(bundle.model)
-        self._prior_params = None
+        self._prior_params = self._relate = None
         self._times = times(config.prior.steps, config.prior.time_power)
         if bundle.prior and use_prior:
             prior_graphdef, self._prior_params = nnx.split(bundle.prior)
@@ -91,6 +105,9 @@ class Programs:
             self._avoid = _avoid_program(prior_graphdef)
             self._slide = _slide_program(prior_graphdef)
             self._anchor = _anchor_program(graphdef, prior_graphdef)
+            if config.prior.relative_prob:
+                self._relate = _relate_program(graphdef, prior_graphdef)
+                self._beside = bundle.prior.positions.shape
         has_flow = self._prior_params is not None
 
         @jax.jit
@@ -136,6 +153,7 @@ class Programs:
         given: Given | None = None,
         avoided: Avoided | None = None,
         slid: Slid | None = None,
+        relatives: Relatives | None = None,
         *,
         previews: bool,
     ) -> Iterator[tuple[UInt8[Array, "b h w c"], Bool[Array, " b"], bool]]:
@@ -156,6 +174,8 @@ class Programs:
             model without a learned prior takes no notice of it.
           slid: how much of some attributes, if any row has a slider; a model without a
             learned prior takes no notice of it.
+          relatives: what rows are drawn beside, if any row is; for a model that learned
+            relations only.
           previews: whether pictures before the final ones are wanted.
         """
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
@@ -179,13 +199,21 @@ class Programs:
             )
             cond_of_flow = jnp.where(slid.given[:, None], near, cond_of_flow)
             away = (far, slid.lean) if slid.lean.any() else None
+        both = self._params, self._prior_params
+        ends = text_emb[:, 0], attributes[:, 0]
+        beside = None
+        if self._relate:
+            # Zeros for rows without: the steps of all rows are the same program.
+            beside = jnp.zeros((len(seeds), *self._beside))
+            if relatives:
+                relate = partial(self._relate, *both, *relatives, *ends)
+                cond_of_flow, beside = relate(cond_of_flow)
+                away = away and (relate(away[0])[0], away[1])
         flow = cond_of_flow, opened, strength
         noise, start = z, np.zeros(len(seeds), np.float32)
         anchor, stays = jnp.zeros_like(z), jnp.zeros(z.shape, bool)
         if given:
             start = 1 - given.strength
-            both = self._params, self._prior_params
-            ends = text_emb[:, 0], attributes[:, 0]
             anchor, stays = self._anchor(*both, given.images, given.stays, *ends)
             z = (1 - start)[:, None] * noise + start[:, None] * anchor
         for step in itertools.pairwise(self._times):
@@ -194,7 +222,7 @@ class Programs:
             # not decide which program draws it.
             pull = color if color and step[0] < COLOR_TIME else None
             held = anchor, stays, noise
-            z, latent = self._step(z, *span, flow, held, pull, away=away)
+            z, latent = self._step(z, *span, flow, held, pull, beside, away=away)
             final = step[1] == 1
             if previews or final:
                 yield *self._decode(self._params, latent, cond), final
@@ -244,6 +272,23 @@ def _avoid_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
     return avoid
 
 
+def _relate_program(
+    graphdef: nnx.GraphDef, prior_graphdef: nnx.GraphDef
+) -> Callable[..., tuple[Array, Array]]:
+    """The condition beside relatives, and what these add to the tokens."""
+
+    @jax.jit
+    def relate(params, prior_params, images, relation, text_emb, attributes, cond):
+        prior: Prior = nnx.merge(prior_graphdef, prior_params)
+        model = nnx.merge(graphdef, params)
+        mean, _ = model.encode(to_float(images), text_emb, attributes)
+        beside, change = prior.relate(prior.normalise(mean), relation)
+        known = (relation != UNKNOWN_ID)[:, None]
+        return jnp.where(known, cond + change, cond), beside
+
+    return relate
+
+
 def _anchor_program(
     graphdef: nnx.GraphDef, prior_graphdef: nnx.GraphDef
 ) -> Callable[..., tuple[Array, Array]]:
@@ -285,9 +330,11 @@ def _flow_programs(
         return cond, opened, config.guidance * guidance[:, 0], color
 
     @jax.jit
-    def step(params, x, time, until, flow, held, pull, away=None):
+    def step(params, x, time, until, flow, held, pull, beside, away=None):
         prior: Prior = nnx.merge(graphdef, params)
-        x, end = advance(prior, x, time, until, *flow, away=away, pull=pull)
+        x, end = advance(
+            prior, x, time, until, *flow, beside=beside, away=away, pull=pull
+        )
         anchor, stays, noise = held
         kept = (1 - until)[:, None] * noise + until[:, None] * anchor
         x, end = jnp.where(stays, kept, x), jnp.where(stays, anchor, end)

@@ -14,7 +14,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from pokejax.attributes import VOCABULARIES, Attributes, nearest_hint
+from pokejax.attributes import (
+    RELATIONS,
+    VIEWS,
+    VOCABULARIES,
+    Attributes,
+    nearest_hint,
+)
 from pokejax.images.finish import USUAL_COLORS, PixelArt, cut_out, pixel_art, redrawn
 from pokejax.images.png import encode_indexed_png, encode_png, enlarge
 from pokejax.prompts.parsed import ParsedPrompt
@@ -73,8 +79,7 @@ class Start:
     @property
     def image(self) -> UInt8[np.ndarray, "h w 4"]:
         """RGB on white, and alpha."""
-        side = math.isqrt(len(self.rgba) // 4)
-        return np.frombuffer(self.rgba, np.uint8).reshape(side, side, 4)
+        return _square_of(self.rgba)
 
     @property
     def anew(self) -> Bool[np.ndarray, "h w"]:
@@ -98,6 +103,47 @@ class Start:
 
 
 @dataclass(frozen=True)
+class Kin:
+    """The picture of a relative, beside which one is drawn.
+
+    Attributes:
+      rgba: its pixels as `pokejax.images.given.read_picture` gives them, row by row.
+      relation: what the drawn one is to it, of `RELATIONS`: its `"front"`, say.
+    """
+
+    rgba: bytes
+    relation: str
+
+    def __post_init__(self) -> None:
+        if self.relation not in RELATIONS:
+            raise PromptError(
+                f"relation is {self.relation!r}; expected one of"
+                f" {', '.join(RELATIONS)}{nearest_hint(self.relation, RELATIONS)}"
+            )
+
+    @property
+    def image(self) -> UInt8[np.ndarray, "h w 4"]:
+        """RGB on white, and alpha."""
+        return _square_of(self.rgba)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether it is the same creature, and so has the same colours."""
+        return self.relation != "evolution"
+
+    @property
+    def attributes(self) -> Attributes:
+        """What it says of the picture that is drawn: the view, if that is another."""
+        return Attributes(view=self.relation if self.relation in VIEWS else None)
+
+    def texts(self) -> dict[str, str]:
+        """The text chunks of a PNG: picture as a PNG in base64, and relation."""
+        image = self.image
+        picture = _base64_png(cut_out(image[..., :3], image[..., 3]))
+        return {"relative": picture, "relation": self.relation}
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All that decides one picture but the weights.
 
@@ -117,6 +163,7 @@ class Recipe:
         the open condition. Empty is none; without a learned prior it changes nothing.
       slides: how much of some attributes, as `slides_of` gives them. Those that neither
         recipe nor `towards` knows change nothing; without a learned prior none does.
+      kin: the picture of a relative to be drawn beside, by a model that learned it.
     """
 
     prompt: str
@@ -130,6 +177,7 @@ class Recipe:
     start: Start | None = None
     negative: str = ""
     slides: tuple[tuple[str, float], ...] = ()
+    kin: Kin | None = None
 
     def texts(self) -> dict[str, str]:
         """The text chunks of its PNG: all that is needed to draw it again."""
@@ -148,6 +196,8 @@ class Recipe:
             texts |= {"finish": "pixel", "colors": str(self.colors)}
         if self.start:
             texts |= self.start.texts()
+        if self.kin:
+            texts |= self.kin.texts()
         if self.towards:
             end = self.towards
             texts |= {
@@ -182,15 +232,21 @@ class Sample:
     def finished(self, colors: int = USUAL_COLORS) -> "Sample":
         """The same picture as pixel art: cut out, in a palette of `colors` at most.
 
+        Beside the same creature's picture it takes that one's palette.
+
         Raises:
           ValueError: `colors` isn't from 2 to 255.
         """
         recipe = replace(self.recipe, colors=colors)
-        start = recipe.start
+        start, kin = recipe.start, recipe.kin
+        given, anew = None, np.ones(self.image.shape[:2], bool)
         if start and start.mask is not None:
-            given = start.image
+            given, anew = start.image, start.anew
+        elif kin and kin.is_same:
+            given = kin.image
+        if given is not None:
             before = pixel_art(given[..., :3], given[..., 3], colors=colors)
-            art = redrawn(before, self.image, self.alpha, start.anew, colors=colors)
+            art = redrawn(before, self.image, self.alpha, anew, colors=colors)
         else:
             art = pixel_art(self.image, self.alpha, colors=colors)
         return replace(self, image=art.rgb(), recipe=recipe, art=art)
@@ -243,6 +299,11 @@ class Sample:
         return encode_png(enlarge(self.image, scale), self.texts)
 
 
+def _square_of(rgba: bytes) -> UInt8[np.ndarray, "h w 4"]:
+    side = math.isqrt(len(rgba) // 4)
+    return np.frombuffer(rgba, np.uint8).reshape(side, side, 4)
+
+
 def _base64_png(image: UInt8[np.ndarray, "h w c"]) -> str:
     return base64.b64encode(encode_png(image, {})).decode()
 
@@ -257,16 +318,20 @@ def recipes_for(
     start: Start | None = None,
     negative: str = "",
     slides: Mapping[str, float] | None = None,
+    kin: Kin | None = None,
 ) -> list[Recipe]:
     """A recipe of the same parsed prompt for each seed.
+
+    Of a relative's back, for one, the view isn't what the prompt says.
 
     Raises:
       PromptError: a slide has no such name, or is out of range.
     """
+    attributes = parsed.attributes
     return [
         Recipe(
             parsed.prompt,
-            parsed.attributes,
+            attributes.override(kin.attributes) if kin else attributes,
             seed,
             temperature,
             guidance,
@@ -274,6 +339,7 @@ def recipes_for(
             start=start,
             negative=negative.strip(),
             slides=slides_of(slides or {}),
+            kin=kin,
         )
         for seed in seeds
     ]

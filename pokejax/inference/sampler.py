@@ -16,13 +16,14 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from pokejax.attributes import CONDITIONS, UNKNOWN_ID, Attributes
+from pokejax.attributes import CONDITIONS, RELATIONS, UNKNOWN_ID, Attributes
 from pokejax.images.finish import USUAL_COLORS
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
-from pokejax.inference.programs import Avoided, Given, Programs
+from pokejax.inference.programs import Avoided, Given, Programs, Relatives
 from pokejax.inference.recipe import (
+    Kin,
     PromptError,
     Recipe,
     Sample,
@@ -145,6 +146,19 @@ class Sampler:
         """
         return self._programs.flows
 
+    @functools.cached_property
+    def relations(self) -> frozenset[str]:
+        """Of `RELATIONS`, what it can draw beside a relative's picture; often nothing.
+
+        A relation that no training picture showed has learned nothing.
+        """
+        prior = self.bundle.prior
+        learned = self.bundle.header.config.prior.relative_prob > 0
+        if not (prior and learned and self._programs.flows):
+            return frozenset()
+        table = np.asarray(prior.relations.embedding[...])
+        return frozenset(name for i, name in enumerate(RELATIONS) if table[i].any())
+
     @property
     def usual_colors(self) -> int:
         """Of the palette that its pictures are usually finished in; 0 for none.
@@ -190,6 +204,7 @@ class Sampler:
         start: Start | None = None,
         negative: str = "",
         slides: Mapping[str, float] | None = None,
+        kin: Kin | None = None,
     ) -> list[Sample]:
         """Draw `num` pictures of a prompt, which is read by rules.
 
@@ -207,6 +222,8 @@ class Sampler:
           start: a picture to start from, in place of noise alone.
           negative: a prompt to keep away from, see `Recipe`.
           slides: how much of some attributes, see `recipe.slides_of`.
+          kin: the picture of a relative to be drawn beside, and the relation, one of
+            `relations`.
 
         Raises:
           PromptError: a value is out of range; the message says which.
@@ -231,6 +248,7 @@ class Sampler:
                 start=start,
                 negative=negative,
                 slides=slides,
+                kin=kin,
             )
         )
 
@@ -284,7 +302,10 @@ class Sampler:
             size = self.image_size
             blank = Start.of(np.full((size, size, 4), 255, np.uint8))
             slid = replace(plain, slides=(("size", 2.0),))
-            self.sample([replace(slid, start=blank, negative="a creature")])
+            full = replace(slid, start=blank, negative="a creature")
+            for relation in sorted(self.relations)[:1]:
+                full = replace(full, kin=Kin(blank.rgba, relation))
+            self.sample([full])
             if self.tile_rows > 1:
                 self.sample([slid, plain])  # which the usual program draws beside it
 
@@ -315,11 +336,11 @@ class Sampler:
             if (attributes[i, :, _COLOR] == UNKNOWN_ID).all():
                 of_color = 0.0
             knobs[i] = recipe.mix, recipe.temperature, recipe.guidance, of_color
-        given, avoided = self._given(recipes), self._avoided(recipes)
         slid = None
         if self.takes_pictures:
             slid = slid_rows(recipes, text_emb, self.embed)
-        return text_emb, attributes, seeds, knobs, given, avoided, slid
+        pictures = self._given(recipes), self._avoided(recipes), slid
+        return text_emb, attributes, seeds, knobs, *pictures, self._kin(recipes)
 
     def _given(self, recipes: Sequence[Recipe]) -> Given | None:
         """What the rows of a padded tile start from, if any doesn't from noise."""
@@ -356,6 +377,38 @@ class Sampler:
                 avoided.text_emb[i], avoided.attributes[i] = self.avoid(recipe.negative)
                 avoided.given[i] = True
         return avoided
+
+    def _kin(self, recipes: Sequence[Recipe]) -> Relatives | None:
+        """What the rows of a padded tile are drawn beside, if any row is."""
+        if not any(recipe.kin for recipe in recipes):
+            return None
+        size = self.image_size
+        relatives = Relatives(
+            np.zeros((self.tile_rows, size, size, 4), np.uint8),
+            np.full(self.tile_rows, UNKNOWN_ID, np.int32),
+        )
+        for i, kin in enumerate(recipe.kin for recipe in recipes):
+            if kin:
+                self.check_relation(kin.relation)
+                relatives.images[i] = kin.image
+                relatives.relation[i] = RELATIONS.index(kin.relation)
+        return relatives
+
+    def check_relation(self, relation: str) -> None:
+        """Refuse what the model hasn't learned to draw beside a relative.
+
+        Raises:
+          PromptError: it hasn't learned this relation; the message says what it has.
+        """
+        if relation in self.relations:
+            return
+        known = [name for name in RELATIONS if name in self.relations]
+        raise PromptError(
+            "this model wasn't trained to draw a picture's relatives"
+            if not known
+            else f"this model can't draw the {relation} of a picture; expected"
+            f" {' or '.join(known)}"
+        )
 
 
 def open_model(path: Path) -> Bundle:

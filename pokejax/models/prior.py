@@ -5,6 +5,10 @@ learns the velocity that carries noise (time 0) to latents (time 1) in straight 
 under the CVAE's condition, and sampling follows it in a few steps. z is cut into square
 patches, one token each; a z without places is a single token.
 
+A prior may also look at the picture of a relative, of which the one to be drawn is the
+back, say. Its z enters beside the noise, token by token, so it costs next to nothing;
+what the relation is joins the condition.
+
 Source: Liu et al., arXiv 2209.03003 (flow); Peebles & Xie, arXiv 2212.09748 (blocks);
 Ho & Salimans, arXiv 2207.12598 (guidance); Liu et al., arXiv 2206.01714 (of parts).
 """
@@ -19,7 +23,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pokejax.attributes import CONDITIONS, UNKNOWN_ID
+from pokejax.attributes import CONDITIONS, RELATIONS, UNKNOWN_ID
 from pokejax.config import ModelConfig, PriorConfig
 from pokejax.models.cvae import DRAWN_EMBEDDING_DIMS, CategoryEmbedder
 
@@ -119,6 +123,15 @@ class Prior(nnx.Module):
         self.token_out = nnx.Linear(
             width, features, kernel_init=nnx.initializers.zeros, rngs=rngs
         )
+        if config.relative_prob:
+            # Zeros, so that it begins as what it was without relatives.
+            zeros = nnx.initializers.zeros
+            self.relative_in = nnx.Linear(
+                features, width, use_bias=False, kernel_init=zeros, rngs=rngs
+            )
+            self.relations = nnx.Embed(
+                len(RELATIONS), width, embedding_init=zeros, rngs=rngs
+            )
 
     def embed(
         self,
@@ -141,17 +154,44 @@ class Prior(nnx.Module):
         color = jnp.where(known[None], attributes, UNKNOWN_ID)
         return self.embed(jnp.zeros_like(text_emb), color)
 
+    def relate(
+        self, relative: Float[Array, "b z"], relation: Int[Array, " b"]
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b d"]]:
+        """What a relative adds to the tokens, and to the condition.
+
+        Only a prior of a config with `relative_prob` has it.
+
+        Args:
+          relative: its z, normalised.
+          relation: what is drawn is to it, in `RELATIONS`; `UNKNOWN_ID` where there is
+            no relative, which adds zeros.
+        """
+        known = (relation != UNKNOWN_ID)[:, None]
+        tokens = self.relative_in(self._to_tokens(relative))
+        cond = self.relations(jnp.maximum(relation, 0))
+        return jnp.where(known[:, None], tokens, 0), jnp.where(known, cond, 0)
+
     def __call__(
         self,
         x: Float[Array, "b z"],
         time: Float[Array, " b"],
         cond: Float[Array, "b d"],
+        beside: Float[Array, "b n d"] | None = None,
     ) -> Float[Array, "b z"]:
-        """Velocity at `x` and `time` in [0, 1], under a condition from `embed`."""
+        """Velocity at `x` and `time` in [0, 1].
+
+        Args:
+          x: where the flow is.
+          time: when.
+          cond: from `embed`, with what `relate` adds to it.
+          beside: what `relate` adds to the tokens, if there may be relatives.
+        """
         cond = nnx.silu(cond + self.time_in(_waves(time)))
         cond = nnx.silu(self.condition(cond))
         modulation = self.modulation(cond).reshape(len(x), 6, -1)
         tokens = self.token_in(self._to_tokens(x)) + self.positions[...][None]
+        if beside is not None:
+            tokens = tokens + beside
         for block in self.blocks:
             tokens = block(tokens, modulation)
         return self._from_tokens(self.token_out(self.norm(tokens)))
@@ -189,6 +229,7 @@ def advance(
     guidance: Float[Array, " b"],
     away: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
     pull: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
+    beside: Float[Array, "b n d"] | None = None,
 ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
     """One Euler step along the flow.
 
@@ -204,6 +245,7 @@ def advance(
         `guidance`.
       pull: from `Prior.embed_color`, and how far that leads away from the open one,
         beside all the rest, while the time is before `COLOR_TIME`.
+      beside: from `Prior.relate`; guidance leads away from having no relative, too.
 
     Returns:
       Where it is next; and where it is heading for, at time 1. After the last step that
@@ -212,8 +254,16 @@ def advance(
     # With the condition and without, in one call.
     conds = [cond, open_cond, *(part[0] for part in (away, pull) if part)]
     n = len(conds)
+    besides = None
+    if beside is not None:
+        none = jnp.zeros_like(beside)
+        of_more = [*([beside] if away else []), *([none] if pull else [])]
+        besides = jnp.concatenate([beside, none, *of_more])
     velocity = prior(
-        jnp.concatenate([x] * n), jnp.concatenate([time] * n), jnp.concatenate(conds)
+        jnp.concatenate([x] * n),
+        jnp.concatenate([time] * n),
+        jnp.concatenate(conds),
+        besides,
     )
     guided, free, *more = jnp.split(velocity, n)
     velocity = free + guidance[:, None] * (guided - free)

@@ -2,6 +2,9 @@
 
 Pictures are encoded afresh at each step, to the means of their latents; hidden
 conditions teach guidance, and samples are shown by following the flow and decoding.
+Relatives are encoded under the condition of what is drawn beside them, which is all
+that is known when drawing.
+
 With `model.compute_dtype` bfloat16 the matrix products of the blocks are rounded.
 
 Source: Liu et al., arXiv 2209.03003; times as in Esser et al., arXiv 2403.03206.
@@ -82,7 +85,15 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
             jnp.where(random["drop"] | random["silent"], 0, batch.text_emb),
             jnp.where(random["drop"] | random["hidden"], UNKNOWN_ID, batch.attributes),
         )
-        velocity = prior(x, random["time"], cond)
+        beside = None
+        if batch.relative is not None:
+            relative, _ = base.encode(batch.relative, batch.text_emb, batch.attributes)
+            beside, change = prior.relate(
+                prior.normalise(relative),
+                jnp.where(random["drop"][:, 0], UNKNOWN_ID, batch.relation),
+            )
+            cond = cond + change
+        velocity = prior(x, random["time"], cond, beside)
         error = jnp.mean((velocity - (z - random["start"])) ** 2, axis=-1)
         return {"Loss": error}, {}
 
