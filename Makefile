@@ -18,6 +18,8 @@ SEED    := 7
 # To train the shipped model; TRAIN takes settings, e.g. "--model.compute_dtype bfloat16".
 PACKED  := set.npz
 MODEL64 := runs/thumbnail64/model.safetensors
+PRIOR64 := runs/thumbnail64_prior/model.safetensors
+SHARP64 := runs/thumbnail64_sharp/model.safetensors
 TRAIN   :=
 
 .DEFAULT_GOAL := help
@@ -65,12 +67,17 @@ $(PACKED): | $(READY) $(DATASET)/batches.meta
 	$(PYTHON) -m pokejax.pack --dir $(DATASET)-turned --out $@
 
 # Whatever ends it, `timeout` included: the same command continues from there.
-train-packed: ## Train the shipped model's two stages from PACKED, or continue
+train-packed: ## Train the shipped model's four stages from PACKED, or continue
 	test -f $(MODEL64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64.py \
 	  --data.dir $(PACKED) --resume auto $(TRAIN)
-	$(PYTHON) -m pokejax.train --config configs/thumbnail64_prior.py --data.dir $(PACKED) \
-	  --prior.base $(MODEL64) --resume auto $(TRAIN)
-	$(PYTHON) -m pokejax.export --checkpoint runs/thumbnail64_prior --which latest \
+	test -f $(PRIOR64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64_prior.py \
+	  --data.dir $(PACKED) --prior.base $(MODEL64) --resume auto $(TRAIN)
+	test -f $(SHARP64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64_sharp.py \
+	  --data.dir $(PACKED) --train.start_from $(MODEL64) --loss.drawn_by $(PRIOR64) \
+	  --resume auto $(TRAIN)
+	$(PYTHON) -m pokejax.train --config configs/thumbnail64_kin.py --data.dir $(PACKED) \
+	  --prior.base $(SHARP64) --train.start_from $(PRIOR64) --resume auto $(TRAIN)
+	$(PYTHON) -m pokejax.export --checkpoint runs/thumbnail64_kin --which latest \
 	  --dtype float16 --out runs/shipped.safetensors
 
 # The data set may change behind a model's back (order-only): retrain by `make clean`.

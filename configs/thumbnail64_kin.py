@@ -18,7 +18,7 @@ config = replace(
     prior=replace(thumbnail64_prior.prior, relative_prob=0.6),
     train=replace(
         thumbnail64_prior.train,
-        epochs=25,
+        epochs=16,
         learning_rate=6e-4,
         workdir="runs/thumbnail64_kin",
     ),

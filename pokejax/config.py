@@ -151,9 +151,6 @@ class PriorConfig:
     condition_drop_prob: float = setting(
         0.1, "chance of hiding prompt and attributes together; guidance needs it"
     )
-    text_drop_prob: float = setting(
-        0.0, "chance of hiding the prompt alone, so that attributes count by themselves"
-    )
     attribute_drop_prob: float = setting(
         0.8,
         "each picture hides its attributes at a rate drawn from 0 to this, because"
@@ -185,7 +182,6 @@ class PriorConfig:
         )
         for name in (
             "condition_drop_prob",
-            "text_drop_prob",
             "attribute_drop_prob",
             "relative_prob",
         ):

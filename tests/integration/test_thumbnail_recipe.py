@@ -43,6 +43,17 @@ def test_both_stages_train_export_and_draw(drawn_dataset: Path, tmp_path: Path):
     assert len(colors) <= 1 + sampler.usual_colors
     assert not sampler.relations
 
+    # The critic sees drawn thumbnails, too; a middle is where it goes on from.
+    sharp = tmp_path / "sharp"
+    drawn_by = ["--loss.drawn_by", str(prior / "model.safetensors")]
+    more = ["--config", "configs/thumbnail64_sharp.py", *TINY, *data, *drawn_by]
+    more += ["--train.start_from", str(best), "--train.learning_rate=1e-4"]
+    assert train.main([*more, "--train.workdir", str(sharp)]) == 0
+    before, after = weights(base), weights(sharp)
+    assert before.keys() == after.keys()
+    moved = {name: np.abs(after[name] - before[name]).max() for name in before}
+    assert 0 < max(moved.values()) < 0.01
+
     # What was trained without relatives goes on with them, from where it was.
     kin = tmp_path / "kin"
     third = ["--config", "configs/thumbnail64_kin.py", *TINY[:-1], *SMALL, *data]

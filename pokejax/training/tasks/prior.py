@@ -32,7 +32,7 @@ from pokejax.training.tasks.task import Batch, Task, show
 
 # Of the logit-normal times. The color of a whole picture is settled while there is
 # still much more noise than picture, which times around a half hardly ever show.
-_TIME_MEAN, _TIME_DEVIATION = -0.8, 1.4
+_TIME_MEAN, _TIME_DEVIATION = -0.5, 1.2
 # Pictures whose latents tell how large latents are, and how many are encoded at once.
 _MEASURED_PICTURES = 2048
 _MEASURED_TOGETHER = 64
@@ -70,9 +70,6 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
                 keys[3], config.prior.condition_drop_prob, (size, 1)
             ),
             "hidden": jax.random.bernoulli(keys[0], rate, (size, len(CONDITIONS))),
-            "silent": jax.random.bernoulli(
-                jax.random.fold_in(keys[3], 1), config.prior.text_drop_prob, (size, 1)
-            ),
         }
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
@@ -82,7 +79,7 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
         time = random["time"][:, None]
         x = (1 - time) * random["start"] + time * z
         cond = prior.embed(
-            jnp.where(random["drop"] | random["silent"], 0, batch.text_emb),
+            jnp.where(random["drop"], 0, batch.text_emb),
             jnp.where(random["drop"] | random["hidden"], UNKNOWN_ID, batch.attributes),
         )
         beside = None
