@@ -5,6 +5,8 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 UV_VERSION := 0.9
+# OpenAI's client for JavaScript, which depends on no other package.
+OPENAI_JS := 7.59.0
 
 # Where 64x64 sprites are already; empty: git fetches them.
 NATIVE  :=
@@ -24,7 +26,7 @@ TRAIN   :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run serve train-quick train train-packed data test test-all parity lint fmt type check lock \
-  sbom config-page hero docs image-packages image-code clean clean-all
+  sbom js-client config-page hero docs image-packages image-code clean clean-all
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -96,11 +98,20 @@ data: $(READY) ## Fetch all sprites within reach and build the dataset
 $(DATASET)/batches.meta:
 	$(MAKE) data
 
-test: $(READY) ## Run the test suite
+test: $(READY) js-client ## Run the test suite
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
-test-all: $(READY) ## Run the tests with their long variants
+test-all: $(READY) js-client ## Run the tests with their long variants
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m ""
+
+# Where it can't be had, what tests it is skipped, and says so.
+js-client: .venv-js/$(OPENAI_JS) ## Fetch OpenAI's JavaScript client, for the tests
+
+.venv-js/$(OPENAI_JS):
+	npm install --prefix .venv-js --no-save --no-package-lock --no-audit --no-fund \
+	  --fetch-retries=1 --fetch-retry-mintimeout=2000 --ignore-scripts --loglevel=error \
+	  openai@$(OPENAI_JS) && touch $@ || \
+	  echo "npm can't fetch OpenAI's client: its test will be skipped"
 
 parity: ## Compare CLIP, its tokenizer and LPIPS with PyTorch's, live
 	test -x .venv-parity/bin/python || python3 -m venv .venv-parity
@@ -180,4 +191,4 @@ clean: ## Remove runs, pictures and caches
 	rm -rf runs outputs site .pytest_cache .ruff_cache
 
 clean-all: clean ## Also remove the dataset, the sprites and .venv
-	rm -rf $(DATASET) $(IMAGES) $(VENV) .venv-parity .venv-docs baml_client
+	rm -rf $(DATASET) $(IMAGES) $(VENV) .venv-js .venv-parity .venv-docs baml_client

@@ -47,12 +47,14 @@ from .uploads import Upload
 _SAMPLER = "Flow"
 _MOST_PIXELS = 2**26  # of all pictures of a request
 _BOMBS = Image.DecompressionBombError, Image.DecompressionBombWarning
+_MOST_TEXT = 2**18  # characters in a PNG, where Pillow takes 64 million
 
 
 @dataclass(eq=False)
 class Run:
-    """A client's pictures that are being drawn."""
+    """A client's pictures that are being drawn, and by which of the two routes."""
 
+    job: str
     tickets: Sequence[Ticket]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -144,7 +146,8 @@ async def _draw(
     look = framed_look("png", own, body.width, body.height, param="width")
     recipes = _recipes(drawing, count, start)
     tickets = service.order(recipes, caller=caller, look=look)
-    run = runs.of[caller.client] = Run(tickets)
+    job = "img2img" if start else "txt2img"
+    run = runs.of[caller.client] = Run(job, tickets)
     try:
         files = await unless_gone(drawing.request, run.finish())
     finally:
@@ -244,7 +247,7 @@ async def progress(
     if run is None:
         return A1111Progress(progress=0.0, state=A1111State())
     state = A1111State(
-        job="txt2img",
+        job=run.job,
         job_count=len(run.tickets),
         job_no=run.done,
         interrupted=run.stop.is_set(),
@@ -309,19 +312,28 @@ async def png_info(request: AnyRequest) -> A1111PngInfo:
     """Read a PNG's text chunks; its pixels are left alone."""
     body = await read_body(request, A1111PngInfoBody)
     try:
-        file = base64.b64decode(body.image.rpartition("base64,")[2], validate=True)
-        with warnings.catch_warnings():
-            # A size that can't be true: not worth a line in the log.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
-                texts = image.info.items()
-        items = {str(name): text for name, text in texts if isinstance(text, str)}
+        items = await asyncio.to_thread(_texts_in, body.image)
     except (ValueError, OSError, SyntaxError, *_BOMBS):
         told = "image is no PNG in base64"
         raise ApiError(400, "invalid_request", told, param="image") from None
+    # Packed, that much and more fits into a small file.
+    if (length := sum(map(len, items.values()))) > _MOST_TEXT:
+        told = f"image has {length:,} characters of text; at most {_MOST_TEXT:,}"
+        raise ApiError(400, "invalid_request", told, param="image")
     info = items.get("parameters", "")
     settings = dict(re.findall(r"([A-Z][\w ]*): ([^,\n]*)", info.rpartition("\n")[2]))
     return A1111PngInfo(info=info, items=items, parameters=settings)
+
+
+def _texts_in(image: str) -> dict[str, str]:
+    """The text chunks of a PNG in base64."""
+    file = base64.b64decode(image.rpartition("base64,")[2], validate=True)
+    with warnings.catch_warnings():
+        # A size that can't be true: not worth a line in the log.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(file), formats=["PNG"]) as opened:
+            texts = opened.info.items()
+    return {str(name): text for name, text in texts if isinstance(text, str)}
 
 
 A1111_ROUTES = [

@@ -269,12 +269,14 @@ class BatchPicture(Struct, kw_only=True, forbid_unknown_fields=True):
     seed: Seed | None = None
     attributes: Overrides = None
     slides: Slides = None
+    negative_prompt: NegativePrompt | None = None
 
 
 class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
     """A request for many pictures: `pictures`, or a matrix that begins with `prompts`.
 
-    A picture without a seed gets one that is the same for all of these.
+    A picture without a seed gets one that is the same for all of these, and one
+    without a `negative_prompt` of its own gets that of the batch.
     """
 
     pictures: (
@@ -306,6 +308,7 @@ class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    negative_prompt: NegativePrompt = ""
     guidance: Guidance = 1.0
     temperature: Temperature = 1.0
     format: Format = "png"

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,7 +133,55 @@ def test_a_negative_prompt_steers_by_guidance(
     assert one["warning"] is None
 
 
-def test_img2img(flow: httpx.Client):
+def test_a_batch_has_negative_prompts_too(
+    flow: httpx.Client, client: httpx.Client, flow_model: Path
+):
+    sampler = Sampler.load(flow_model)
+    away = {
+        words: sampler.generate(PROMPT, seed=1, guidance=2.0, negative=words)[0].png()
+        for words in ("", "a blue dragon", "a big green fish")
+    }
+    assert len(set(away.values())) == 3
+    common = {
+        "guidance": 2,
+        "background": "transparent",
+        "negative_prompt": " a blue dragon ",
+    }
+    matrix = {"prompts": [PROMPT], "seeds": [1]}
+    others = [{"negative_prompt": words} for words in ("", "a big green fish")]
+    listed = [{"prompt": PROMPT, "seed": 1, **own} for own in ({}, *others)]
+
+    def batch(of: httpx.Client, asked: Any) -> tuple[list[bytes], list[dict[str, Any]]]:
+        answer = of.post("/api/v1/batch", json={**common, **asked})
+        assert answer.status_code == 200, answer.text
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            pictures = json.loads(archive.read("manifest.json"))["pictures"]
+            return [archive.read(p["file"]) for p in pictures], pictures
+
+    files, (told,) = batch(flow, matrix)
+    assert files == [away["a blue dragon"]]
+    assert told["negative_prompt"] == "a blue dragon" and "warning" not in told
+    files, told = batch(flow, {"pictures": listed})
+    assert files == [away["a blue dragon"], away[""], away["a big green fish"]]
+    assert [p.get("negative_prompt") for p in told] == [
+        *("a blue dragon", None, "a big green fish")
+    ]
+    # Without a learned prior it changes nothing, and that is said.
+    _, told = batch(client, {"pictures": listed})
+    assert ["warning" in p for p in told] == [True, False, True]
+    assert "negative_prompt changes nothing" in told[0]["warning"]
+    for asked, field in (
+        ({**matrix, "negative_prompt": "a\x00"}, "negative_prompt"),
+        (
+            {"pictures": [{"prompt": PROMPT, "negative_prompt": "a" * 1001}]},
+            "pictures[0].negative_prompt",
+        ),
+    ):
+        answer = flow.post("/api/v1/batch", json=asked)
+        check_error(answer, 400, field, "negative_prompt has")
+
+
+def test_img2img(flow: httpx.Client, flows: Live):
     asked = {
         "prompt": PROMPT,
         "init_images": [f"data:image/png;base64,{text(PICTURE)}"],
@@ -170,6 +220,15 @@ def test_img2img(flow: httpx.Client):
         body = {**asked, "init_images": images}
         answer = flow.post("/sdapi/v1/img2img", json=body)
         check_error(answer, 400, "init_images", "expected a list of 1")
+    # While it runs, its progress is told by its own name.
+    flows.gate.clear()
+    thread = threading.Thread(target=drawn)
+    thread.start()
+    wait_for(flows.is_held)
+    state = flow.get("/sdapi/v1/progress").json()["state"]
+    flows.gate.set()
+    thread.join(60)
+    assert (state["job"], state["job_count"]) == ("img2img", 1)
 
 
 @pytest.fixture
