@@ -147,17 +147,16 @@ sbom: $(READY) ## List what is installed (CycloneDX), and its licences, in build
 	  --format csv --output-file $(SBOM)/licenses.csv
 
 # What the Dockerfile runs, in this order, where there is no .venv yet. The lock file's
-# versions and hashes hold here, too; what JAX adds to it is the newest that fits. The
-# two folders are for volumes, whoever the image runs as.
+# versions and hashes hold here, too; what the extra `cuda` adds to it is the newest that
+# fits. The two folders are for volumes, whoever the image runs as.
 EXTRAS := server
-JAX    := jax
 
 image-packages: ## For an image: a VENV with the locked packages of EXTRAS
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet "uv>=$(UV_VERSION)"
 	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --compile-bytecode \
 	  --constraint requirements.lock --requirement pyproject.toml \
-	  $(addprefix --extra ,$(EXTRAS)) "$(JAX)"
+	  $(addprefix --extra ,$(EXTRAS))
 
 image-code: ## For an image: this checkout into VENV, and no installer left in it
 	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --no-deps --editable .
