@@ -22,7 +22,7 @@ TRAIN   :=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run serve train-quick train train-packed data test test-all parity lint fmt type check lock \
-  sbom config-page hero docs image-packages image-code clean clean-all
+  sbom audit config-page hero docs image-packages image-code clean clean-all
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -145,6 +145,19 @@ sbom: $(READY) ## List what is installed (CycloneDX), and its licences, in build
 	  --output-reproducible --output-file $(SBOM)/sbom.json $(PYTHON)
 	$(VENV)/bin/pip-licenses --python $(PYTHON) --with-urls --order license \
 	  --format csv --output-file $(SBOM)/licenses.csv
+
+# `--strict`, since a package that isn't found would pass for one without advisories.
+LOCK  := requirements.lock
+AUDIT := --vulnerability-service pypi
+
+audit: $(READY) ## Look the locked packages up among PyPI's advisories (needs PyPI itself)
+	@mkdir -p $(SBOM)
+	@$(VENV)/bin/pip-audit --requirement $(LOCK) --disable-pip --require-hashes --strict \
+	  --progress-spinner off $(AUDIT) 2> $(SBOM)/audit.log; code=$$?; \
+	tail -n 1 $(SBOM)/audit.log >&2; \
+	test $$code = 0 || grep -q "^Found" $(SBOM)/audit.log || echo "error: not audited:" \
+	  "the advisories can't be reached from here; a mirror of PyPI has none" >&2; \
+	exit $$code
 
 # What the Dockerfile runs, in this order, where there is no .venv yet. The lock file's
 # versions and hashes hold here, too; what the extra `cuda` adds to it is the newest that
