@@ -32,7 +32,7 @@ class DataConfig:
 
     dir: str = setting(
         "pokemon-cifar-64",
-        "dataset directory, or one packed .npz (pokejax.pack)",
+        "dataset directory, or one packed .npz (pokejax data pack)",
     )
     image_size: int = setting(64, "pixels per side; must match the dataset")
     views: tuple[str, ...] = setting(

@@ -20,6 +20,7 @@ from safetensors.numpy import save
 
 from pokejax import config as config_lib
 from pokejax.attributes import CONDITIONS
+from pokejax.commands import call_of
 from pokejax.config import Config
 from pokejax.files import whole_file
 from pokejax.inference import shipped
@@ -191,7 +192,7 @@ def read(path: Path) -> Bundle:
     if not path.is_file():
         raise BundleError(
             f"no model at {path}: expected a bundle, as written by training or"
-            " python -m pokejax.export"
+            f" {call_of('pokejax.export')}"
         )
     if path.resolve() == shipped.MODEL.resolve():
         _check_shipped(path)
