@@ -21,7 +21,7 @@ MODEL64 := runs/thumbnail64/model.safetensors
 TRAIN   :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve train-quick train train-packed data test test-all parity lint fmt type check lock \
+.PHONY: help setup run serve train-quick train train-packed data test test-all fuzz parity lint fmt type check lock \
   sbom audit config-page hero docs image-packages image-code clean clean-all
 
 help: ## Show this list
@@ -94,6 +94,12 @@ test: $(READY) ## Run the test suite
 
 test-all: $(READY) ## Run the tests with their long variants
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m ""
+
+# Its share of the time for each test; what it finds becomes a test of its own.
+SECONDS := 60
+
+fuzz: $(READY) ## Feed readers hostile files and requests for SECONDS
+	FUZZ_SECONDS=$(SECONDS) $(PYTHON) -m pytest -n 0 --capture=no --quiet tests/fuzz
 
 parity: ## Compare CLIP, its tokenizer and LPIPS with PyTorch's, live
 	test -x .venv-parity/bin/python || python3 -m venv .venv-parity
