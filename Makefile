@@ -25,8 +25,8 @@ SHARP64 := runs/thumbnail64_sharp/model.safetensors
 TRAIN   :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve train-quick train train-packed data test test-all parity lint fmt type check lock \
-  sbom js-client config-page hero docs image-packages image-code clean clean-all
+.PHONY: help setup run serve train-quick train train-packed data test test-all fuzz parity lint fmt type check lock \
+  sbom audit js-client config-page hero docs image-packages image-code clean clean-all
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -113,6 +113,12 @@ js-client: .venv-js/$(OPENAI_JS) ## Fetch OpenAI's JavaScript client, for the te
 	  openai@$(OPENAI_JS) && touch $@ || \
 	  echo "npm can't fetch OpenAI's client: its test will be skipped"
 
+# Its share of the time for each test; what it finds becomes a test of its own.
+SECONDS := 60
+
+fuzz: $(READY) ## Feed readers hostile files and requests for SECONDS
+	FUZZ_SECONDS=$(SECONDS) $(PYTHON) -m pytest -n 0 --capture=no --quiet tests/fuzz
+
 parity: ## Compare CLIP, its tokenizer and LPIPS with PyTorch's, live
 	test -x .venv-parity/bin/python || python3 -m venv .venv-parity
 	.venv-parity/bin/pip install --quiet --editable ".[train,parity]"
@@ -164,18 +170,30 @@ sbom: $(READY) ## List what is installed (CycloneDX), and its licences, in build
 	$(VENV)/bin/pip-licenses --python $(PYTHON) --with-urls --order license \
 	  --format csv --output-file $(SBOM)/licenses.csv
 
+# `--strict`, since a package that isn't found would pass for one without advisories.
+LOCK  := requirements.lock
+AUDIT := --vulnerability-service pypi
+
+audit: $(READY) ## Look the locked packages up among PyPI's advisories (needs PyPI itself)
+	@mkdir -p $(SBOM)
+	@$(VENV)/bin/pip-audit --requirement $(LOCK) --disable-pip --require-hashes --strict \
+	  --progress-spinner off $(AUDIT) 2> $(SBOM)/audit.log; code=$$?; \
+	tail -n 1 $(SBOM)/audit.log >&2; \
+	test $$code = 0 || grep -q "^Found" $(SBOM)/audit.log || echo "error: not audited:" \
+	  "the advisories can't be reached from here; a mirror of PyPI has none" >&2; \
+	exit $$code
+
 # What the Dockerfile runs, in this order, where there is no .venv yet. The lock file's
-# versions and hashes hold here, too; what JAX adds to it is the newest that fits. The
-# two folders are for volumes, whoever the image runs as.
+# versions and hashes hold here, too; what the extra `cuda` adds to it is the newest that
+# fits. The two folders are for volumes, whoever the image runs as.
 EXTRAS := server
-JAX    := jax
 
 image-packages: ## For an image: a VENV with the locked packages of EXTRAS
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet "uv>=$(UV_VERSION)"
 	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --compile-bytecode \
 	  --constraint requirements.lock --requirement pyproject.toml \
-	  $(addprefix --extra ,$(EXTRAS)) "$(JAX)"
+	  $(addprefix --extra ,$(EXTRAS))
 
 image-code: ## For an image: this checkout into VENV, and no installer left in it
 	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --no-deps --editable .

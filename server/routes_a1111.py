@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get, post
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from pokejax.images.png import add_text
 from pokejax.inference.recipe import SEED_LIMIT, Recipe, Start, count_up
@@ -46,6 +46,10 @@ from .uploads import Upload
 
 _SAMPLER = "Flow"
 _MOST_PIXELS = 2**26  # of all pictures of a request
+# Each begins where the one before has ended, so that reading takes linear time.
+_SETTING = re.compile(r"(?:^|, )([A-Z][\w ]*): ([^,\n]*)")
+# Of a picture's text chunks, compressed ones included; Pillow's own limit is 64 MiB.
+PngImagePlugin.MAX_TEXT_MEMORY = 2**20
 _BOMBS = Image.DecompressionBombError, Image.DecompressionBombWarning
 _MOST_TEXT = 2**18  # characters in a PNG, where Pillow takes 64 million
 
@@ -311,8 +315,17 @@ async def samplers() -> list[A1111Sampler]:
 async def png_info(request: AnyRequest) -> A1111PngInfo:
     """Read a PNG's text chunks; its pixels are left alone."""
     body = await read_body(request, A1111PngInfoBody)
+    return await asyncio.to_thread(read_png_info, body.image)
+
+
+def read_png_info(picture: str) -> A1111PngInfo:
+    """What the text chunks of a PNG say, which is given in base64 or as a data URL.
+
+    Raises:
+      ApiError: 400, it is no PNG, or holds more text than pictures do.
+    """
     try:
-        items = await asyncio.to_thread(_texts_in, body.image)
+        items = _texts_in(picture)
     except (ValueError, OSError, SyntaxError, *_BOMBS):
         told = "image is no PNG in base64"
         raise ApiError(400, "invalid_request", told, param="image") from None
@@ -321,7 +334,7 @@ async def png_info(request: AnyRequest) -> A1111PngInfo:
         told = f"image has {length:,} characters of text; at most {_MOST_TEXT:,}"
         raise ApiError(400, "invalid_request", told, param="image")
     info = items.get("parameters", "")
-    settings = dict(re.findall(r"([A-Z][\w ]*): ([^,\n]*)", info.rpartition("\n")[2]))
+    settings = dict(_SETTING.findall(info.rpartition("\n")[2]))
     return A1111PngInfo(info=info, items=items, parameters=settings)
 
 

@@ -40,6 +40,7 @@ Other readers of CIFAR-10 take S = 32 for granted.
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,16 +164,18 @@ def read(directory: Path, image_size: int) -> dict[str, Rows]:
             " version: make the dataset again with"
             f" {call_of('data_tools.create_dataset')}"
         )
-    if meta.get("format_version") != FORMAT_VERSION:
+    version = meta.get("format_version")
+    if version != FORMAT_VERSION:
         raise ValueError(
-            f"{directory} has format version {meta.get('format_version')}; this version"
+            f"{directory} has format version {reprlib.repr(version)}; this version"
             f" reads {FORMAT_VERSION}: make it again with"
             f" {call_of('data_tools.create_dataset')}"
         )
     side = meta.get("image_size")
     if side != image_size:
         raise ValueError(
-            f"{directory} holds {side}x{side} pictures; the image_size is {image_size}"
+            f"{directory} holds {reprlib.repr(side)}x{reprlib.repr(side)} pictures; the"
+            f" image_size is {image_size}"
         )
     splits = {
         split: _concatenate(
@@ -203,49 +206,33 @@ def _unpickle(path: Path) -> Any:
 def _read_batch(path: Path, image_size: int) -> Rows:
     batch = _unpickle(path)
     try:
-        data, attributes = batch["data"], batch["attributes"]
         # UTF-8, which "latin1" has taken byte by byte.
         filenames = [name.encode("latin1").decode() for name in batch["filenames"]]
-        alpha, weights = batch["alpha"], batch["weights"]
-        prompts, views, styles = batch["prompts"], batch["views"], batch["styles"]
-        species, relatives = batch["species"], batch.get("relatives")
         n = len(filenames)
-        texts = (attributes, prompts, views, styles, species, weights)
-        lengths = {len(x) for x in texts}
-        if data.dtype != np.uint8 or data.shape != (n, 3 * image_size**2):
-            raise ValueError(
-                f"{path} holds {data.dtype} data of shape {data.shape}; expected {n}"
-                f" uint8 rows of {3 * image_size**2}"
-            )
-        if alpha.dtype != np.uint8 or alpha.shape != (n, image_size**2):
-            raise ValueError(
-                f"{path} holds {alpha.dtype} alpha of shape {alpha.shape}; expected"
-                f" {n} uint8 rows of {image_size**2}"
-            )
-        if (
-            weights.dtype != np.float32
-            or not (np.isfinite(weights) & (weights > 0)).all()
-        ):
-            raise ValueError(f"{path}: its weights aren't positive float32 numbers")
-        sizes = np.array([len(words) for words in VOCABULARIES.values()])
-        if lengths != {n} or attributes.shape != (n, len(sizes)) or not all(prompts):
-            raise ValueError(
-                f"{path}: its attributes or texts don't match its {n} pictures"
-            )
-        if (attributes < UNKNOWN_ID).any() or (attributes >= sizes).any():
-            raise ValueError(f"{path} holds attribute ids outside their vocabularies")
-        if relatives is not None and (
-            relatives.dtype != np.int32
-            or relatives.shape != (n, len(RELATIONS))
-            or (relatives < -1).any()
-        ):
-            raise ValueError(
-                f"{path}: its relatives aren't {n} times {len(RELATIONS)} rows"
-            )
-    except (KeyError, TypeError, AttributeError) as error:
+        data = _array(batch, "data", np.uint8, (n, 3 * image_size**2))
+        alpha = _array(batch, "alpha", np.uint8, (n, image_size**2))
+        weights = _array(batch, "weights", np.float32, (n,))
+        attributes = _array(batch, "attributes", np.integer, (n, len(VOCABULARIES)))
+        species, views, styles = (
+            _texts(batch[name], n) for name in ("species", "views", "styles")
+        )
+        prompts = [_texts(texts) for texts in batch["prompts"]]
+        if len(prompts) != n:
+            raise TypeError(f"{len(prompts)} lists of prompts for {n} pictures")
+        relatives = batch.get("relatives")
+        if relatives is not None:
+            relatives = _array(batch, "relatives", np.int32, (n, len(RELATIONS)))
+    except (LookupError, TypeError, AttributeError, UnicodeError) as error:
         raise ValueError(
-            f"{path} lacks what a pokejax dataset holds: {error}"
+            f"{path} doesn't hold what a pokejax dataset holds: {error}"
         ) from None
+    if not (np.isfinite(weights) & (weights > 0)).all():
+        raise ValueError(f"{path} holds weights that aren't positive numbers")
+    sizes = [len(words) for words in VOCABULARIES.values()]
+    if (attributes < UNKNOWN_ID).any() or (attributes >= sizes).any():
+        raise ValueError(f"{path} holds attribute ids outside their vocabularies")
+    if relatives is not None and (relatives < -1).any():
+        raise ValueError(f"{path} holds relatives in rows below -1")
     planes = data.reshape(n, 3, image_size, image_size)
     return Rows(
         np.ascontiguousarray(planes.transpose(0, 2, 3, 1)),
@@ -259,6 +246,30 @@ def _read_batch(path: Path, image_size: int) -> Rows:
         filenames,
         relatives,
     )
+
+
+def _array(
+    batch: Mapping[str, Any], name: str, kind: type[np.generic], shape: tuple[int, ...]
+) -> np.ndarray:
+    array = batch[name]
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} is a {type(array).__name__}, not an array")
+    fits = np.issubdtype(array.dtype, kind) and array.dtype.isnative
+    if not fits or array.shape != shape:
+        raise TypeError(
+            f"{name} is {array.dtype} of shape {array.shape}; expected"
+            f" {kind.__name__} of shape {shape}"
+        )
+    return array
+
+
+def _texts(value: object, count: int | None = None) -> list[str]:
+    """`value`, if it is a list of texts: of so many, or of one at least."""
+    if not isinstance(value, list) or not all(type(text) is str for text in value):
+        raise TypeError("what should be a list of texts is not one")
+    if not value if count is None else len(value) != count:
+        raise TypeError(f"a list of {len(value)} texts; expected {count or 'some'}")
+    return value
 
 
 def _concatenate(parts: list[Rows]) -> Rows:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pokejax.attributes import CONDITIONS
+from pokejax.commands import call_of
 from pokejax.config import TextConfig
 from pokejax.data.split import Dataset, Split
 from pokejax.files import whole_file
@@ -83,7 +84,7 @@ def read(path: Path, text: TextConfig) -> Dataset:
         why = "" if "allow_pickle" in str(error) else f" ({error})"
         raise ValueError(
             f"{path} is not a packed dataset{why}: expected a dataset directory, or"
-            " the whole .npz that python -m pokejax.pack writes"
+            f" the whole .npz that {call_of('pokejax.pack')} writes"
         ) from None
     if vocabularies != {k: list(v) for k, v in CONDITIONS.items()}:
         raise ValueError(f"{path} was packed with other attribute vocabularies")
