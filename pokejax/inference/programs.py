@@ -276,7 +276,7 @@ def _flow_programs(
     @jax.jit
     def step(params, x, time, until, flow, held, away=None):
         prior: Prior = nnx.merge(graphdef, params)
-        x, end = advance(prior, x, time, until, *flow, away)
+        x, end = advance(prior, x, time, until, *flow, away=away)
         anchor, stays, noise = held
         kept = (1 - until)[:, None] * noise + until[:, None] * anchor
         x, end = jnp.where(stays, kept, x), jnp.where(stays, anchor, end)
