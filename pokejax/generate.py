@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -44,6 +45,9 @@ from pokejax.inference.sampler import Sampler
 from pokejax.inference.slides import idle
 from pokejax.prompts.parse import parse_prompt
 from pokejax.prompts.parsed import ParsedPrompt
+
+# What `--sweep` sets a slider to; at 1 it is the picture without sliders.
+_SWEEP = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -118,6 +122,13 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help=f"how much of an attribute ({', '.join(VOCABULARIES)}), from"
         f" {MIN_SLIDE} to {MAX_SLIDE}: 1 as it is, 0 as if it weren't said, 2 twice as"
         " much, -1 away from it; takes a model with a learned prior",
+    )
+    parser.add_argument(
+        "--sweep",
+        choices=tuple(VOCABULARIES),
+        metavar="NAME",
+        help="draw each picture with this attribute's slider at"
+        f" {', '.join(f'{value:g}' for value in _SWEEP)}",
     )
     for name, vocabulary, usual in (
         ("view", VIEWS, "front, unless the prompt says otherwise"),
@@ -286,7 +297,8 @@ def write_samples(out: Path, samples: Sequence[Sample]) -> list[Path]:
     """Write each sample as a PNG of its own; returns the paths."""
     paths: list[Path] = []
     for sample in samples:
-        path = out / f"{file_stem(sample.prompt)}_{sample.seed}.png"
+        slid = "".join(f"_{name}={value:g}" for name, value in sample.recipe.slides)
+        path = out / f"{file_stem(sample.prompt)}_{sample.seed}{slid}.png"
         with whole_file(path) as unfinished:
             unfinished.write_bytes(sample.png())
         paths.append(path)
@@ -310,6 +322,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         drawn = Attributes(view=args.view, style=args.style)
         overrides = parse_overrides(args.set).override(drawn)
         slides = parse_slides(args.slide)
+        swept = [slides]
+        if args.sweep:
+            swept = [{**slides, args.sweep: value} for value in _SWEEP]
         for prompt in args.prompt:
             check_request(
                 prompt,
@@ -330,7 +345,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"warning: {args.model} is unconditional: the prompt changes nothing",
                 file=sys.stderr,
             )
-        for name, given in (("negative", args.negative.strip()), ("slide", slides)):
+        for name, given in (("negative", args.negative.strip()), ("slide", swept[0])):
             if given and not sampler.takes_pictures:
                 print(
                     f"warning: {args.model} has no learned prior: --{name} changes"
@@ -362,7 +377,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     f" {' and '.join(sorted(asked))}, and ignores this",
                     file=sys.stderr,
                 )
-            for name in idle(slides, parsed.attributes.known()):
+            for name in idle(swept[0], parsed.attributes.known()):
                 print(
                     f"warning: --slide {name} changes nothing: {prompt[:60]!r} doesn't"
                     f" say it, but --set {name}=… can",
@@ -386,10 +401,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 colors=colors,
                 start=start,
                 negative=args.negative,
-                slides=slides,
                 kin=kin,
             )
-            samples = sampler.sample(recipes)
+            samples = sampler.sample(
+                [replace(r, slides=slides_of(s)) for r in recipes for s in swept]
+            )
             rows.append(samples)
             for sample, path in zip(
                 samples, write_samples(args.out, samples), strict=True
@@ -400,13 +416,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                         "prompt": prompt,
                         "seed": sample.seed,
                         "attributes": sample.attributes.known(),
+                        "slides": dict(sample.recipe.slides),
                         "model": sample.model_id,
                     }
                 )
         sheet = args.out / "contact_sheet.png"
         with whole_file(sheet) as unfinished:
             images = [[s.image for s in row] for row in rows]
-            contact_sheet(images, args.prompt).save(unfinished)
+            columns = len(_SWEEP) if args.sweep else 12
+            contact_sheet(images, args.prompt, columns=columns).save(unfinished)
     except (PromptError, BundleError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -9,7 +9,6 @@ import contextlib
 import io
 import itertools
 import logging
-import math
 import re
 import secrets
 import time
@@ -106,13 +105,16 @@ def pictures_of(body: BatchBody) -> list[BatchPicture]:
             )
         pictures = body.pictures
     else:
-        more = (own or [None] for own in (body.attributes, body.slides, body.seeds))
-        matrix = body.prompts or [], *more
-        if (count := math.prod(map(len, matrix))) > MAX_BATCH:
+        prompts, seeds = body.prompts or [], body.seeds or [None]
+        attributes, slides = body.attributes or [None], body.slides or [None]
+        count = len(prompts) * len(attributes) * len(slides) * len(seeds)
+        if count > MAX_BATCH:
             raise _bad(f"that makes {count} pictures; at most {MAX_BATCH}", "prompts")
         pictures = [
-            BatchPicture(prompt=prompt, attributes=attributes, slides=slides, seed=seed)
-            for prompt, attributes, slides, seed in itertools.product(*matrix)
+            BatchPicture(prompt=prompt, attributes=own, slides=slid, seed=seed)
+            for prompt, own, slid, seed in itertools.product(
+                prompts, attributes, slides, seeds
+            )
         ]
     (drawn,) = count_up(None, 1)  # the same for all that have none, to be compared
     return [

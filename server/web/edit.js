@@ -48,8 +48,8 @@ export async function editAgain(recipe) {
   else location.hash = "#/edit";
 }
 
-const fieldsToRestore = ({ guidance, temperature, finish, colors, negative }) => ({
-  ...{ guidance, temperature, finish, colors, negative, near: null },
+const fieldsToRestore = ({ guidance, temperature, finish, colors, negative, slides = {} }) => ({
+  ...{ guidance, temperature, finish, colors, negative, slides, near: null },
 });
 
 /** Show the page; `id` is of a picture of the gallery, or empty. */

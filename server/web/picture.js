@@ -22,11 +22,13 @@ function facts(rows) {
 
 /** Where each attribute came from, as a table. */
 function attributesOf({ recipe, sources, words }) {
+  const { slides = {} } = recipe;
   const rows = Object.entries(recipe.attributes).map(([name, value]) => {
+    const much = name in slides ? `× ${slides[name]} ` : "";
     const word = words?.[name] ? ` (“${words[name]}”)` : "";
     const from = sources?.[name] ? `${SOURCES[sources[name]] ?? sources[name]}${word}` : "";
     const square = swatch(name, value);
-    return [spoken(name), square, ` ${value} `, el("span", { class: "from" }, from)];
+    return [spoken(name), square, ` ${value} ${much}`, el("span", { class: "from" }, from)];
   });
   return rows.length ? facts(rows) : el("p", {}, "None: the words alone steered it.");
 }

@@ -1,6 +1,6 @@
 // PNG files: the texts in them, and enlarging that keeps the texts.
 
-import { vocabularies } from "./state.js";
+import { isSlide, vocabularies } from "./state.js";
 import { SEED_LIMIT } from "./api.js";
 
 const MOST_BYTES = 20e6;
@@ -70,7 +70,9 @@ export function recipeOf(texts) {
   }
   if (!texts.prompt || texts.seed === undefined) return null;
   const finish = texts.finish ?? "raw"; // only pixel art says how it was finished
-  const recipe = checked({ ...texts, finish, attributes: parsed(texts.attributes) });
+  const { attributes, slides } = texts;
+  const objects = { attributes: parsed(attributes), slides: parsed(slides) };
+  const recipe = checked({ ...texts, finish, ...objects });
   if (texts.init !== undefined) {
     const strength = within(texts.strength, 0, 1, 0.6);
     recipe.start = { image: texts.init, mask: texts.mask, strength };
@@ -87,7 +89,7 @@ export function recipeOf(texts) {
   return recipe;
 }
 
-function parsed(text) {
+export function parsed(text) {
   try {
     return JSON.parse(text) ?? {};
   } catch {
@@ -105,14 +107,19 @@ const cleaned = (text) => String(text).replace(/\p{Cc}/gu, " ").slice(0, 1000).t
 
 /** A recipe from strings that anybody may have written, with only what can be drawn. */
 export function checked({ prompt, seed, attributes, model, ...settings }) {
-  const { guidance, temperature, finish, colors, negative } = settings;
+  const { guidance, temperature, finish, colors, negative, slides } = settings;
   const known = Object.entries(attributes ?? {}).filter(([name, value]) =>
     vocabularies[name]?.includes(value),
   );
+  const slid = Object.entries(slides ?? {})
+    .filter(([name]) => isSlide(name))
+    .map(([name, value]) => [name, within(value, -1, 3, 1)])
+    .filter(([, value]) => value !== 1);
   return {
     prompt: cleaned(prompt),
     seed: Math.floor(within(seed, 0, Number.MAX_VALUE, 0)) % SEED_LIMIT,
     attributes: Object.fromEntries(known),
+    slides: Object.fromEntries(slid),
     guidance: within(guidance, 0, 10, 1),
     temperature: within(temperature, 0, 10, 1),
     finish: ["raw", "pixel"].includes(finish) ? finish : "auto",

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { toast } from "./dom.js";
-import { checked, recipeOf, textsOf } from "./png.js";
+import { checked, parsed, recipeOf, textsOf } from "./png.js";
 import { set, setRead } from "./state.js";
 
 /** A link that draws the same picture again. */
@@ -15,6 +15,7 @@ export function linkTo(recipe) {
     finish: recipe.finish ?? "auto",
     colors: recipe.colors ?? 15,
     negative: recipe.negative ?? "",
+    slides: JSON.stringify(recipe.slides ?? {}),
     model: recipe.model,
     ...recipe.attributes,
   });
@@ -28,7 +29,7 @@ export function linkTo(recipe) {
 /** The recipe in a link's query. */
 export function recipeIn(query) {
   const given = Object.fromEntries(new URLSearchParams(query));
-  const recipe = checked({ ...given, attributes: given });
+  const recipe = checked({ ...given, attributes: given, slides: parsed(given.slides) });
   if (given.towards_seed !== undefined) {
     const { prompt, attributes } = recipe;
     const { seed } = checked({ prompt, seed: given.towards_seed });
@@ -67,6 +68,7 @@ export async function restore(recipe, count = 1) {
     finish: recipe.finish ?? "auto",
     colors: recipe.colors ?? 15,
     negative: recipe.negative ?? "",
+    slides: recipe.slides ?? {},
     near,
     count,
   });

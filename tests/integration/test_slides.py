@@ -118,6 +118,13 @@ def test_the_command_slides_and_says_what_is_wrong(
     assert told == {"primary_color": 0, "shape": 2, "size": 3}
     assert list(told) == ["primary_color", "shape", "size"]
     before = name.read_bytes()
+    assert generate.main([*base, "--sweep", "shape"]) == 0
+    drawn = {path.name for path in (tmp_path / "out").glob("a-red*")}
+    steps = ("_shape=-1", "_shape=0", "_shape=0.5", "", "_shape=1.5", "_shape=3")
+    assert drawn > {f"a-red-fish_1{step}.png" for step in steps}
+    with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
+        assert sheet.width == 4 + 7 * (64 + 4)
+    capsys.readouterr()
     for word, told in (
         ("shap=2", "no slide 'shap'; expected one of"),
         ("shap=2", "did you mean 'shape'?"),

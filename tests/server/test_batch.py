@@ -141,6 +141,7 @@ def test_a_sheet(client: httpx.Client):
         ({}, "prompts", "either prompts or pictures"),
         ({"prompts": ["a"], "pictures": [{"prompt": "a"}]}, "prompts", "either"),
         ({"pictures": [{"prompt": "a"}], "seeds": [1]}, "pictures", "their own"),
+        ({"pictures": [{"prompt": "a"}], "slides": [{}]}, "pictures", "their own"),
         ({"prompts": ["a"] * 33, "seeds": [1] * 32}, "prompts", "1056 pictures; at"),
         ({"prompts": []}, "prompts", "a list of 1 to 1024"),
         ({"prompts": ["a", " "]}, "prompts[1]", "is empty"),

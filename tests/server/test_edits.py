@@ -181,6 +181,55 @@ def test_a_batch_has_negative_prompts_too(
         check_error(answer, 400, field, "negative_prompt has")
 
 
+def test_slides_say_how_much(
+    flow: httpx.Client, client: httpx.Client, flow_model: Path
+):
+    asked = {"prompt": PROMPT, "seed": 1, "background": "transparent"}
+    slides = {"primary_color": 2, "shape": 0.5}
+    (slid,) = Sampler.load(flow_model).generate(PROMPT, seed=1, slides=slides)
+    answer = flow.post("/api/v1/generate", json={**asked, "slides": slides}).json()
+    assert file_of(answer["image"]) == slid.png() and answer["warning"] is None
+    query = {**asked, **{f"slides.{name}": value for name, value in slides.items()}}
+    assert flow.get("/api/v1/download", params=query).content == slid.png()
+    with flow.stream("GET", "/api/v1/generate/stream", params=query) as stream:
+        images = [line for line in stream.iter_lines() if '"image":"data:' in line]
+    assert file_of(json.loads(images[-1][6:])["image"]) == slid.png()
+    matrix = {"prompts": [PROMPT], "seeds": [1], "slides": [{"shape": -1}, slides]}
+    body = {**matrix, "background": "transparent"}
+    with zipfile.ZipFile(
+        io.BytesIO(flow.post("/api/v1/batch", json=body).content)
+    ) as archive:
+        assert archive.read("0001_1.png") == slid.png()
+        listed = json.loads(archive.read("manifest.json"))["pictures"]
+    assert [picture["slides"] for picture in listed] == matrix["slides"]
+    # What isn't known, or a model that can't, is told.
+    unsaid = {**asked, "slides": {"size": 2}}
+    told = flow.post("/api/v1/generate", json=unsaid).json()
+    assert told["warning"] == "slides.size changes nothing: the prompt doesn't say it"
+    assert (
+        "slides change nothing"
+        in client.post("/api/v1/generate", json={**asked, "slides": slides}).json()[
+            "warning"
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "param", "told"),
+    [
+        ({"slides.shape": 4}, "slides.shape", "a number from -1 to 3"),
+        ({"slides.shap": 1}, "slides.shap", "did you mean 'shape'?"),
+        ({"slides.shape": [1, 2]}, "slides.shape", "is given twice"),
+        ({"slides": "shape=1"}, "slides", "by their names, e.g. slides.size=2"),
+    ],
+)
+def test_a_wrong_slide_in_a_query_is_named(
+    query: dict[str, Any], param: str, told: str, flow: httpx.Client
+):
+    answer = flow.get("/api/v1/download", params={"prompt": PROMPT, **query})
+    check_error(answer, 400, param, told)
+
+
 def test_img2img(flow: httpx.Client, flows: Live):
     asked = {
         "prompt": PROMPT,
@@ -327,6 +376,8 @@ def test_hostile_pictures_get_one_line(file: bytes, told: str, flow: httpx.Clien
         ({"prompt": " "}, "prompt", "is empty"),
         ({"negative_prompt": "a\x00"}, "negative_prompt", "control character"),
         ({"negative_prompt": "a" * 1001}, "negative_prompt", "at most 1000"),
+        ({"slides": {"shap": 1}}, "slides.shap", "did you mean 'shape'?"),
+        ({"slides": {"shape": 3.5}}, "slides.shape", "a number from -1 to 3"),
         ({"num_samples": 17}, "num_samples", "from 1 to 16"),
     ],
 )

@@ -534,10 +534,13 @@ def test_pixel_art_and_its_palette(page: Page):
     page.select_option("#finish", "pixel")
     page.fill("#colors", "6")
     page.fill("#negative", "a red bird")
+    page.fill("#prompt", PROMPT)
+    page.locator("#chip-slide-size").press("End")
     draw(page, count=1)
     (picture,) = stored(page)
     file = Image.open(io.BytesIO(base64.b64decode(picture["file"])))
     assert file.mode == "P" and file.info["negative"] == "a red bird"
+    assert json.loads(file.info["slides"]) == {"size": 3}
     own = np.reshape(file.getpalette() or [], (-1, 3))[1:].tolist()
     assert 2 <= len(own) <= 6
     page.locator("#results a.shown").click()
@@ -553,6 +556,7 @@ def test_pixel_art_and_its_palette(page: Page):
     assert [list(map(int, row.split("\t")[0].split())) for row in rows] == own
     page.get_by_role("button", name="Use these settings").click()
     expect(page.locator("#negative")).to_have_value("a red bird")
+    expect(page.locator("#chip-slide-size")).to_have_value("3")
     page.press("#prompt", "Enter")
     expect(page.locator("#gallery a.shown")).to_have_count(2)
     assert stored(page)[0]["file"] == picture["file"]
