@@ -150,8 +150,10 @@ AttributeOverrides: Any = msgspec.defstruct(
 # A type made at run time is no type to a type checker.
 if TYPE_CHECKING:
     Overrides = Struct | None
+    Relation = str
 else:
     Overrides = AttributeOverrides | None
+    Relation = Literal[RELATIONS]
 
 
 class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -204,7 +206,7 @@ class RelativeBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
 
     image: Picture
     relation: Annotated[
-        Literal[RELATIONS],
+        Relation,
         Meta(
             description="What is drawn of the creature in `image`: it from the front,"
             " from behind, as it evolves, or the other frame of its animation."
