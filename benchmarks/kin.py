@@ -169,7 +169,7 @@ def compare(sampler: Sampler, rows: Rows, relation: str, count: int) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print a table for each relation that the model has learned."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--model", type=Path, required=True, help="bundle or run")
     parser.add_argument(
         "--data", type=Path, default=Path("pokemon-cifar-64"), help="dataset directory"

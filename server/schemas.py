@@ -165,9 +165,11 @@ AttributeSlides: Any = msgspec.defstruct(
 if TYPE_CHECKING:
     Overrides = Struct | None
     Slides = Struct | None
+    Relation = str
 else:
     Overrides = AttributeOverrides | None
     Slides = AttributeSlides | None
+    Relation = Literal[RELATIONS]
 
 
 class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -221,7 +223,7 @@ class RelativeBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
 
     image: Picture
     relation: Annotated[
-        Literal[RELATIONS],
+        Relation,
         Meta(
             description="What is drawn of the creature in `image`: it from the front,"
             " from behind, as it evolves, or the other frame of its animation."

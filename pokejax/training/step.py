@@ -152,6 +152,7 @@ def beside_relatives(
       there is none, the picture's own row, and `UNKNOWN_ID`.
     """
     prob_key, choice_key = jax.random.split(key)
+    assert split.relatives is not None  # the feed has looked
     relatives = split.relatives[rows]
     there = relatives >= 0
     chance = jax.random.uniform(choice_key, relatives.shape)

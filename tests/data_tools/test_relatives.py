@@ -1,11 +1,17 @@
 """Whose back, evolution or other frame a picture is, by its file's name and family."""
 
-import numpy as np
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from data_tools.cifar import Picture
+import numpy as np
+import pytest
+
+from data_tools.cifar import Picture, write_dataset
 from data_tools.relatives import relatives
 from data_tools.turned import with_turned
 from pokejax.attributes import RELATIONS, Attributes
+from pokejax.data import cifar
 from tests.data_tools.test_turned import picture as turnable
 
 PIXELS = np.zeros((2, 2, 4), np.uint8)
@@ -103,11 +109,33 @@ def test_a_stage_follows_the_only_one_below_it_in_its_family_and_split():
     assert (found["val"] == -1).all()
 
 
+def test_a_set_holds_them_and_may_not_name_rows_that_it_lacks(tmp_path: Path):
+    def own(species: str, view: str) -> Picture:
+        pixels = np.zeros((16, 16, 4), np.uint8)
+        made = picture(f"{species}/{species.lower()}_{view}", view)
+        return replace(made, pixels=pixels, style="")
+
+    train = [own(species, view) for species in "ABC" for view in ("front", "back")]
+    splits = {"train": train, "val": [own("D", "front")], "test": []}
+    options: dict[str, Any] = {"image_size": 16, "split_by": "species", "seed": 0}
+    kin = relatives(splits)
+    write_dataset(tmp_path, splits, relatives=kin, **options)
+    read = cifar.read(tmp_path, 16)
+    np.testing.assert_array_equal(read["train"].relatives, kin["train"])
+    assert read["val"].relatives is None  # none is known of any
+    kin["train"][0, 0] = len(train)
+    write_dataset(tmp_path, splits, relatives=kin, **options)
+    with pytest.raises(ValueError, match="rows that train, of 6, doesn't have"):
+        cifar.read(tmp_path, 16)
+    write_dataset(tmp_path, splits, **options)  # as an earlier version did
+    assert cifar.read(tmp_path, 16)["train"].relatives is None
+
+
 def test_a_familys_copies_in_other_hues_are_relatives():
     front = turnable()
     names = "squirtle_native_back", "squirtle_native_shiny_back"
     backs = [
-        Picture(**{**vars(front), "filename": f"Squirtle/{name}.png", "view": view})
+        replace(front, filename=f"Squirtle/{name}.png", view=view)
         for name, view in zip(names, ("back", "shiny_back"), strict=True)
     ]
     pictures = with_turned([front, *backs], 3, seed=0)

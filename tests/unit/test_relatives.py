@@ -54,7 +54,7 @@ def test_it_begins_as_the_prior_without_relatives(key: jax.Array):
     after = advance(learns, x, time, one, cond + change, 0 * cond, 2 * one, beside)
     np.testing.assert_array_equal(before, after)
     # Once it has learned, only rows with a relative change.
-    learns.relative_in.kernel[...] = jnp.ones_like(learns.relative_in.kernel[...])
+    learns.relative_in.kernel[...] = 0.1 * jax.random.normal(key, (64, 32))
     learns.relations.embedding[...] = jnp.arange(4.0)[:, None] * jnp.ones((4, 32))
     beside, change = learns.relate(x[::-1], jnp.array([0, 3, UNKNOWN_ID]))
     assert not beside[2].any() and not change[2].any()
@@ -113,4 +113,4 @@ def test_a_relative_changes_as_the_picture_beside_it(
     # What the pictures become doesn't depend on whether relatives are wanted.
     without = augmented(arrays, jnp.arange(8), key, Config(data=data))
     assert without.relative is None and without.relation is None
-    np.testing.assert_allclose(without.image, batch.image, atol=1e-6)
+    np.testing.assert_allclose(without.image, batch.image, atol=1e-5)
