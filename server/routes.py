@@ -178,10 +178,11 @@ async def interpolate(drawing: Provided[Drawing[InterpolateBody]]) -> Interpolat
     (to_seed,) = [seed] if stays else count_up(body.to_seed, 1)
     towards = Recipe(to_prompt, end.attributes, to_seed)
     (first,) = drawing.recipes([seed])
-    last = body.frames - 1
+    mixes = [i / (body.frames - 1) for i in range(body.frames)]
+    if body.mix is not None:
+        mixes = [body.mix]
     files = await drawing.draw(
-        [animation.between(first, towards, i / last) for i in range(body.frames)],
-        look_of(body),
+        [animation.between(first, towards, mix) for mix in mixes], look_of(body)
     )
     gif = None
     if body.gif:

@@ -250,6 +250,13 @@ class InterpolateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
     frames: Annotated[
         int, Meta(ge=2, le=MAX_FRAMES, description="How many, both ends included.")
     ] = 8
+    mix: (
+        Annotated[
+            Fraction,
+            Meta(description="One frame alone, this far along; `frames` is ignored."),
+        ]
+        | None
+    ) = None
     gif: Annotated[bool, Meta(description="Add them as one animation.")] = False
 
 

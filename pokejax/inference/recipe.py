@@ -22,7 +22,12 @@ from pokejax.attributes import (
     nearest_hint,
 )
 from pokejax.images.finish import USUAL_COLORS, PixelArt, cut_out, pixel_art, redrawn
-from pokejax.images.png import encode_indexed_png, encode_png, enlarge
+from pokejax.images.png import (
+    encode_indexed_png,
+    encode_png,
+    encode_small_png,
+    enlarge,
+)
 from pokejax.prompts.parsed import ParsedPrompt
 
 MAX_PROMPT_CHARS = 1000
@@ -93,12 +98,12 @@ class Start:
         """The text chunks of a PNG: picture and mask as PNGs in base64."""
         image = self.image
         texts = {
-            "init": _base64_png(cut_out(image[..., :3], image[..., 3])),
+            "init": _base64(encode_small_png(cut_out(image[..., :3], image[..., 3]))),
             "strength": repr(self.strength),
         }
         if self.mask is not None:
             gray = self.anew.astype(np.uint8)[..., None] * 255
-            texts["mask"] = _base64_png(gray.repeat(3, axis=2))
+            texts["mask"] = _base64(encode_png(gray.repeat(3, axis=2), {}))
         return texts
 
 
@@ -139,7 +144,7 @@ class Kin:
     def texts(self) -> dict[str, str]:
         """The text chunks of a PNG: picture as a PNG in base64, and relation."""
         image = self.image
-        picture = _base64_png(cut_out(image[..., :3], image[..., 3]))
+        picture = _base64(encode_small_png(cut_out(image[..., :3], image[..., 3])))
         return {"relative": picture, "relation": self.relation}
 
 
@@ -304,8 +309,8 @@ def _square_of(rgba: bytes) -> UInt8[np.ndarray, "h w 4"]:
     return np.frombuffer(rgba, np.uint8).reshape(side, side, 4)
 
 
-def _base64_png(image: UInt8[np.ndarray, "h w c"]) -> str:
-    return base64.b64encode(encode_png(image, {})).decode()
+def _base64(file: bytes) -> str:
+    return base64.b64encode(file).decode()
 
 
 def recipes_for(
