@@ -70,7 +70,7 @@ def cases(rows: Rows, relation: int, count: int) -> list[Case]:
 
 def rgba(rows: Rows, row: int) -> np.ndarray:
     """`h w 4`: RGB on white, and alpha."""
-    return np.dstack([rows.images[[row]][0], rows.alpha[[row]][0]])
+    return np.dstack([rows.images[row : row + 1][0], rows.alpha[row : row + 1][0]])
 
 
 def palette_distance(one: np.ndarray, other: np.ndarray) -> float:

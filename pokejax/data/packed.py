@@ -65,17 +65,7 @@ def read(path: Path, text: TextConfig) -> Dataset:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays["header"].tobytes())
-        splits = {
-            name: Split(
-                *(
-                    arrays.get(f"{name}.{key}")
-                    if key == "relatives"  # which not all have
-                    else arrays[f"{name}.{key}"]
-                    for key in Split.__dataclass_fields__
-                )
-            )
-            for name in SPLITS
-        }
+        splits = {name: _split_of(arrays, name) for name in SPLITS}
         packed_text = TextConfig(**header["text"])
         vocabularies = header["vocabularies"]
         encoder = header["encoder"]
@@ -95,3 +85,13 @@ def read(path: Path, text: TextConfig) -> Dataset:
         )
     prompts = tuple(header.get("prompts", ()))
     return Dataset(splits, arrays["text_emb"], encoder, packed_text, prompts)
+
+
+def _split_of(arrays: dict[str, np.ndarray], name: str) -> Split:
+    """One of its splits; not all files have relatives."""
+    own = {
+        key: arrays[f"{name}.{key}"]
+        for key in Split.__dataclass_fields__
+        if key != "relatives"
+    }
+    return Split(**own, relatives=arrays.get(f"{name}.relatives"))

@@ -51,7 +51,9 @@ def test_it_begins_as_the_prior_without_relatives(key: jax.Array):
     beside, change = learns.relate(x[::-1], jnp.array([0, 3, UNKNOWN_ID]))
     assert beside.shape == (3, 4, 32)
     before = advance(plain, x, time, one, cond, 0 * cond, 2 * one)
-    after = advance(learns, x, time, one, cond + change, 0 * cond, 2 * one, beside)
+    after = advance(
+        learns, x, time, one, cond + change, 0 * cond, 2 * one, beside=beside
+    )
     np.testing.assert_array_equal(before, after)
     # Once it has learned, only rows with a relative change.
     learns.relative_in.kernel[...] = 0.1 * jax.random.normal(key, (64, 32))
@@ -59,7 +61,9 @@ def test_it_begins_as_the_prior_without_relatives(key: jax.Array):
     beside, change = learns.relate(x[::-1], jnp.array([0, 3, UNKNOWN_ID]))
     assert not beside[2].any() and not change[2].any()
     assert beside[:2].any() and (change[1] == 3).all()
-    after = advance(learns, x, time, one, cond + change, 0 * cond, 2 * one, beside)
+    after = advance(
+        learns, x, time, one, cond + change, 0 * cond, 2 * one, beside=beside
+    )
     np.testing.assert_array_equal(before[0][2], after[0][2])
     assert (np.abs(before[0] - after[0])[:2].max(axis=1) > 1e-3).all()
 
@@ -106,7 +110,8 @@ def test_a_relative_changes_as_the_picture_beside_it(
     )
     prior = dataclasses.replace(LEARNS, relative_prob=0.9)
     batch = augmented(arrays, jnp.arange(8), key, Config(data=data, prior=prior))
-    assert batch.relative is not None and (batch.relation >= 0).any()
+    assert batch.relative is not None and batch.relation is not None
+    assert (batch.relation >= 0).any()
     np.testing.assert_allclose(batch.relative, batch.image, atol=1e-6)
     plain = gather(arrays, jnp.arange(8), jnp.zeros(8, jnp.int32))
     assert np.abs(batch.image - plain.image).max() > 0.01

@@ -83,7 +83,7 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
             jnp.where(random["drop"] | random["hidden"], UNKNOWN_ID, batch.attributes),
         )
         beside = None
-        if batch.relative is not None:
+        if batch.relative is not None and batch.relation is not None:
             relative, _ = base.encode(batch.relative, batch.text_emb, batch.attributes)
             beside, change = prior.relate(
                 prior.normalise(relative),
