@@ -212,6 +212,7 @@ async def _recipe(
         temperature=body.temperature,
         guidance=body.guidance,
         colors=service.colors_of(body),
+        shiny=body.shiny,
     )
     return recipe
 

@@ -109,6 +109,7 @@ class Job:
             guidance=body.guidance,
             colors=self._service.colors_of(body),
             negative=body.negative_prompt,
+            shiny=body.shiny,
         )
         left = {i: r for i, r in enumerate(recipes) if not self.mark.drawn >> i & 1}
         if left:

@@ -16,7 +16,9 @@ from jaxtyping import Bool, UInt8
 
 from pokejax.attributes import Attributes
 from pokejax.images.finish import USUAL_COLORS, PixelArt, cut_out, pixel_art, redrawn
-from pokejax.images.png import encode_indexed_png, encode_png, enlarge
+from pokejax.images.png import encode_indexed_png, encode_png
+from pokejax.images.shiny import shiny
+from pokejax.images.upscale import Upscale, enlarge
 from pokejax.prompts.parsed import ParsedPrompt
 
 MAX_PROMPT_CHARS = 1000
@@ -113,6 +115,7 @@ class Recipe:
       start: a picture to start from, in place of noise alone.
       negative: a prompt to keep away from: guidance leads away from it, and not from
         the open condition. Empty is none; without a learned prior it changes nothing.
+      shiny: the finished picture gets another palette, see `pokejax.images.shiny`.
     """
 
     prompt: str
@@ -125,6 +128,7 @@ class Recipe:
     colors: int = 0
     start: Start | None = None
     negative: str = ""
+    shiny: bool = False
 
     def texts(self) -> dict[str, str]:
         """The text chunks of its PNG: all that is needed to draw it again."""
@@ -139,6 +143,8 @@ class Recipe:
             texts["negative"] = self.negative
         if self.colors:
             texts |= {"finish": "pixel", "colors": str(self.colors)}
+        if self.shiny:
+            texts["shiny"] = "true"
         if self.start:
             texts |= self.start.texts()
         if self.towards:
@@ -186,6 +192,8 @@ class Sample:
             art = redrawn(before, self.image, self.alpha, start.anew, colors=colors)
         else:
             art = pixel_art(self.image, self.alpha, colors=colors)
+        if recipe.shiny:
+            art = shiny(art, recipe.seed)
         return replace(self, image=art.rgb(), recipe=recipe, art=art)
 
     @property
@@ -222,18 +230,19 @@ class Sample:
             return {"prompt": self.prompt, "partial": told}
         return self.recipe.texts() | {"model": self.model_id}
 
-    def png(self, *, scale: int = 1) -> bytes:
+    def png(self, *, scale: int = 1, upscale: Upscale = "nearest") -> bytes:
         """The picture as PNG; its text chunks carry the recipe and the model.
 
         A finished picture is stored in its palette, transparent around the creature.
 
         Args:
           scale: pixels a side that each pixel becomes, 1 or more.
+          upscale: how, see `pokejax.images.upscale`.
         """
         if self.art:
-            indices = enlarge(self.art.indices[..., None], scale)[..., 0]
+            indices = enlarge(self.art.indices[..., None], scale, upscale)[..., 0]
             return encode_indexed_png(indices, self.art.palette, self.texts)
-        return encode_png(enlarge(self.image, scale), self.texts)
+        return encode_png(enlarge(self.image, scale, upscale), self.texts)
 
 
 def _base64_png(image: UInt8[np.ndarray, "h w c"]) -> str:
@@ -249,6 +258,7 @@ def recipes_for(
     colors: int = 0,
     start: Start | None = None,
     negative: str = "",
+    shiny: bool = False,
 ) -> list[Recipe]:
     """A recipe of the same parsed prompt for each seed."""
     return [
@@ -261,6 +271,7 @@ def recipes_for(
             colors=colors,
             start=start,
             negative=negative.strip(),
+            shiny=shiny,
         )
         for seed in seeds
     ]

@@ -187,6 +187,7 @@ class Sampler:
         colors: int | None = None,
         start: Start | None = None,
         negative: str = "",
+        shiny: bool = False,
     ) -> list[Sample]:
         """Draw `num` pictures of a prompt, which is read by rules.
 
@@ -203,6 +204,7 @@ class Sampler:
             what suits the model.
           start: a picture to start from, in place of noise alone.
           negative: a prompt to keep away from, see `Recipe`.
+          shiny: another palette, see `Recipe`; takes one of some colors.
 
         Raises:
           PromptError: a value is out of range; the message says which.
@@ -226,6 +228,7 @@ class Sampler:
                 colors=self.usual_colors if colors is None else colors,
                 start=start,
                 negative=negative,
+                shiny=shiny,
             )
         )
 
