@@ -4,9 +4,9 @@
     python -m pokejax.train --config configs/thumbnail128.py
 
 z stays the picture at 16x16, so the prior costs what it costs for 64x64
-(`thumbnail128_prior`). What is drawn at 64x64 has no more detail to learn from; so this
-learns from artwork, which is drawn larger. `benchmarks/step_by_size.py` says what a step
-costs.
+(`thumbnail128_prior`). What is drawn at 64x64 has no more detail to learn from, so this
+learns from artwork, which is drawn larger. `benchmarks/step_by_size.py` says what a
+step costs.
 """
 
 from dataclasses import replace
