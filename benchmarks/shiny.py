@@ -4,7 +4,7 @@
 
 In five folds of species, the palettes of each fold are made without its own shinies.
 `one` is the mean distance in OKLab, by pixels, between a made palette and the true
-shiny; `best of 8` that of the nearest of eight seeds; `change` that from the normal
+shiny; `best` that of the nearest of some seeds; `change` that from the normal
 one.
 `told apart` is a judge's: the area under the curve of a logistic regression on
 statistics of both palettes that tells true shinies from made ones, of folds it hasn't
@@ -25,7 +25,6 @@ from pokejax.images import shiny
 from pokejax.images.colors import oklab, srgb
 
 FOLDS = 5
-SEEDS = 8
 Maker = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
@@ -97,7 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print a row for each way of making palettes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--from", dest="root", type=Path, required=True)
-    pairs = list(read_pairs(parser.parse_args(argv).root))
+    parser.add_argument("--seeds", type=int, default=8, help="for `best`")
+    args = parser.parse_args(argv)
+    pairs = list(read_pairs(args.root))
     fold = np.array([zlib.crc32(p.species.encode()) % FOLDS for p in pairs])
     donors = [
         shiny.unpacked(donors_of([pairs[i] for i in np.flatnonzero(fold != held)]))
@@ -110,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "hue rules": lambda held: by_rules,
     }
     print(f"{len(pairs)} pairs of {len({p.species for p in pairs})} species")
-    print("| palettes | one | best of 8 | change | told apart |")
+    print("| palettes | one | best | change | told apart |")
     print("|---|---:|---:|---:|---:|")
     labs = [[oklab(rgb / 255.0) for rgb in (p.normal, p.shiny)] for p in pairs]
     differ = np.array([_distance(*lab, p) for lab, p in zip(labs, pairs, strict=True)])
@@ -125,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for lab, pair, held in zip(labs, pairs, fold, strict=True):
             drawn = [
                 oklab(srgb(way(held)(lab[0], pair.share, seed)) / 255.0)
-                for seed in range(SEEDS)
+                for seed in range(args.seeds)
             ]
             away = [_distance(lab[1], other, pair) for other in drawn]
             rows.append([away[0], min(away), _distance(lab[0], drawn[0], pair)])

@@ -113,11 +113,13 @@ def borrowed(
     """
     groups = color_groups(lab, share)
     own = _means(lab, share, groups)
-    there = donors[:, None, :, :]  # n, own group, donor's group
-    away = (there[..., 1:4] - own[None, :, None, 1:4]) * _WEIGHTS.reshape(1, 1, 1, 3)
-    distance = np.linalg.norm(away, axis=-1)
-    distance = distance + _SHARE_WEIGHT * np.abs(there[..., 0] - own[None, :, None, 0])
-    distance = np.where(there[..., 0] > 0, distance, np.inf)
+    there, here = (x[..., 1:4] * _WEIGHTS for x in (donors, own))
+    # |a - b| by |a|^2 + |b|^2 - 2ab: n, own group, donor's group
+    squares = (there**2).sum(axis=-1)[:, None] + (here**2).sum(axis=-1)[None, :, None]
+    squares = squares - 2 * (there @ here.T).swapaxes(1, 2)
+    shares = np.abs(donors[:, None, :, 0] - own[None, :, None, 0])
+    distance = np.sqrt(squares.clip(0)) + _SHARE_WEIGHT * shares
+    distance = np.where(donors[:, None, :, 0] > 0, distance, np.inf)
     match = distance.argmin(axis=2)
     cost = (distance.min(axis=2) * own[None, :, 0]).sum(axis=1)
     nearest = np.argsort(cost, kind="stable")[:_NEAREST]
