@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -27,6 +28,7 @@ from pokejax.files import check_writable, whole_file
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
 from pokejax.images.given import MAX_BYTES, PictureError, read_mask, read_picture
 from pokejax.images.sheets import contact_sheet
+from pokejax.images.upscale import MAX_SCALE, Upscale
 from pokejax.inference import shipped
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.recipe import (
@@ -151,6 +153,25 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         default=USUAL_COLORS,
         metavar="N",
         help="most colours in that palette, not counting transparency (default: 15)",
+    )
+    parser.add_argument(
+        "--shiny",
+        action="store_true",
+        help="give the palette of a shiny, which the seed picks; finishes as pixel",
+    )
+    parser.add_argument(
+        "--scale",
+        type=int,
+        default=1,
+        metavar="N",
+        help="enlarge to N times the pixels a side, 1 to 8 (default: 1)",
+    )
+    parser.add_argument(
+        "--upscale",
+        choices=get_args(Upscale),
+        default="nearest",
+        help="how: squares of one colour, or Scale2x, which rounds off staircases, for"
+        " the factors 2 and 3 of N (default: nearest)",
     )
     parser.add_argument(
         "--init",
@@ -293,14 +314,20 @@ def file_stem(prompt: str) -> str:
     return words[:60].rstrip("-") or "prompt"
 
 
-def write_samples(out: Path, samples: Sequence[Sample]) -> list[Path]:
-    """Write each sample as a PNG of its own; returns the paths."""
+def write_samples(
+    out: Path,
+    samples: Sequence[Sample],
+    *,
+    scale: int = 1,
+    upscale: Upscale = "nearest",
+) -> list[Path]:
+    """Write each sample as a PNG of its own, enlarged as said; returns the paths."""
     paths: list[Path] = []
     for sample in samples:
         slid = "".join(f"_{name}={value:g}" for name, value in sample.recipe.slides)
         path = out / f"{file_stem(sample.prompt)}_{sample.seed}{slid}.png"
         with whole_file(path) as unfinished:
-            unfinished.write_bytes(sample.png())
+            unfinished.write_bytes(sample.png(scale=scale, upscale=upscale))
         paths.append(path)
     return paths
 
@@ -338,6 +365,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ValueError(
                 f"--colors is {args.colors}; expected {FEWEST_COLORS} to {MOST_COLORS}"
             )
+        if not 1 <= args.scale <= MAX_SCALE:
+            raise ValueError(f"--scale is {args.scale}; expected 1 to {MAX_SCALE}")
+        if args.shiny and args.finish == "raw":
+            raise ValueError(
+                "--shiny gives a palette another one; expected --finish pixel"
+            )
         check_writable(args.out, directory=True)
         sampler = Sampler.load(args.model, prior=args.prior)
         if not sampler.bundle.model.conditional:
@@ -352,7 +385,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     " nothing",
                     file=sys.stderr,
                 )
-        finish = args.finish or ("pixel" if sampler.usual_colors else "raw")
+        pixel = sampler.usual_colors or args.shiny
+        finish = args.finish or ("pixel" if pixel else "raw")
         colors = args.colors if finish == "pixel" else 0
         start = start_of(args, sampler.image_size)
         kin = kin_of(args, sampler.image_size)
@@ -402,14 +436,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 start=start,
                 negative=args.negative,
                 kin=kin,
+                shiny=args.shiny,
             )
             samples = sampler.sample(
                 [replace(r, slides=slides_of(s)) for r in recipes for s in swept]
             )
             rows.append(samples)
-            for sample, path in zip(
-                samples, write_samples(args.out, samples), strict=True
-            ):
+            paths = write_samples(
+                args.out, samples, scale=args.scale, upscale=args.upscale
+            )
+            for sample, path in zip(samples, paths, strict=True):
                 report.append(
                     {
                         "path": str(path),

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pokejax.inference.recipe import Recipe, Sample
 from pokejax.inference.sampler import Round, Sampler
@@ -52,9 +52,9 @@ class Ticket:
 
     Attributes:
       recipe: of the picture.
-      encode: pixels -> file, run off the event loop.
+      encode: makes what is wanted of the pixels, mostly a file, off the event loop.
       caller: who waits for it.
-      done: gets the file, or an `ApiError`.
+      done: gets that, or an `ApiError`.
       preview: called on the event loop with the file of each round before the last.
       slow: encoding takes longer than drawing.
       dropped: nobody is waiting any more.
@@ -62,9 +62,9 @@ class Ticket:
     """
 
     recipe: Recipe
-    encode: Callable[[Sample], bytes]
+    encode: Callable[[Sample], Any]
     caller: Caller
-    done: asyncio.Future[bytes]
+    done: asyncio.Future[Any]
     preview: Callable[[bytes], None] | None = None
     slow: bool = False
     dropped: bool = False
@@ -295,7 +295,7 @@ class Batcher:
             LOG.error("encoding a preview failed", exc_info=error)
 
     def _encode(self, drawn: list[Drawn]) -> None:
-        results: list[tuple[Ticket, bytes | ApiError]] = []
+        results: list[tuple[Ticket, Any]] = []
         try:
             for ticket, round, i in drawn:
                 if not ticket.dropped:
@@ -314,12 +314,12 @@ class Batcher:
             self._loop.call_soon_threadsafe(function, *args)
 
 
-def _settle_all(results: Sequence[tuple[Ticket, bytes | ApiError]]) -> None:
+def _settle_all(results: Sequence[tuple[Ticket, Any]]) -> None:
     for ticket, result in results:
         _settle(ticket, result)
 
 
-def _settle(ticket: Ticket, result: bytes | ApiError) -> None:
+def _settle(ticket: Ticket, result: Any) -> None:
     if ticket.done.done():
         return
     if isinstance(result, ApiError):

@@ -275,6 +275,7 @@ async def _recipe(
         colors=service.colors_of(body),
         slides=slides,
         negative=negative,
+        shiny=body.shiny,
     )
     return recipe, parsed.warning
 

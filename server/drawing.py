@@ -18,7 +18,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import SkipValidationMarker
 
 from pokejax.attributes import Attributes
-from pokejax.inference.recipe import Kin, Recipe, Start, recipes_for
+from pokejax.inference.recipe import Kin, Recipe, Sample, Start, recipes_for
 from pokejax.prompts.parsed import ParsedPrompt
 
 from .batcher import Caller, Ticket
@@ -98,6 +98,7 @@ class Drawing(Generic[Body]):
             negative=_negative(body),
             slides=_slides(body),
             kin=kin,
+            shiny=getattr(body, "shiny", False),
         )
 
     async def start_from(
@@ -135,6 +136,13 @@ class Drawing(Generic[Body]):
           ApiError: a picture can't be drawn.
           ClientLeft: what wasn't drawn yet has left the queue.
         """
+        return await self._draw(recipes, look)
+
+    async def samples(self, recipes: Sequence[Recipe]) -> list[Sample]:
+        """The pictures of all recipes, as `draw` draws them, but as they are."""
+        return await self._draw(recipes, None)
+
+    async def _draw(self, recipes: Sequence[Recipe], look: Look | None) -> list[Any]:
         tickets = self.service.order(recipes, caller=self.caller, look=look)
         try:
             return await unless_gone(self.request, _files(tickets))
@@ -243,6 +251,6 @@ async def _gone(request: AnyRequest) -> None:
         pass
 
 
-async def _files(tickets: Sequence[Ticket]) -> list[bytes]:
+async def _files(tickets: Sequence[Ticket]) -> list[Any]:
     # Shielded: a ticket that is cancelled here couldn't be withdrawn any more.
     return [await asyncio.shield(ticket.done) for ticket in tickets]

@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from pokejax.images.png import encode_indexed_png, encode_png, enlarge
+from pokejax.images.png import encode_indexed_png, encode_png
+from pokejax.images.upscale import Upscale, enlarge
 from pokejax.inference.recipe import Sample
 
 from .errors import ApiError
@@ -27,6 +28,7 @@ class Look(NamedTuple):
       frame: width and height of white around the picture; None is just the picture.
       quality: of JPEG, 0 to 100.
       transparent: nothing instead of white around the creature, in PNG and WebP.
+      upscale: how it is enlarged.
     """
 
     format: FileFormat = "png"
@@ -34,6 +36,7 @@ class Look(NamedTuple):
     frame: tuple[int, int] | None = None
     quality: int = 95
     transparent: bool = False
+    upscale: Upscale = "nearest"
 
     def is_slow(self, own: int) -> bool:
         """Whether encoding takes long, for pictures of `own` pixels a side."""
@@ -44,7 +47,7 @@ class Look(NamedTuple):
 def look_of(body: PictureFields | BatchBody) -> Look:
     """The look that a request asks for."""
     transparent = body.background == "transparent"
-    return Look(body.format, body.scale, transparent=transparent)
+    return Look(body.format, body.scale, transparent=transparent, upscale=body.upscale)
 
 
 def framed_look(
@@ -114,7 +117,7 @@ def _shown(
     image: UInt8[np.ndarray, "h w c"], look: Look, around: int
 ) -> UInt8[np.ndarray, "h2 w2 c"]:
     """Enlarged, in the middle of a frame that is no smaller, filled with `around`."""
-    image = enlarge(image, look.scale)
+    image = enlarge(image, look.scale, look.upscale)
     if look.frame is None:
         return image
     width, height = look.frame

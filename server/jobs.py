@@ -111,6 +111,7 @@ class Job:
             colors=self._service.colors_of(body),
             negative=body.negative_prompt,
             slides=slides_in(body.slides),
+            shiny=body.shiny,
         )
         left = {i: r for i, r in enumerate(recipes) if not self.mark.drawn >> i & 1}
         if left:

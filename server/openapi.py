@@ -24,6 +24,7 @@ from .errors import ErrorBody
 from .routes import ROUTES
 from .routes_a1111 import A1111_ROUTES
 from .routes_batch import BATCH_ROUTES
+from .routes_creature import CREATURE_ROUTES
 from .routes_openai import OPENAI_ROUTES
 from .routes_studio import STUDIO_ROUTES
 from .wire import EVENT_STREAM
@@ -32,6 +33,7 @@ API_ROUTES: Sequence[HTTPRouteHandler] = (
     *ROUTES,
     *STUDIO_ROUTES,
     *BATCH_ROUTES,
+    *CREATURE_ROUTES,
     *OPENAI_ROUTES,
     *A1111_ROUTES,
 )

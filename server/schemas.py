@@ -6,7 +6,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pokejax.attributes import CONDITIONS, RELATIONS, VOCABULARIES
+from pokejax.creatures.creature import MOST_COLORS as MOST_COLORS_OF_CREATURE
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
+from pokejax.images.upscale import MAX_SCALE, Upscale
 from pokejax.inference.recipe import (
     MAX_GUIDANCE,
     MAX_PROMPT_CHARS,
@@ -19,7 +21,6 @@ from pokejax.prompts.parsed import ParsedPrompt, Source
 
 MAX_SAMPLES = 16
 MAX_FRAMES = 60
-MAX_SCALE = 8
 MAX_BATCH = 1024
 # Anything but control characters (tab and line ends are spaces), and not only spaces.
 # Linear in the length: the first part takes spaces only.
@@ -104,6 +105,13 @@ Scale = Annotated[
     int,
     Meta(ge=1, le=MAX_SCALE, description="Side of the square that each pixel becomes."),
 ]
+HowToEnlarge = Annotated[
+    Upscale,
+    Meta(
+        description="nearest makes each pixel a square; scale2x rounds off staircases"
+        " with the same colours, by the factors 2 and 3 of scale."
+    ),
+]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Strength = Annotated[
     float,
@@ -129,6 +137,10 @@ Colors = Annotated[
         le=MOST_COLORS,
         description="Of the palette at most, transparency not counted.",
     ),
+]
+Shiny = Annotated[
+    bool,
+    Meta(description="In the palette of a shiny; the finish is pixel then."),
 ]
 Background = Annotated[
     Literal["white", "transparent"], Meta(description="Around the creature.")
@@ -188,8 +200,10 @@ class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
     temperature: Temperature = 1.0
     format: Format = "png"
     scale: Scale = 1
+    upscale: HowToEnlarge = "nearest"
     finish: Finish | None = None
     colors: Colors = USUAL_COLORS
+    shiny: Shiny = False
     background: Background = "white"
 
 
@@ -234,6 +248,30 @@ class RelativeBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
 
 class DownloadQuery(PictureFields, kw_only=True, forbid_unknown_fields=True):
     """A request for one picture as a file."""
+
+
+class CreatureBody(Struct, kw_only=True, forbid_unknown_fields=True):
+    """A request for all files of one creature."""
+
+    prompt: Prompt
+    seed: Seed | None = None
+    negative_prompt: NegativePrompt = ""
+    use_llm_parsing: Annotated[
+        bool,
+        Meta(description="Let a language model read the prompt; rules if it fails."),
+    ] = False
+    attributes: Overrides = None
+    guidance: Guidance = 1.0
+    temperature: Temperature = 1.0
+    colors: Annotated[
+        int,
+        Meta(
+            ge=FEWEST_COLORS,
+            le=MOST_COLORS_OF_CREATURE,
+            description="Of a view at most, transparency not counted; all views share"
+            " a palette.",
+        ),
+    ] = USUAL_COLORS
 
 
 class InterpolateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
@@ -322,8 +360,10 @@ class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
     temperature: Temperature = 1.0
     format: Format = "png"
     scale: Scale = 1
+    upscale: HowToEnlarge = "nearest"
     finish: Finish | None = None
     colors: Colors = USUAL_COLORS
+    shiny: Shiny = False
     background: Background = "white"
     answer: Literal["zip", "sheet"] = "zip"
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import msgspec
 
 from pokejax.attributes import Attributes
-from pokejax.inference.recipe import Recipe
+from pokejax.inference.recipe import Recipe, Sample
 from pokejax.inference.sampler import Sampler
 from pokejax.inference.slides import idle, without_words
 from pokejax.prompts.parse import parse_prompt
@@ -136,7 +136,8 @@ class Service:
         """
         usual = self.require_ready().sampler.usual_colors
         pixel = usual > 0 if body.finish is None else body.finish == "pixel"
-        return body.colors if pixel else 0
+        # A shiny is another palette, so it has one.
+        return body.colors if pixel or getattr(body, "shiny", False) else 0
 
     async def parse(
         self,
@@ -199,18 +200,20 @@ class Service:
         recipes: Sequence[Recipe],
         *,
         caller: Caller,
-        look: Look,
+        look: Look | None,
         previews: Sequence[Callable[[bytes], None] | None] | None = None,
     ) -> list[Ticket]:
         """Queue a picture of each recipe for `caller`; the future gets the file.
+
+        Without a look it gets the `Sample`.
 
         Raises:
           ApiError: 429, the queue is full; 503, not ready.
         """
         batcher = self.require_ready()
         loop = asyncio.get_running_loop()
-        encode = functools.partial(files.encode, look=look)
-        slow = look.is_slow(batcher.sampler.image_size)
+        encode = functools.partial(files.encode, look=look) if look else _as_drawn
+        slow = look is not None and look.is_slow(batcher.sampler.image_size)
         previews = previews or [None] * len(recipes)
         tickets = [
             Ticket(recipe, encode, caller, loop.create_future(), preview, slow)
@@ -223,6 +226,10 @@ class Service:
         """Withdraw tickets that nobody is waiting for."""
         if self.batcher:
             self.batcher.drop(tickets)
+
+
+def _as_drawn(sample: Sample) -> Sample:
+    return sample
 
 
 def _parse_and_embed(prompt: str, sampler: Sampler) -> ParsedPrompt:

@@ -12,6 +12,7 @@ from jaxtyping import install_import_hook
 # int will do where a float is wanted, as type checkers have it.
 install_import_hook(
     [f"pokejax.{name}" for name in ("data", "images", "models", "inference")]
+    + ["pokejax.creatures"]
     + [f"pokejax.{name}" for name in ("training", "evaluation")],
     "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
 )

@@ -27,15 +27,17 @@ MAY_USE: dict[str, set[str]] = {
     "pokejax.data": {"images", "text"},
     "pokejax.models": set(),
     "pokejax.inference": {"prompts", "images", "text", "models"},
+    "pokejax.creatures": {"prompts", "images", "inference"},
     "pokejax.training": {"images", "text", "data", "models", "inference"},
     "pokejax.evaluation": {
         *("prompts", "images", "text", "data", "models", "inference", "training")
     },
-    "server": {"prompts", "images", "inference"},
+    "server": {"prompts", "images", "inference", "creatures"},
     "data_tools": {"prompts", "images", "data"},
 }
 COMMANDS = {"pokejax.__main__", "pokejax.doctor"} | {
-    f"pokejax.{n}" for n in ("train", "generate", "evaluate", "export", "pack")
+    f"pokejax.{n}"
+    for n in ("train", "generate", "creature", "evaluate", "export", "pack")
 }
 # Loaded only when it is asked for, from further up: a run's directory as a model.
 LAZY = {("pokejax.inference", "pokejax.training.checkpoint")}

@@ -43,6 +43,17 @@ _HUES = (
     (328, "Purple"),
     (360, "Pink"),
 )
+# Of OKLab: from linear RGB, and from the cube roots of what comes of it.
+_TO_LMS = [
+    [0.4122214708, 0.5363325363, 0.0514459929],
+    [0.2119034982, 0.6806995451, 0.1073969566],
+    [0.0883024619, 0.2817188376, 0.6299787005],
+]
+_TO_LAB = [
+    [0.2104542553, 0.7936177850, -0.0040720468],
+    [1.9779984951, -2.4285922050, 0.4505937099],
+    [0.0259040371, 0.7827717662, -0.8086757660],
+]
 
 
 def foreground_mask(image: Image.Image) -> np.ndarray:
@@ -246,14 +257,25 @@ def oklab(rgb: np.ndarray) -> np.ndarray:
     Source: Björn Ottosson, "A perceptual color space for image processing" (2020).
     """
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    to_lms = [
-        [0.4122214708, 0.5363325363, 0.0514459929],
-        [0.2119034982, 0.6806995451, 0.1073969566],
-        [0.0883024619, 0.2817188376, 0.6299787005],
-    ]
-    to_lab = [
-        [0.2104542553, 0.7936177850, -0.0040720468],
-        [1.9779984951, -2.4285922050, 0.4505937099],
-        [0.0259040371, 0.7827717662, -0.8086757660],
-    ]
-    return np.cbrt(linear @ np.array(to_lms).T) @ np.array(to_lab).T
+    return np.cbrt(linear @ np.array(_TO_LMS).T) @ np.array(_TO_LAB).T
+
+
+def srgb(lab: np.ndarray) -> np.ndarray:
+    """`n 3` uint8 sRGB of OKLab; what no screen can show loses chroma until it can."""
+    lightness, plane = lab[:, :1].clip(0, 1), lab[:, 1:]
+    to_lms = np.linalg.inv(np.array(_TO_LAB)).T
+    to_linear = np.linalg.inv(np.array(_TO_LMS)).T
+
+    def linear(share: np.ndarray) -> np.ndarray:
+        return (np.hstack([lightness, plane * share]) @ to_lms) ** 3 @ to_linear
+
+    low, high = np.zeros_like(lightness), np.ones_like(lightness)
+    share = high
+    for _ in range(12):  # halving, to a hundredth of a step of 255
+        rgb = linear(share)
+        fits = ((rgb > -1e-4) & (rgb < 1 + 1e-4)).all(axis=1, keepdims=True)
+        low, high = np.where(fits, share, low), np.where(fits, high, share)
+        share = (low + high) / 2
+    rgb = linear(low).clip(0, 1)
+    rgb = np.where(rgb <= 0.0031308, rgb * 12.92, 1.055 * rgb ** (1 / 2.4) - 0.055)
+    return (rgb * 255).round().astype(np.uint8)

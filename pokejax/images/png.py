@@ -1,4 +1,4 @@
-"""Writing PNG files with text chunks, quickly; enlarging by whole pixels."""
+"""Writing PNG files with text chunks, quickly."""
 
 import struct
 import zlib
@@ -10,15 +10,6 @@ from jaxtyping import UInt8
 _LEVEL = 2
 _RGB, _INDEXED, _RGBA = 2, 3, 6  # kinds of PNG
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def enlarge(
-    image: UInt8[np.ndarray, "h w c"], scale: int
-) -> UInt8[np.ndarray, "h2 w2 c"]:
-    """Make each pixel a square of `scale` pixels a side."""
-    if scale == 1:
-        return image
-    return image.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def encode_png(image: UInt8[np.ndarray, "h w c"], texts: dict[str, str]) -> bytes:

@@ -22,12 +22,9 @@ from pokejax.attributes import (
     nearest_hint,
 )
 from pokejax.images.finish import USUAL_COLORS, PixelArt, cut_out, pixel_art, redrawn
-from pokejax.images.png import (
-    encode_indexed_png,
-    encode_png,
-    encode_small_png,
-    enlarge,
-)
+from pokejax.images.png import encode_indexed_png, encode_png, encode_small_png
+from pokejax.images.shiny import shiny
+from pokejax.images.upscale import Upscale, enlarge
 from pokejax.prompts.parsed import ParsedPrompt
 
 MAX_PROMPT_CHARS = 1000
@@ -169,6 +166,7 @@ class Recipe:
       slides: how much of some attributes, as `slides_of` gives them. Those that neither
         recipe nor `towards` knows change nothing; without a learned prior none does.
       kin: the picture of a relative to be drawn beside, by a model that learned it.
+      shiny: the finished picture gets another palette, see `pokejax.images.shiny`.
     """
 
     prompt: str
@@ -183,6 +181,7 @@ class Recipe:
     negative: str = ""
     slides: tuple[tuple[str, float], ...] = ()
     kin: Kin | None = None
+    shiny: bool = False
 
     def texts(self) -> dict[str, str]:
         """The text chunks of its PNG: all that is needed to draw it again."""
@@ -199,6 +198,8 @@ class Recipe:
             texts["slides"] = json.dumps(dict(self.slides))
         if self.colors:
             texts |= {"finish": "pixel", "colors": str(self.colors)}
+        if self.shiny:
+            texts["shiny"] = "true"
         if self.start:
             texts |= self.start.texts()
         if self.kin:
@@ -254,6 +255,8 @@ class Sample:
             art = redrawn(before, self.image, self.alpha, anew, colors=colors)
         else:
             art = pixel_art(self.image, self.alpha, colors=colors)
+        if recipe.shiny:
+            art = shiny(art, recipe.seed)
         return replace(self, image=art.rgb(), recipe=recipe, art=art)
 
     @property
@@ -290,18 +293,19 @@ class Sample:
             return {"prompt": self.prompt, "partial": told}
         return self.recipe.texts() | {"model": self.model_id}
 
-    def png(self, *, scale: int = 1) -> bytes:
+    def png(self, *, scale: int = 1, upscale: Upscale = "nearest") -> bytes:
         """The picture as PNG; its text chunks carry the recipe and the model.
 
         A finished picture is stored in its palette, transparent around the creature.
 
         Args:
           scale: pixels a side that each pixel becomes, 1 or more.
+          upscale: how, see `pokejax.images.upscale`.
         """
         if self.art:
-            indices = enlarge(self.art.indices[..., None], scale)[..., 0]
+            indices = enlarge(self.art.indices[..., None], scale, upscale)[..., 0]
             return encode_indexed_png(indices, self.art.palette, self.texts)
-        return encode_png(enlarge(self.image, scale), self.texts)
+        return encode_png(enlarge(self.image, scale, upscale), self.texts)
 
 
 def _square_of(rgba: bytes) -> UInt8[np.ndarray, "h w 4"]:
@@ -324,6 +328,7 @@ def recipes_for(
     negative: str = "",
     slides: Mapping[str, float] | None = None,
     kin: Kin | None = None,
+    shiny: bool = False,
 ) -> list[Recipe]:
     """A recipe of the same parsed prompt for each seed.
 
@@ -345,6 +350,7 @@ def recipes_for(
             negative=negative.strip(),
             slides=slides_of(slides or {}),
             kin=kin,
+            shiny=shiny,
         )
         for seed in seeds
     ]

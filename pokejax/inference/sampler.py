@@ -205,6 +205,7 @@ class Sampler:
         negative: str = "",
         slides: Mapping[str, float] | None = None,
         kin: Kin | None = None,
+        shiny: bool = False,
     ) -> list[Sample]:
         """Draw `num` pictures of a prompt, which is read by rules.
 
@@ -224,6 +225,7 @@ class Sampler:
           slides: how much of some attributes, see `recipe.slides_of`.
           kin: the picture of a relative to be drawn beside, and the relation, one of
             `relations`.
+          shiny: another palette, see `Recipe`; takes one of some colors.
 
         Raises:
           PromptError: a value is out of range; the message says which.
@@ -249,6 +251,7 @@ class Sampler:
                 negative=negative,
                 slides=slides,
                 kin=kin,
+                shiny=shiny,
             )
         )
 

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_tools import shiny_donors
 from data_tools.fetch_sprites import main
 from data_tools.native_sprites import read_native, read_palette
 from data_tools.recolor import turn_hues
 from data_tools.sprite_sources import FetchError
+from pokejax.images import shiny
+from pokejax.images.colors import oklab
 
 NORMAL = [(0, 255, 0), (200, 30, 30), (255, 255, 255)] + [(9, 9, 9)] * 13
 SHINY = [(0, 255, 0), (30, 30, 200), (255, 255, 255)] + [(9, 9, 9)] * 13
@@ -120,3 +123,21 @@ def test_turned_hues():
     assert turned[0, 0, 1] > turned[0, 0, 0]  # red became green
     assert np.ptp(turned[0, 1, :3].astype(int)) <= 1  # gray stayed gray
     assert turned[0, 2].tolist() == [7, 8, 9, 0]
+
+
+def test_donors_of_shiny_palettes(checkout: Path, tmp_path: Path):
+    pairs = list(shiny_donors.read_pairs(checkout))
+    # The species' own front and its mega form's.
+    assert [p.species for p in pairs] == ["squirtle", "squirtle"]
+    assert pairs[0].normal.tolist() == [[200, 30, 30]]
+    assert pairs[0].shiny.tolist() == [[30, 30, 200]] and pairs[0].share == [1]
+    out = tmp_path / "donors.npy"
+    command = ["--from", str(checkout), "--out", str(out)]
+    assert shiny_donors.main(command) == 0
+    donors = shiny.unpacked(np.load(out))
+    assert donors.shape == (2, shiny.MOST_GROUPS, 7)
+    lab = oklab(np.array([[200, 30, 30], [30, 30, 200]]) / 255)
+    np.testing.assert_allclose(donors[0, 0], [1, *lab[0], *lab[1]], atol=0.002)
+    assert not donors[:, 1:].any()
+    command[1] = str(tmp_path / "nothing")
+    assert shiny_donors.main(command) == 2

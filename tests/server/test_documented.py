@@ -42,7 +42,8 @@ def test_its_curl_commands_work(page: str, kin_model: Path, tmp_path: Path):
     for path in tmp_path.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
     for path in tmp_path.glob("*.zip"):
-        assert "manifest.json" in zipfile.ZipFile(path).namelist()
+        listed = zipfile.ZipFile(path).namelist()
+        assert {"manifest.json", "recipe.json"} & {*listed}
 
 
 def test_the_python_in_readme_works(

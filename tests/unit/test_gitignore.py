@@ -14,6 +14,7 @@ WRITTEN = [
     "runs/pokemon64/samples_epoch_10.png",
     "debug_output/train.png",
     "outputs/contact_sheet.png",
+    "creature/front.png",
     "outputs/evaluation/results.json",
     "results/shipped.json",
     "model.safetensors",

@@ -1,0 +1,1 @@
+"""One creature as all the files that a game wants of it."""
