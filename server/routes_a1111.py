@@ -323,7 +323,7 @@ def read_png_info(picture: str) -> A1111PngInfo:
     try:
         file = base64.b64decode(picture.rpartition("base64,")[2], validate=True)
         with warnings.catch_warnings():
-            # A size that can't be true: not worth a line in the log.
+            warnings.simplefilter("ignore")  # of odd files: not worth a line in the log
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
                 texts = image.info.items()
