@@ -642,9 +642,9 @@ def _plural(hint: Any) -> str:
 
 
 def _check_positive(name: str, value: int, most: int | None = None) -> None:
-    numbers = f"from 1 to {most}" if most else "at least 1"
+    numbers = f" from 1 to {most}" if most else ", at least 1"
     ok = 1 <= value <= (most or value)
-    _check(ok, name, value, f"a whole number, {numbers}")
+    _check(ok, name, value, f"a whole number{numbers}")
 
 
 def _check_not_negative(name: str, value: float) -> None:

@@ -80,7 +80,8 @@ class Bookmarks:
             raise unknown_job(event_id[:16])
         try:
             return msgspec.msgpack.decode(zlib.decompress(data), type=Bookmark)
-        except (msgspec.DecodeError, zlib.error):  # by a server of another version
+        except (msgspec.DecodeError, UnicodeDecodeError, zlib.error):
+            # Signed with our key, by a server of another version.
             raise unknown_job(event_id[:16]) from None
 
     def _sign(self, data: bytes) -> bytes:

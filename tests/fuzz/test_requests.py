@@ -45,6 +45,7 @@ def test_any_event_id(event_id: str):
 )
 @example(b"no zlib")
 @example(zlib.compress(b"no msgpack"))
+@example(zlib.compress(msgpack(MARK).replace(b"dragon", b"\xc4\xc4agon")))
 @example(zlib.compress(msgpack({"another": "version"})))
 def test_signed_ids_of_other_versions(data: bytes):
     def read() -> Any:
