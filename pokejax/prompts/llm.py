@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
+from urllib.parse import urlsplit
 
 from pokejax import commands
 
@@ -90,9 +91,17 @@ def read_endpoint(
             "OPENAI_API_KEY is not set: export it, or write OPENAI_API_KEY=... to .env "
             "(any value will do for your own server in OPENAI_BASE_URL)"
         )
+    # Which may hold a password, so it isn't shown.
     if not get("OPENAI_BASE_URL").startswith(("http://", "https://")):
-        # Which may hold a password, so it isn't shown.
         raise LlmUnavailable("OPENAI_BASE_URL doesn't start with http:// or https://")
+    try:
+        port = urlsplit(get("OPENAI_BASE_URL")).port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise LlmUnavailable(
+            "OPENAI_BASE_URL has no valid port (a / in a password is written %2F)"
+        )
     return LlmEndpoint(
         model=get("OPENAI_MODEL"),
         fallback_model=get("OPENAI_FALLBACK_MODEL") or get("OPENAI_MODEL"),

@@ -88,8 +88,15 @@ async def _ask(prompt: str, timeout_s: float) -> Attributes:
     # Half a surrogate pair can't be sent.
     text = prompt.encode("utf-8", "replace").decode()
     # In threads, since the packages take a second to load.
-    client, bodies = await asyncio.to_thread(_render, endpoint, text)
-    answer = await _send(endpoint, bodies, timeout_s)
+    try:
+        client, bodies = await asyncio.to_thread(_render, endpoint, text)
+        answer = await _send(endpoint, bodies, timeout_s)
+    except LlmUnavailable:
+        raise
+    except Exception:  # whatever an odd address leads to, and would tell parts of
+        raise LlmUnavailable(
+            "the model can't be asked: check OPENAI_BASE_URL"
+        ) from None
     return await asyncio.to_thread(_read, client, answer)
 
 
@@ -143,8 +150,6 @@ async def _send(
                     reason = "gave no readable answer"
     except TimeoutError:
         reason = f"took over {timeout_s:g} s"
-    except Exception:  # of an address that is none, parts of which it would tell
-        reason = "can't be asked: OPENAI_BASE_URL is no address"
     raise LlmUnavailable(f"the model {reason}")
 
 

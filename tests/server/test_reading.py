@@ -43,6 +43,7 @@ def test_nothing_of_the_settings_is_told(
             "me:hunter2@127.0.0.1:9",
             "http://me:hun/ter2@127.0.0.1:9/v1",
             "http://me:hunter2@127.0.0.1:99999/v1",
+            "http://me:hunter2@a b/v1",
         ):
             monkeypatch.setenv("OPENAI_BASE_URL", url)
             told = client.post("/api/v1/generate", json=BODY).text

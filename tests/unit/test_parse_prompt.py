@@ -168,11 +168,15 @@ def test_odd_prompts(use):
         ({}, "OPENAI_API_KEY is not set"),
         ({"OPENAI_API_KEY": "  "}, "OPENAI_API_KEY is not set"),
         ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "host:80"}, "OPENAI_BASE_URL"),
+        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://a:b/c@d"}, "valid port"),
+        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://a:70000"}, "valid port"),
+        ({"OPENAI_API_KEY": "k", "OPENAI_BASE_URL": "http://[::1"}, "valid port"),
     ],
 )
 def test_bad_settings(environ: dict[str, str], reason: str):
-    with pytest.raises(LlmUnavailable, match=reason):
+    with pytest.raises(LlmUnavailable, match=reason) as caught:
         read_endpoint(environ)
+    assert environ.get("OPENAI_BASE_URL", "-") not in str(caught.value)
 
 
 def test_settings_hide_the_key():
