@@ -100,14 +100,15 @@ class Header:
                 raise BundleError(
                     f"{origin}: text_dim is {text_dim}; expected 1 to {_WIDEST_TEXT}"
                 )
+            # Earlier versions wrote none.
+            fingerprint = _of_type({"fingerprint": {}} | values, "fingerprint", dict)
             return cls(
                 config=config_lib.from_dict(values["config"]),
                 text_dim=text_dim,
                 encoder=_of_type(values, "encoder", str),
                 epoch=_of_type(values, "epoch", int),
                 val_loss=_of_type(values, "val_loss", float),
-                # Earlier versions wrote none.
-                fingerprint=_of_type({"fingerprint": {}} | values, "fingerprint", dict),
+                fingerprint={k: _of_type(fingerprint, k, str) for k in fingerprint},
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(f"{origin} has a broken header: {error!r}") from None
@@ -218,7 +219,8 @@ def read(path: Path) -> Bundle:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError) as error:
+    # The last two are what safetensors says of a type that numpy hasn't.
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:
         raise BundleError(f"{path} is not a readable bundle: {error}") from None
     text = metadata.get(_HEADER_KEY)
     if text is None:
@@ -315,7 +317,11 @@ def _filled(
     make: Callable[[], Any], arrays: dict[str, np.ndarray], origin: str | Path
 ) -> Any:
     """The module that `make` makes, with these weights."""
-    graphdef, abstract = nnx.split(nnx.eval_shape(make))
+    try:
+        graphdef, abstract = nnx.split(nnx.eval_shape(make))
+    except (ValueError, TypeError, ArithmeticError) as error:
+        why = str(error).partition("\n")[0][:200]
+        raise BundleError(f"{origin}: no model has its config's sizes: {why}") from None
     expected = {name: leaf.shape for name, leaf in named_leaves(abstract)}
     for name in sorted(expected.keys() | arrays.keys()):
         if name in arrays and arrays[name].dtype not in _DTYPES:
