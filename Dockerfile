@@ -1,7 +1,8 @@
 # Two images:
 #   docker build -t pokejax .                                      the service, on a CPU
-#   docker build -t pokejax --build-arg JAX='jax[cuda13]' .        … on an NVIDIA GPU
+#   docker build -t pokejax --build-arg ACCELERATOR=cuda .         … on an NVIDIA GPU
 #   docker build -t pokejax-train --target train .                 data and training
+# An ACCELERATOR is an extra of pyproject.toml that brings JAX for it.
 # Each RUN is a target of the Makefile, so all of it can be tried without Docker. What
 # was tested, and where: docs/deploy.md.
 ARG PYTHON=3.11
@@ -13,14 +14,14 @@ WORKDIR /app
 COPY Makefile pyproject.toml requirements.lock ./
 
 FROM packages AS service-packages
-ARG JAX=jax
-RUN make image-packages EXTRAS=server JAX="${JAX}"
+ARG ACCELERATOR=
+RUN make image-packages EXTRAS="server ${ACCELERATOR}"
 COPY . .
 RUN make image-code
 
 FROM packages AS train
-ARG JAX=jax
-RUN make image-packages EXTRAS="train data tensorboard" JAX="${JAX}"
+ARG ACCELERATOR=
+RUN make image-packages EXTRAS="train data tensorboard ${ACCELERATOR}"
 COPY . .
 RUN make image-code
 # Nothing but the volumes and /tmp need be writable.

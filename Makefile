@@ -5,6 +5,8 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 UV_VERSION := 0.9
+# OpenAI's client for JavaScript, which depends on no other package.
+OPENAI_JS := 7.59.0
 
 # Where 64x64 sprites are already; empty: git fetches them.
 NATIVE  :=
@@ -18,11 +20,13 @@ SEED    := 7
 # To train the shipped model; TRAIN takes settings, e.g. "--model.compute_dtype bfloat16".
 PACKED  := set.npz
 MODEL64 := runs/thumbnail64/model.safetensors
+PRIOR64 := runs/thumbnail64_prior/model.safetensors
+SHARP64 := runs/thumbnail64_sharp/model.safetensors
 TRAIN   :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run serve train-quick train train-packed data test test-all parity lint fmt type check lock \
-  sbom config-page hero docs image-packages image-code clean clean-all
+.PHONY: help setup run serve train-quick train train-packed data test test-all fuzz parity lint fmt type check lock \
+  sbom audit js-client config-page hero docs image-packages image-code clean clean-all
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | \
@@ -65,12 +69,17 @@ $(PACKED): | $(READY) $(DATASET)/batches.meta
 	$(PYTHON) -m pokejax.pack --dir $(DATASET)-turned --out $@
 
 # Whatever ends it, `timeout` included: the same command continues from there.
-train-packed: ## Train the shipped model's two stages from PACKED, or continue
+train-packed: ## Train the shipped model's four stages from PACKED, or continue
 	test -f $(MODEL64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64.py \
 	  --data.dir $(PACKED) --resume auto $(TRAIN)
-	$(PYTHON) -m pokejax.train --config configs/thumbnail64_prior.py --data.dir $(PACKED) \
-	  --prior.base $(MODEL64) --resume auto $(TRAIN)
-	$(PYTHON) -m pokejax.export --checkpoint runs/thumbnail64_prior --which latest \
+	test -f $(PRIOR64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64_prior.py \
+	  --data.dir $(PACKED) --prior.base $(MODEL64) --resume auto $(TRAIN)
+	test -f $(SHARP64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64_sharp.py \
+	  --data.dir $(PACKED) --train.start_from $(MODEL64) --loss.drawn_by $(PRIOR64) \
+	  --resume auto $(TRAIN)
+	$(PYTHON) -m pokejax.train --config configs/thumbnail64_kin.py --data.dir $(PACKED) \
+	  --prior.base $(SHARP64) --train.start_from $(PRIOR64) --resume auto $(TRAIN)
+	$(PYTHON) -m pokejax.export --checkpoint runs/thumbnail64_kin --which latest \
 	  --dtype float16 --out runs/shipped.safetensors
 
 # The data set may change behind a model's back (order-only): retrain by `make clean`.
@@ -89,11 +98,26 @@ data: $(READY) ## Fetch all sprites within reach and build the dataset
 $(DATASET)/batches.meta:
 	$(MAKE) data
 
-test: $(READY) ## Run the test suite
+test: $(READY) js-client ## Run the test suite
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
-test-all: $(READY) ## Run the tests with their long variants
+test-all: $(READY) js-client ## Run the tests with their long variants
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m ""
+
+# Where it can't be had, what tests it is skipped, and says so.
+js-client: .venv-js/$(OPENAI_JS) ## Fetch OpenAI's JavaScript client, for the tests
+
+.venv-js/$(OPENAI_JS):
+	npm install --prefix .venv-js --no-save --no-package-lock --no-audit --no-fund \
+	  --fetch-retries=1 --fetch-retry-mintimeout=2000 --ignore-scripts --loglevel=error \
+	  openai@$(OPENAI_JS) && touch $@ || \
+	  echo "npm can't fetch OpenAI's client: its test will be skipped"
+
+# Its share of the time for each test; what it finds becomes a test of its own.
+SECONDS := 60
+
+fuzz: $(READY) ## Feed readers hostile files and requests for SECONDS
+	FUZZ_SECONDS=$(SECONDS) $(PYTHON) -m pytest -n 0 --capture=no --quiet tests/fuzz
 
 parity: ## Compare CLIP, its tokenizer and LPIPS with PyTorch's, live
 	test -x .venv-parity/bin/python || python3 -m venv .venv-parity
@@ -146,18 +170,30 @@ sbom: $(READY) ## List what is installed (CycloneDX), and its licences, in build
 	$(VENV)/bin/pip-licenses --python $(PYTHON) --with-urls --order license \
 	  --format csv --output-file $(SBOM)/licenses.csv
 
+# `--strict`, since a package that isn't found would pass for one without advisories.
+LOCK  := requirements.lock
+AUDIT := --vulnerability-service pypi
+
+audit: $(READY) ## Look the locked packages up among PyPI's advisories (needs PyPI itself)
+	@mkdir -p $(SBOM)
+	@$(VENV)/bin/pip-audit --requirement $(LOCK) --disable-pip --require-hashes --strict \
+	  --progress-spinner off $(AUDIT) 2> $(SBOM)/audit.log; code=$$?; \
+	tail -n 1 $(SBOM)/audit.log >&2; \
+	test $$code = 0 || grep -q "^Found" $(SBOM)/audit.log || echo "error: not audited:" \
+	  "the advisories can't be reached from here; a mirror of PyPI has none" >&2; \
+	exit $$code
+
 # What the Dockerfile runs, in this order, where there is no .venv yet. The lock file's
-# versions and hashes hold here, too; what JAX adds to it is the newest that fits. The
-# two folders are for volumes, whoever the image runs as.
+# versions and hashes hold here, too; what the extra `cuda` adds to it is the newest that
+# fits. The two folders are for volumes, whoever the image runs as.
 EXTRAS := server
-JAX    := jax
 
 image-packages: ## For an image: a VENV with the locked packages of EXTRAS
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet "uv>=$(UV_VERSION)"
 	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --compile-bytecode \
 	  --constraint requirements.lock --requirement pyproject.toml \
-	  $(addprefix --extra ,$(EXTRAS)) "$(JAX)"
+	  $(addprefix --extra ,$(EXTRAS))
 
 image-code: ## For an image: this checkout into VENV, and no installer left in it
 	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --no-deps --editable .
@@ -173,4 +209,4 @@ clean: ## Remove runs, pictures and caches
 	rm -rf runs outputs site .pytest_cache .ruff_cache
 
 clean-all: clean ## Also remove the dataset, the sprites and .venv
-	rm -rf $(DATASET) $(IMAGES) $(VENV) .venv-parity .venv-docs baml_client
+	rm -rf $(DATASET) $(IMAGES) $(VENV) .venv-js .venv-parity .venv-docs baml_client

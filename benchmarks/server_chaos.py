@@ -22,6 +22,7 @@ from pathlib import Path
 from serving import Server, pokejax_server
 
 from pokejax import Sampler
+from server.files import Look, encode
 
 PROMPTS = [
     f"a {size} {color} {creature}"
@@ -54,7 +55,8 @@ class Chaos:
     def png(self, prompt: str, seed: int) -> bytes:
         key = (prompt, seed)
         if key not in self.expected:
-            self.expected[key] = self.sampler.generate(prompt, seed=seed)[0].png()
+            (sample,) = self.sampler.generate(prompt, seed=seed)
+            self.expected[key] = encode(sample, Look())
         return self.expected[key]
 
     def request(self, kind: str, prompt: str, seed: int, num: int) -> bytes:

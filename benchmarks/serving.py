@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-_START_SECONDS = 60
+_START_SECONDS = 300
 
 
 class Server(NamedTuple):
@@ -20,25 +20,29 @@ class Server(NamedTuple):
     process: subprocess.Popen
     port: int
 
-    def fetch(self, path: str) -> str:
+    def fetch(self, path: str, key: str = "") -> str:
         url = f"http://127.0.0.1:{self.port}{path}"
-        with urllib.request.urlopen(url) as answer:
+        asked = urllib.request.Request(url, headers={"X-API-Key": key} if key else {})
+        with urllib.request.urlopen(asked) as answer:
             return answer.read().decode()
 
-    def metrics(self) -> dict[str, float]:
+    def metrics(self, key: str = "") -> dict[str, float]:
         """The service's counters, by name with labels."""
-        lines = self.fetch("/metrics").splitlines()
+        lines = self.fetch("/metrics", key).splitlines()
         pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
         return {name: float(value) for name, value in pairs}
 
     def cpu_seconds(self) -> float:
-        """Processor time used so far; 0 where there is no /proc."""
+        """Processor time used so far, by workers too; 0 where there is no /proc."""
+        own = self.process.pid
         try:
-            stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+            children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
+            stats = [Path(f"/proc/{pid}/stat").read_text() for pid in (own, *children)]
         except OSError:
             return 0.0
-        fields = stat.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        fields = [stat.rpartition(")")[2].split() for stat in stats]
+        ticks = sum(int(field[11]) + int(field[12]) for field in fields)
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def resident_mb(self) -> float:
         """Memory in use now; 0 where there is no /proc."""
@@ -57,11 +61,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def pokejax_server(model: Path, **settings: object) -> Iterator[Server]:
+def pokejax_server(
+    model: Path, *, workers: int = 1, **settings: object
+) -> Iterator[Server]:
     """The service with this model; `settings` are its variables, `max_queue=16`."""
     env = {f"POKEJAX_{name.upper()}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "server", "--model", str(model)]
-    with started(command, env) as server:
+    with started([*command, "--workers", str(workers)], env) as server:
+        while workers > 1 and server.metrics()["pokejax_ready_workers"] < workers:
+            time.sleep(0.2)
         yield server
 
 

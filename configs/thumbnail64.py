@@ -5,8 +5,8 @@
 The shipped model's first stage: half an hour on two CPU cores.
 
 z is the picture at 16x16, colour and alpha; what is trained here is the way back to
-64x64, and a critic that keeps it from smearing. `thumbnail64_prior` learns to draw the
-thumbnails.
+64x64 in flat colours, and a critic that keeps it from smearing. `thumbnail64_prior`
+learns to draw the thumbnails.
 
 There is no KL, since nothing is learned about z; the annealing is the critic's, whose
 voice rises over the first epochs. Pictures are mirrored, but neither shifted nor
@@ -20,7 +20,7 @@ config = Config(
     model=ModelConfig(latent="thumbnail", channels=(32, 72), latent_dim=1024, blocks=3),
     loss=LossConfig(
         perceptual_weight=0.7,
-        adversarial_weight=0.06,
+        adversarial_weight=0.02,
         kl_weight=0.0,
         annealing="monotonic",
         kl_warmup_epochs=2,

@@ -62,6 +62,7 @@ def write_dataset(
     image_size: int,
     split_by: str,
     seed: int,
+    relatives: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Write every file but `README.txt` into an existing directory.
 
@@ -71,6 +72,7 @@ def write_dataset(
       image_size: side of the pictures, pixels.
       split_by: `"species"` or `"image"`.
       seed: what the split and the order were drawn with.
+      relatives: from `relatives.relatives`; None leaves them out.
     """
     per_batch = -(-len(splits["train"]) // len(SPLIT_FILES["train"]))
     for split, names in SPLIT_FILES.items():
@@ -79,8 +81,11 @@ def write_dataset(
             label = (
                 f"training batch {i + 1} of 5" if split == "train" else f"{split} set"
             )
-            part = splits[split][i * step : (i + 1) * step]
-            _dump(directory / name, _batch(part, label, image_size))
+            part = slice(i * step, (i + 1) * step)
+            batch = _batch(splits[split][part], label, image_size)
+            if relatives:
+                batch[b"relatives"] = relatives[split][part]
+            _dump(directory / name, batch)
     meta = {
         b"label_names": [name.encode() for name in TYPES],
         b"num_cases_per_batch": per_batch,

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from pokejax import startup
 from pokejax.arguments import Parser
-from pokejax.attributes import nearest_hint
+from pokejax.attributes import RELATIONS, nearest_hint
 from pokejax.commands import call_of
 from pokejax.data.cifar import view_seen
 
@@ -36,6 +36,7 @@ from .pictures import (
     load_picture,
     skipped_lines,
 )
+from .relatives import relatives
 from .sampling import effective_classes, weights
 from .splits import (
     SPLITS,
@@ -204,6 +205,17 @@ def _kinds(splits: Mapping[str, Sequence[Picture]]) -> list[str]:
     return table
 
 
+def _related(kin: Mapping[str, np.ndarray]) -> list[str]:
+    """How many pictures have a relative of each kind in their split."""
+    head = "".join(f"{relation:>11}" for relation in RELATIONS)
+    counts = {name: (rows >= 0).sum(axis=0) for name, rows in kin.items()}
+    return [
+        "Pictures with that whose front, back, ... they are in their split:",
+        f"{'':<6}{head}",
+        *(f"{k:<6}" + "".join(f"{n:>11}" for n in v) for k, v in counts.items()),
+    ]
+
+
 _README = """A pokejax dataset: {size}x{size} RGB pictures in CIFAR-10's layout.
 
 data_batch_1 to 5   training pictures, shuffled
@@ -222,7 +234,8 @@ that, like this one, runs nothing in it.
 Further keys: labels (main type, -1 unknown), attributes (int32, 10 ids a picture, -1
 unknown, in the order of batches.meta's vocabularies), alpha (uint8, 0 is background),
 prompts, species, views, styles, weights (how often to draw a picture in training),
-filenames.
+filenames, relatives (int32, rows of the split of those whose front, back, evolution or
+other frame a picture is, -1 for none).
 {authors}
 """
 
@@ -294,13 +307,16 @@ def _run(args: argparse.Namespace) -> None:
         splits, dropped = drop_duplicates(splits)
         as_split = splits["train"]
         splits["train"], counts = _train_rows(as_split, args)
+        kin = relatives(splits)
         lines = report(splits, as_split, counts, dropped, args)
+        lines += ["", *_related(kin)]
         write_dataset(
             directory,
             splits,
             image_size=args.image_size,
             split_by=args.split_by,
             seed=args.seed,
+            relatives=kin,
         )
         if _asks_for_split(args) and (kept := pinned(splits)):
             print(

@@ -20,6 +20,7 @@ from .captions import write_captions
 from .cifar import Picture
 from .part_words import ACHROMATIC
 from .recolor import turn_hues
+from .splits import families
 
 _STEP, _LEAST = 20, 40  # degrees
 _STYLES = ("native", "tuxemon")  # as drawn; others have been scaled
@@ -30,17 +31,21 @@ _KEPT_CAPTIONS = 4
 def with_turned(pictures: Sequence[Picture], copies: int, seed: int) -> list[Picture]:
     """The pictures and, behind each that can be turned, copies in other hues.
 
+    All pictures of a family are turned by the same angles, so that there are relatives
+    of the copies, too.
+
     Args:
       pictures: of train.
-      copies: of each, 0 or more; every copy's angle differs.
+      copies: of each, 0 or more; every copy of a picture has another angle.
       seed: decides the angles.
     """
     angles = range(_LEAST, 360 - _LEAST + 1, _STEP)
+    family = families(pictures)
     result: list[Picture] = []
     for picture in pictures:
         result.append(picture)
         if picture.entry and picture.style in _STYLES:
-            rng = random.Random(f"{seed}/{picture.filename}")
+            rng = random.Random(f"{seed}/{family[picture.species]}")
             for degrees in rng.sample(angles, min(copies, len(angles))):
                 result.append(_turned(picture, degrees))
     return result

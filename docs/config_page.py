@@ -13,12 +13,12 @@ _INTRO = """\
 
 <!-- Written by `make config-page` from pokejax/config.py: edit that, not this. -->
 
-Every setting of `python -m pokejax.train`. A [recipe](training.md) assigns the ones it
+Every setting of `pokejax train`. A [recipe](training.md) assigns the ones it
 cares about; on the command line any of them can be changed by its dotted name, and a
 `no-` in front of the name turns a switch off:
 
 ```console
-python -m pokejax.train --config configs/pokemon64.py --train.epochs 50 --no-data.flip
+pokejax train --config pokemon64 --train.epochs 50 --no-data.flip
 ```
 
 Lists are comma-separated (`--model.channels 32,64,128`). A value that makes no sense is

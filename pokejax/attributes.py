@@ -94,6 +94,9 @@ VOCABULARIES: Mapping[str, tuple[str, ...]] = {
 }
 DRAWING: Mapping[str, tuple[str, ...]] = {"view": VIEWS, "style": STYLES}
 CONDITIONS: Mapping[str, tuple[str, ...]] = {**VOCABULARIES, **DRAWING}
+# What a picture can be to that of a relative: the same creature from the front, from
+# behind, as it evolves, or in the other frame of its animation.
+RELATIONS = ("front", "back", "evolution", "frame")
 
 
 @dataclass(frozen=True)

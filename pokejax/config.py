@@ -9,6 +9,7 @@ import argparse
 import dataclasses
 import difflib
 import math
+import os
 import re
 import runpy
 import types
@@ -19,6 +20,12 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 _NAMES: dict[Any, str] = {int: "whole number", float: "number", str: "string"}
+# Beyond these a mistake is likelier than a model, and a stranger's bundle could ask for
+# any number of layers.
+_MOST_LAYERS = 256
+_MOST_STEPS = 1000
+_WIDEST = 2**16
+_LARGEST_SIDE = 1024  # pixels
 
 
 def setting(default: Any, help: str) -> Any:
@@ -32,7 +39,7 @@ class DataConfig:
 
     dir: str = setting(
         "pokemon-cifar-64",
-        "dataset directory, or one packed .npz (pokejax.pack)",
+        "dataset directory, or one packed .npz (pokejax data pack)",
     )
     image_size: int = setting(64, "pixels per side; must match the dataset")
     views: tuple[str, ...] = setting(
@@ -64,10 +71,10 @@ class DataConfig:
             _check_fraction(f"data.{name}", getattr(self, name))
         _check_not_negative("data.resident_mb", self.resident_mb)
         _check(
-            self.image_size >= 16 and self.image_size % 8 == 0,
+            16 <= self.image_size <= _LARGEST_SIDE and self.image_size % 8 == 0,
             "data.image_size",
             self.image_size,
-            "a multiple of 8, at least 16",
+            f"a multiple of 8 from 16 to {_LARGEST_SIDE}",
         )
 
 
@@ -121,14 +128,17 @@ class ModelConfig:
         _check_types("model", self)
         counts = (3,) if self.latent == "vector" else (2, 3, 4)
         _check(
-            len(self.channels) in counts and min(self.channels) > 0,
+            len(self.channels) in counts
+            and 0 < min(self.channels) <= max(self.channels) <= _WIDEST,
             "model.channels",
             self.channels,
-            "three positive numbers" + (", or two, or four" if counts[1:] else ""),
+            f"three numbers from 1 to {_WIDEST}"
+            + (", or two, or four" if counts[1:] else ""),
         )
-        _check_positive("model.hidden_dim", self.hidden_dim)
-        _check_not_negative("model.blocks", self.blocks)
-        _check_positive("model.latent_dim", self.latent_dim)
+        _check_positive("model.hidden_dim", self.hidden_dim, _WIDEST)
+        ok = 0 <= self.blocks <= _MOST_LAYERS
+        _check(ok, "model.blocks", self.blocks, f"a number from 0 to {_MOST_LAYERS}")
+        _check_positive("model.latent_dim", self.latent_dim, _WIDEST)
         _check_fraction("model.dropout", self.dropout)
 
     def latent_side(self, image_size: int) -> int:
@@ -156,25 +166,40 @@ class PriorConfig:
         "each picture hides its attributes at a rate drawn from 0 to this, because"
         " prompts name few",
     )
+    relative_prob: float = setting(
+        0.0,
+        "chance that a picture is drawn beside one of a relative, if the dataset holds"
+        " any; 0: the model never learns to look at one",
+    )
     steps: int = setting(8, "Euler steps per sample")
     time_power: float = setting(
         1.0, "of those steps' times, (i / steps) ** this: above 1, more of them early"
     )
     guidance: float = setting(2.0, "default guidance when sampling; 1: none")
+    color_guidance: float = setting(
+        0.0, "guidance of the early steps by the primary color alone; adds to the other"
+    )
 
     def __post_init__(self) -> None:
         _check_types("prior", self)
-        for name in ("width", "depth", "heads", "patch", "steps"):
-            _check_positive(f"prior.{name}", getattr(self, name))
+        for name in ("width", "heads", "patch"):
+            _check_positive(f"prior.{name}", getattr(self, name), _WIDEST)
+        _check_positive("prior.steps", self.steps, _MOST_STEPS)
+        _check_positive("prior.depth", self.depth, _MOST_LAYERS)
         _check(
             self.width % self.heads == 0,
             "prior.heads",
             self.heads,
             f"a divisor of prior.width = {self.width}",
         )
-        for name in ("condition_drop_prob", "attribute_drop_prob"):
+        for name in (
+            "condition_drop_prob",
+            "attribute_drop_prob",
+            "relative_prob",
+        ):
             _check_fraction(f"prior.{name}", getattr(self, name))
         _check_not_negative("prior.guidance", self.guidance)
+        _check_not_negative("prior.color_guidance", self.color_guidance)
         ok = 0 < self.time_power <= 8
         _check(ok, "prior.time_power", self.time_power, "a number above 0, up to 8")
 
@@ -188,6 +213,14 @@ class LossConfig:
         0.0,
         "thumbnail: weight, at beta = 1, of a critic that learns to tell rebuilt"
         " pictures from real ones; 0: no critic",
+    )
+    drawn_by: str = setting(
+        "",
+        "thumbnail: bundle whose prior draws thumbnails; the critic then judges what"
+        " becomes of these, too",
+    )
+    drawn_weight: float = setting(
+        0.06, "with drawn_by: weight of the critic's voice on drawn thumbnails"
     )
     kl_weight: float = setting(8.0, "weight of the KL term at beta = 1")
     kl_per_dimension: bool = setting(
@@ -206,6 +239,13 @@ class LossConfig:
         _check_types("loss", self)
         _check_not_negative("loss.perceptual_weight", self.perceptual_weight)
         _check_not_negative("loss.adversarial_weight", self.adversarial_weight)
+        _check_not_negative("loss.drawn_weight", self.drawn_weight)
+        _check(
+            not self.drawn_by or self.adversarial_weight > 0,
+            "loss.adversarial_weight",
+            self.adversarial_weight,
+            "more than 0 with loss.drawn_by, which needs a critic",
+        )
         _check_not_negative("loss.kl_weight", self.kl_weight)
         _check_positive("loss.kl_cycle_epochs", self.kl_cycle_epochs)
         _check_positive("loss.kl_warmup_epochs", self.kl_warmup_epochs)
@@ -395,7 +435,7 @@ def load(path: str | Path) -> Config:
     """
     named = shipped()
     path = named.get(str(path), Path(path))
-    if not path.is_file():
+    if not os.path.isfile(path):  # which says no to any name that can't be one
         near = [str(p) for p in sorted(Path("configs").glob("[a-z]*.py"))]
         close = difflib.get_close_matches(str(path), [*near, *named], 1, cutoff=0.5)
         hint = f"; did you mean {close[0]}?" if close else ""
@@ -403,7 +443,7 @@ def load(path: str | Path) -> Config:
     try:
         config = runpy.run_path(str(path)).get("config")
     except (Exception, SystemExit) as error:  # whatever the file does
-        line = (str(error).splitlines() or [""])[0]
+        line = (str(error).splitlines() or [""])[0][:300]
         if unknown := re.search(r"unexpected keyword argument '(\w+)'", line):
             line += _nearest(unknown[1], [leaf.name for _, _, leaf in leaves()])
         raise ConfigError(f"{path}: {type(error).__name__}: {line}") from None
@@ -461,7 +501,8 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
     valid = [name for name, _, _ in leaves()]
     for name, value in changes.items():
         if name not in valid:
-            raise ConfigError(f"unknown setting {name!r}{_nearest(name, valid)}")
+            hint = _nearest(name, valid)
+            raise ConfigError(f"unknown setting {_shown(name)}{hint}")
         section, key = name.split(".")
         sections.setdefault(section, {})[key] = value
     return dataclasses.replace(
@@ -525,7 +566,7 @@ def from_arguments(arguments: argparse.Namespace, unknown: Sequence[str]) -> Con
     for word in unknown:
         name = word.removeprefix("--").split("=")[0]
         valid = [leaf for leaf, _, _ in leaves()]
-        raise ConfigError(f"unknown option {word!r}{_nearest(name, valid)}")
+        raise ConfigError(f"unknown option {_shown(word)}{_nearest(name, valid)}")
     config = load(arguments.config) if arguments.config else Config()
     names = {name for name, _, _ in leaves()}
     return override(config, {k: v for k, v in vars(arguments).items() if k in names})
@@ -555,7 +596,13 @@ def _nearest(name: str, valid: Sequence[str]) -> str:
 
 def _check(ok: bool, name: str, value: object, expected: str) -> None:
     if not ok:
-        raise ConfigError(f"{name} is {value!r}; expected {expected}")
+        raise ConfigError(f"{name} is {_shown(value)}; expected {expected}")
+
+
+def _shown(value: object) -> str:
+    """A value as Python writes it, cut short if it is long."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _check_types(section: str, values: object) -> None:
@@ -594,8 +641,10 @@ def _plural(hint: Any) -> str:
     return f"{_NAMES[hint]}s"
 
 
-def _check_positive(name: str, value: float) -> None:
-    _check(value >= 1, name, value, "a whole number, at least 1")
+def _check_positive(name: str, value: int, most: int | None = None) -> None:
+    numbers = f"from 1 to {most}" if most else "at least 1"
+    ok = 1 <= value <= (most or value)
+    _check(ok, name, value, f"a whole number, {numbers}")
 
 
 def _check_not_negative(name: str, value: float) -> None:

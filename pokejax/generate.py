@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -14,7 +15,14 @@ from tqdm import tqdm
 
 from pokejax import startup
 from pokejax.arguments import Parser
-from pokejax.attributes import CONDITIONS, STYLES, VIEWS, Attributes
+from pokejax.attributes import (
+    CONDITIONS,
+    RELATIONS,
+    STYLES,
+    VIEWS,
+    VOCABULARIES,
+    Attributes,
+)
 from pokejax.commands import call_of
 from pokejax.files import check_writable, whole_file
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
@@ -24,16 +32,24 @@ from pokejax.images.upscale import MAX_SCALE, Upscale
 from pokejax.inference import shipped
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.recipe import (
+    MAX_SLIDE,
+    MIN_SLIDE,
+    Kin,
     PromptError,
     Sample,
     Start,
     check_request,
     count_up,
     recipes_for,
+    slides_of,
 )
 from pokejax.inference.sampler import Sampler
+from pokejax.inference.slides import idle
 from pokejax.prompts.parse import parse_prompt
 from pokejax.prompts.parsed import ParsedPrompt
+
+# What `--sweep` sets a slider to; at 1 it is the picture without sliders.
+_SWEEP = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -100,6 +116,22 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME=VALUE",
         help=f"set an attribute ({', '.join(CONDITIONS)})",
     )
+    parser.add_argument(
+        "--slide",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help=f"how much of an attribute ({', '.join(VOCABULARIES)}), from"
+        f" {MIN_SLIDE} to {MAX_SLIDE}: 1 as it is, 0 as if it weren't said, 2 twice as"
+        " much, -1 away from it; takes a model with a learned prior",
+    )
+    parser.add_argument(
+        "--sweep",
+        choices=tuple(VOCABULARIES),
+        metavar="NAME",
+        help="draw each picture with this attribute's slider at"
+        f" {', '.join(f'{value:g}' for value in _SWEEP)}",
+    )
     for name, vocabulary, usual in (
         ("view", VIEWS, "front, unless the prompt says otherwise"),
         ("style", STYLES, "native"),
@@ -162,6 +194,19 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         " rest of --init stays as it is, to the pixel",
     )
     parser.add_argument(
+        "--relative",
+        type=Path,
+        metavar="PICTURE",
+        help="draw the same creature, or its next stage, beside its picture; with --as",
+    )
+    parser.add_argument(
+        "--as",
+        dest="relation",
+        choices=RELATIONS,
+        help="what to draw of it: the creature from the front, from behind, as it"
+        " evolves, or the other frame of its animation",
+    )
+    parser.add_argument(
         "--out",
         type=_directory,
         default=Path("outputs"),
@@ -206,6 +251,24 @@ def parse_overrides(words: Sequence[str]) -> Attributes:
     return Attributes.from_names(names)
 
 
+def parse_slides(words: Sequence[str]) -> dict[str, float]:
+    """The sliders in `NAME=NUMBER` words.
+
+    Raises:
+      ValueError: a word that isn't `NAME=NUMBER`, an unknown name, or a number out of
+        range.
+    """
+    values: dict[str, float] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            told = f"--slide {word!r}: expected NAME=NUMBER, e.g. shape=1.5"
+            raise ValueError(told) from None
+    return dict(slides_of(values))
+
+
 def start_of(args: argparse.Namespace, size: int) -> Start | None:
     """What pictures of `size` pixels a side start from, if a picture is given.
 
@@ -220,6 +283,20 @@ def start_of(args: argparse.Namespace, size: int) -> Start | None:
     picture = _read(args.init, "--init", partial(read_picture, size=size))
     mask = args.mask and _read(args.mask, "--mask", partial(read_mask, size=size))
     return Start.of(picture, mask, args.strength)
+
+
+def kin_of(args: argparse.Namespace, size: int) -> Kin | None:
+    """The relative that pictures of `size` pixels a side are drawn beside, if given.
+
+    Raises:
+      ValueError: the file can't be used, or the arguments don't fit together.
+    """
+    if args.relative is None and args.relation is None:
+        return None
+    if args.relative is None or args.relation is None:
+        raise ValueError("--relative PICTURE and --as RELATION need each other")
+    picture = _read(args.relative, "--relative", partial(read_picture, size=size))
+    return Kin(picture.tobytes(), args.relation)
 
 
 def _read(path: Path, name: str, read: Callable[[bytes], np.ndarray]) -> np.ndarray:
@@ -247,7 +324,8 @@ def write_samples(
     """Write each sample as a PNG of its own, enlarged as said; returns the paths."""
     paths: list[Path] = []
     for sample in samples:
-        path = out / f"{file_stem(sample.prompt)}_{sample.seed}.png"
+        slid = "".join(f"_{name}={value:g}" for name, value in sample.recipe.slides)
+        path = out / f"{file_stem(sample.prompt)}_{sample.seed}{slid}.png"
         with whole_file(path) as unfinished:
             unfinished.write_bytes(sample.png(scale=scale, upscale=upscale))
         paths.append(path)
@@ -270,6 +348,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         drawn = Attributes(view=args.view, style=args.style)
         overrides = parse_overrides(args.set).override(drawn)
+        slides = parse_slides(args.slide)
+        swept = [slides]
+        if args.sweep:
+            swept = [{**slides, args.sweep: value} for value in _SWEEP]
         for prompt in args.prompt:
             check_request(
                 prompt,
@@ -296,16 +378,20 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"warning: {args.model} is unconditional: the prompt changes nothing",
                 file=sys.stderr,
             )
-        if args.negative.strip() and not sampler.takes_pictures:
-            print(
-                f"warning: {args.model} has no learned prior: --negative changes"
-                " nothing",
-                file=sys.stderr,
-            )
+        for name, given in (("negative", args.negative.strip()), ("slide", swept[0])):
+            if given and not sampler.takes_pictures:
+                print(
+                    f"warning: {args.model} has no learned prior: --{name} changes"
+                    " nothing",
+                    file=sys.stderr,
+                )
         pixel = sampler.usual_colors or args.shiny
         finish = args.finish or ("pixel" if pixel else "raw")
         colors = args.colors if finish == "pixel" else 0
         start = start_of(args, sampler.image_size)
+        kin = kin_of(args, sampler.image_size)
+        if kin:
+            sampler.check_relation(kin.relation)
         args.out.mkdir(parents=True, exist_ok=True)
         rows: list[list[Sample]] = []
         report: list[dict[str, object]] = []
@@ -323,6 +409,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 print(
                     f"warning: {args.model} was trained without"
                     f" {' and '.join(sorted(asked))}, and ignores this",
+                    file=sys.stderr,
+                )
+            for name in idle(swept[0], parsed.attributes.known()):
+                print(
+                    f"warning: --slide {name} changes nothing: {prompt[:60]!r} doesn't"
+                    f" say it, but --set {name}=… can",
                     file=sys.stderr,
                 )
             prompts.append(
@@ -344,8 +436,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 start=start,
                 negative=args.negative,
                 shiny=args.shiny,
+                kin=kin,
             )
-            samples = sampler.sample(recipes)
+            samples = sampler.sample(
+                [replace(r, slides=slides_of(s)) for r in recipes for s in swept]
+            )
             rows.append(samples)
             paths = write_samples(
                 args.out, samples, scale=args.scale, upscale=args.upscale
@@ -357,13 +452,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                         "prompt": prompt,
                         "seed": sample.seed,
                         "attributes": sample.attributes.known(),
+                        "slides": dict(sample.recipe.slides),
                         "model": sample.model_id,
                     }
                 )
         sheet = args.out / "contact_sheet.png"
         with whole_file(sheet) as unfinished:
             images = [[s.image for s in row] for row in rows]
-            contact_sheet(images, args.prompt).save(unfinished)
+            columns = len(_SWEEP) if args.sweep else 12
+            contact_sheet(images, args.prompt, columns=columns).save(unfinished)
     except (PromptError, BundleError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

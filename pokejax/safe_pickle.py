@@ -4,21 +4,25 @@ A pickle is a program: `pickle.load` runs what its author wrote. Two kinds of fi
 this project reads are pickles all the same, the CIFAR layout and the LPIPS weights, and
 both come from other people. Here no global of a file is ever looked up: each of the
 handful of names that plain arrays need is answered by a stand-in of ours, which checks
-its arguments, and any other name is refused before anything is called.
+its arguments, and any other name is refused before anything is called. Nor can a file
+take more memory, or more time, than its own size accounts for.
 """
 
 import io
 import pickle
 import re
+import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 # Booleans, integers, floats, complex numbers, byte strings and text; never objects
 # ("O"), structured records, or dates.
 _PLAIN_DTYPE = re.compile(r"[biufcSU]\d{1,9}")
+_BYTE_ORDERS = ("<", ">", "|", "=")
 
 
 class UnsafePickleError(ValueError):
@@ -45,7 +49,7 @@ def load(source: str | Path | bytes, *, encoding: str = "latin1") -> Any:
     else:
         name, content = str(source), Path(source).read_bytes()
     try:
-        loaded = _Unpickler(io.BytesIO(content), encoding=encoding).load()
+        loaded = _Unpickler(_Whole(content), encoding=encoding).load()
         return _with_arrays(loaded, {})
     except UnsafePickleError as error:
         raise UnsafePickleError(f"{name}: {error}") from None
@@ -63,14 +67,16 @@ class _Dtype:
     def __init__(self, code: str | bytes, *flags: object) -> None:
         code = _text(code)
         if not _PLAIN_DTYPE.fullmatch(code):
-            raise UnsafePickleError(f"refused an array of dtype {code!r}")
+            raise UnsafePickleError(f"refused an array of dtype {_short(code)!r}")
         self.value = np.dtype(code)
 
     def __setstate__(self, state: tuple) -> None:
         _, byte_order, *structure = state[:5]
-        if any(part is not None for part in structure):
+        order = _text(byte_order)
+        # More than a byte order, such as "O,", would make it another dtype.
+        if order not in _BYTE_ORDERS or any(part is not None for part in structure):
             raise UnsafePickleError("refused an array of a structured dtype")
-        self.value = np.dtype(_text(byte_order) + self.value.str[1:])
+        self.value = np.dtype(order + self.value.str[1:])
 
 
 class _Array:
@@ -98,7 +104,53 @@ class _Array:
         return self
 
 
-class _Unpickler(pickle.Unpickler):
+# Python's unpickler in Python. That in C makes room for 2 ** 31 remembered objects if
+# a file claims to have them, and has hashed a key before anybody can look at it, which
+# takes forever if it is a tuple of the same tuple twice, sixty levels deep.
+_Plain: Any = pickle._Unpickler
+
+
+def _with_keys(opcode: bytes, keys: slice) -> Callable[[Any], None]:
+    """What an instruction does, once these on its stack are known to be good keys."""
+
+    def load(unpickler: Any) -> None:
+        for key in unpickler.stack[keys]:
+            # Hashes of these can't be foreseen, so nobody can make many the same.
+            if type(key) not in (str, bytes):
+                kind = type(key).__name__
+                raise UnsafePickleError(f"refused a {kind} as a key or in a set")
+        _Plain.dispatch[opcode[0]](unpickler)
+
+    return load
+
+
+class _Whole(io.BytesIO):
+    """A file that gives what is asked for, or says that it has ended."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size and len(data) < size:
+            raise EOFError("it ends in the middle of something")
+        return data
+
+
+def _bytearray(unpickler: Any) -> None:
+    # Read, and not made room for, since the length may be untrue.
+    (length,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(bytearray(unpickler.read(min(length, sys.maxsize))))
+
+
+class _Unpickler(_Plain):
+    dispatch: ClassVar = {
+        **_Plain.dispatch,
+        pickle.BYTEARRAY8[0]: _bytearray,
+        pickle.SETITEM[0]: _with_keys(pickle.SETITEM, slice(-2, -1)),
+        pickle.SETITEMS[0]: _with_keys(pickle.SETITEMS, slice(None, None, 2)),
+        pickle.DICT[0]: _with_keys(pickle.DICT, slice(None, None, 2)),
+        pickle.ADDITEMS[0]: _with_keys(pickle.ADDITEMS, slice(None)),
+        pickle.FROZENSET[0]: _with_keys(pickle.FROZENSET, slice(None)),
+    }
+
     def find_class(self, module_name: str, global_name: str, /) -> Callable[..., Any]:
         # A pickle may set attributes on what it is handed. Our two classes refuse that
         # by their `__setstate__`; the functions are new each time.
@@ -119,9 +171,14 @@ class _Unpickler(pickle.Unpickler):
             case (("__builtin__" | "builtins"), "bytes"):
                 return lambda: b""
         raise UnsafePickleError(
-            f"refused the global {module_name}.{global_name}: only plain numpy arrays "
-            "are read from a pickle"
+            f"refused the global {_short(f'{module_name}.{global_name}')}: only plain"
+            " numpy arrays are read from a pickle"
         )
+
+
+def _short(text: str) -> str:
+    """A name that a file gives, fit for a line."""
+    return repr(text)[1:-1][:100]
 
 
 def _with_arrays(value: Any, done: dict[int, tuple[Any, Any]]) -> Any:

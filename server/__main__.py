@@ -18,7 +18,7 @@ from pokejax.commands import call_of
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.bundle import read as read_bundle
 
-from .settings import SettingsError, read_settings, settings_help
+from .settings import Settings, SettingsError, read_settings, settings_help
 
 _HANG_UP_S = 5  # for connections that are still open after the drain
 
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{args.host} port {args.port}"
         print(f"error: can't listen on {where}: {error.strerror}", file=sys.stderr)
         return 2
-    _serve(listener, args.workers)
+    _serve(listener, args.workers, settings)
     return 0
 
 
@@ -109,12 +109,13 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(listener: socket.socket, workers: int) -> None:
+def _serve(listener: socket.socket, workers: int, settings: Settings) -> None:
     import uvicorn
-    from uvicorn.supervisors import Multiprocess
 
+    from .lifecycle import LAST_S
     from .log import LOG_CONFIG
     from .protocol import StrictProtocol
+    from .workers import Workers
 
     forwarded = os.environ.get("FORWARDED_ALLOW_IPS", "")
     config = uvicorn.Config(
@@ -138,11 +139,14 @@ def _serve(listener: socket.socket, workers: int) -> None:
         if workers == 1:
             uvicorn.Server(config).run(sockets=[listener])
             return
-        # What workers share: their numbers, and the key of their streams.
+        # What workers share: their numbers, the key of their streams, and batches.
         os.environ.setdefault("POKEJAX_RESUME_KEY", secrets.token_hex(32))
         with tempfile.TemporaryDirectory(prefix="pokejax-metrics-") as folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-            Multiprocess(config, sockets=[listener]).run()
+            os.environ.setdefault("POKEJAX_BATCH_DIR", f"{folder}/batches")
+            # Those that hang end by themselves, if they can.
+            patience = settings.drain_s + LAST_S + 1
+            Workers(config, [listener], patience_s=patience).run()
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def create_app(settings: Settings | None = None) -> Gate:
     """
     settings = read_settings() if settings is None else settings
     service = Service(settings)
-    jobs, batches, runs = Jobs(service), Batches(), Runs()
+    jobs, batches, runs = Jobs(service), Batches(settings.batch_dir), Runs()
     litestar = Litestar(
         [*API_ROUTES, openapi_document, *PAGES],
         dependencies={

@@ -78,7 +78,10 @@ class Bookmarks:
         signature, data = signed[:_SIGNATURE_BYTES], signed[_SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._sign(data)):
             raise unknown_job(event_id[:16])
-        return msgspec.msgpack.decode(zlib.decompress(data), type=Bookmark)
+        try:
+            return msgspec.msgpack.decode(zlib.decompress(data), type=Bookmark)
+        except (msgspec.DecodeError, zlib.error):  # by a server of another version
+            raise unknown_job(event_id[:16]) from None
 
     def _sign(self, data: bytes) -> bytes:
         return hmac.digest(self._key, data, "sha256")[:_SIGNATURE_BYTES]

@@ -26,6 +26,7 @@ from .schemas import (
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_SLIDES = "slides."  # before the name of one in a query
 _MOST_PARTS = 64  # of a form
 _NULLS = {"null", "NULL", "Null"}
 
@@ -132,7 +133,8 @@ def _whole(value: Any) -> Any:
 
 
 def read_query(request: Request[Any, Any, Any], kind: type[T]) -> T:
-    """The query string as `kind`; attributes are given by their own names.
+    """The query string as `kind`; attributes are given by their own names, and slides
+    by theirs after `slides.`.
 
     Raises:
       ApiError: 400 for a query that doesn't fit.
@@ -148,15 +150,22 @@ def read_query(request: Request[Any, Any, Any], kind: type[T]) -> T:
         raise _bad("the query string is not percent-encoded UTF-8") from None
     values: dict[str, Any] = {}
     attributes: dict[str, str] = {}
+    slides: dict[str, str] = {}
     for name, value in pairs:
-        place = attributes if name in CONDITIONS else values
-        if name in place:
+        key, place = name, attributes if name in CONDITIONS else values
+        if name.startswith(_SLIDES):
+            key, place = name.removeprefix(_SLIDES), slides
+        if key in place:
             raise _bad(f"{name[:50]} is given twice", name[:50])
-        place[name] = value
-    if "attributes" in values:
-        raise _bad("give attributes by their names, e.g. size=Tiny", "attributes")
-    if attributes:
-        values["attributes"] = attributes
+        place[key] = value
+    for name, given, example in (
+        ("attributes", attributes, "size=Tiny"),
+        ("slides", slides, f"{_SLIDES}size=2"),
+    ):
+        if name in values:
+            raise _bad(f"give {name} by their names, e.g. {example}", name)
+        if given:
+            values[name] = given
     for name, value in pairs:
         # msgspec takes it for a missing value, which nobody writes into a query.
         if value in _NULLS and not name.endswith("prompt"):
@@ -236,7 +245,8 @@ def _explain(
     for name in path:
         value = _value_within(value, name)
         found = _type_within(found, name)
-    param = path[-1] if flat and path else _joined(path) or "body"
+    named = flat and path[:1] == ["attributes"]
+    param = path[-1] if named else _joined(path) or "body"
     return _bad(_wrong_value(path, param, value, found), param)
 
 

@@ -18,7 +18,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import SkipValidationMarker
 
 from pokejax.attributes import Attributes
-from pokejax.inference.recipe import Recipe, Sample, Start, recipes_for
+from pokejax.inference.recipe import Kin, Recipe, Sample, Start, recipes_for
 from pokejax.prompts.parsed import ParsedPrompt
 
 from .batcher import Caller, Ticket
@@ -26,7 +26,7 @@ from .decoding import read_body, read_form, read_query
 from .errors import ApiError
 from .files import Look
 from .schemas import MAX_PROMPT_CHARS
-from .service import Service, overrides_of
+from .service import Service, overrides_of, slides_in
 from .uploads import Upload
 
 AnyRequest = Request[Any, Any, Any]
@@ -80,9 +80,13 @@ class Drawing(Generic[Body]):
         )
 
     def recipes(
-        self, seeds: Sequence[int], *, start: Start | None = None
+        self,
+        seeds: Sequence[int],
+        *,
+        start: Start | None = None,
+        kin: Kin | None = None,
     ) -> list[Recipe]:
-        """A recipe for each seed, that starts from a picture if one is given."""
+        """A recipe for each seed, from a picture or beside one if that is given."""
         body: Any = self.body
         return recipes_for(
             self.parsed,
@@ -93,6 +97,8 @@ class Drawing(Generic[Body]):
             start=start,
             negative=_negative(body),
             shiny=getattr(body, "shiny", False),
+            slides=_slides(body),
+            kin=kin,
         )
 
     async def start_from(
@@ -110,6 +116,17 @@ class Drawing(Generic[Body]):
         """
         sampler = self.service.require_ready().sampler
         work = self.service.uploads.start(sampler, picture, mask, strength, **reading)
+        return await unless_gone(self.request, work)
+
+    async def beside(self, picture: Upload, relation: str) -> Kin:
+        """What a relative's picture that came with the request means.
+
+        Raises:
+          ApiError: 400, it can't be used, or the model hasn't learned the relation.
+          ClientLeft: before it was decoded.
+        """
+        sampler = self.service.require_ready().sampler
+        work = self.service.uploads.kin(sampler, picture, relation)
         return await unless_gone(self.request, work)
 
     async def draw(self, recipes: Sequence[Recipe], look: Look) -> list[bytes]:
@@ -171,6 +188,7 @@ async def _parse(
         deadline=caller.deadline,
         use_llm=use_llm,
         negative=_negative(body),
+        slides=_slides(body),
     )
     return await (unless_gone(request, reading) if use_llm else reading)
 
@@ -178,6 +196,11 @@ async def _parse(
 def _negative(body: Any) -> str:
     """What a request keeps away from, as far as the text encoder takes it."""
     return _cut(getattr(body, "negative_prompt", "").strip())
+
+
+def _slides(body: Any) -> dict[str, float]:
+    """How much of some attributes a request wants; not all kinds can say it."""
+    return slides_in(getattr(body, "slides", None))
 
 
 def _cut(prompt: str) -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 from .errors import ApiError, busy
 from .lifecycle import Lifecycle
-from .limits import ApiKeys, PicturePlaces, Quotas
+from .limits import SLOWEST_BYTES, ApiKeys, PicturePlaces, Quotas
 from .service import Service
 from .wire import EVENT_STREAM, sse_event
 
@@ -30,7 +30,9 @@ _UNMETERED = {*_PROBES, "/api/v1/parse"}
 # Where bodies hold pictures: larger than others, and not a thing for the log.
 _PICTURE_PATHS = {
     "/api/v1/edit",
+    "/api/v1/relative",
     "/sdapi/v1/img2img",
+    "/sdapi/v1/png-info",
     "/v1/images/edits",
     "/v1/images/variations",
 }
@@ -216,9 +218,9 @@ class Gate:
         if expects and announced.isdigit() and int(announced) > most:
             raise too_large
         parts: list[bytes] = []
-        size = 0
+        size, due = 0, SLOWEST_BYTES
         try:
-            async with asyncio.timeout(settings.read_timeout_s):
+            async with asyncio.timeout(settings.read_timeout_s) as limit:
                 more = True
                 while more and size <= _MOST_DISCARDED:
                     message = await receive()
@@ -227,6 +229,10 @@ class Gate:
                     size += len(message.get("body", b""))
                     if size <= most:
                         parts.append(message.get("body", b""))
+                        if size >= due:  # enough for some more time
+                            due = size + SLOWEST_BYTES
+                            now = asyncio.get_running_loop().time()
+                            limit.reschedule(now + settings.read_timeout_s)
                     more = message.get("more_body", False)
         except TimeoutError:
             if size > most:
@@ -234,7 +240,8 @@ class Gate:
             raise ApiError(
                 408,
                 "request_timeout",
-                f"the body took over {settings.read_timeout_s:g} s",
+                f"the body is too slow: {SLOWEST_BYTES // 2**10} KiB, or its rest, must"
+                f" arrive in {settings.read_timeout_s:g} s",
                 param="body",
             ) from None
         if size > most:

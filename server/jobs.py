@@ -25,7 +25,7 @@ from .bookmarks import Bookmark, Bookmarks, unknown_job
 from .errors import ApiError, as_api_error
 from .files import look_of
 from .schemas import GenerateBody, JobStatus, parsed_answer
-from .service import Service, overrides_of
+from .service import Service, overrides_of, slides_in
 from .wire import data_url, sse_event
 
 _POSITION_S = 0.5  # between looks at the place in the queue
@@ -93,6 +93,7 @@ class Job:
                 deadline=self._caller.deadline,
                 use_llm=body.use_llm_parsing,
                 negative=body.negative_prompt.strip(),
+                slides=slides_in(body.slides),
             )
             known = parsed.attributes.known()
             self._emit("parsed", parsed_answer(parsed), attributes=known)
@@ -110,6 +111,7 @@ class Job:
             colors=self._service.colors_of(body),
             negative=body.negative_prompt,
             shiny=body.shiny,
+            slides=slides_in(body.slides),
         )
         left = {i: r for i, r in enumerate(recipes) if not self.mark.drawn >> i & 1}
         if left:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import signal
 import threading
 import time
@@ -20,6 +21,8 @@ from pokejax.inference.bundle import BundleError
 from .service import Service
 
 LOG = logging.getLogger("pokejax.server")
+# From the drain to the end, for connections to be closed and for threads to end.
+LAST_S = 10
 _REHEARSALS = 5
 _REHEARSED = b'{"prompt": "a tiny red fire dragon with a blue shell"}'
 
@@ -100,7 +103,8 @@ class Lifecycle:
                     return
                 self._service.state = "draining"
                 then = functools.partial(previous, signum, frame)
-                loop.call_soon_threadsafe(self._start_drain, then)
+                end = functools.partial(_end, then)
+                loop.call_soon_threadsafe(self._start_drain, end)
 
             signal.signal(number, handle)
 
@@ -118,3 +122,16 @@ class Lifecycle:
         for task in list(self.under_way):
             task.cancel()
         then()
+
+
+def _end(then: Callable[[], None]) -> None:
+    """Let the server end the process, which would wait for hung threads for ever."""
+    giving_up = threading.Timer(LAST_S, _give_up)
+    giving_up.daemon = True
+    giving_up.start()
+    then()
+
+
+def _give_up() -> None:
+    LOG.error('{"event":"hung","pid":%d}', os.getpid())
+    os._exit(1)

@@ -1,4 +1,4 @@
-"""Who may call, and how often."""
+"""Who may call, how often, and how slowly."""
 
 import hashlib
 import hmac
@@ -12,6 +12,8 @@ from prometheus_client import Gauge
 
 from .errors import ApiError, busy
 
+# That a client must send of a body, or take of an answer, in `read_timeout_s` each.
+SLOWEST_BYTES = 128 * 2**10
 _MAX_CLIENTS = 10_000
 _MOST_WRONG = 20  # keys a minute and address
 _MOST_PICTURES = 48  # that clients sent, at a time

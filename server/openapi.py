@@ -16,7 +16,8 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 import pokejax
-from pokejax.attributes import CONDITIONS
+from pokejax.attributes import CONDITIONS, VOCABULARIES
+from pokejax.inference.recipe import MAX_SLIDE, MIN_SLIDE
 
 from .drawing import body_of
 from .errors import ErrorBody
@@ -135,11 +136,16 @@ def _parameters(
 
 
 def _query(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A struct's fields as query parameters, each attribute by its own name."""
+    """A struct's fields as query parameters, attributes and slides by their names."""
     for name, field in schema["properties"].items():
         if name == "attributes":
             for word, vocabulary in CONDITIONS.items():
                 yield {"name": word, "in": "query", "schema": {"enum": [*vocabulary]}}
+            continue
+        if name == "slides":
+            number = {"type": "number", "minimum": MIN_SLIDE, "maximum": MAX_SLIDE}
+            for word in VOCABULARIES:
+                yield {"name": f"slides.{word}", "in": "query", "schema": number}
             continue
         kinds = [kind for kind in field.get("anyOf", []) if kind != {"type": "null"}]
         yield {

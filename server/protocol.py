@@ -1,7 +1,8 @@
-"""HTTP with limits on headers: how long they may take, how many and how large they are.
+"""HTTP with limits: on headers' time, number and size, and on how slowly clients read.
 
 uvicorn waits forever for the rest of a request's headers, and keeps all of them, so a
 few clients could use up a process's sockets or its memory before any key is looked at.
+So could clients that ask for much and take nothing: it keeps that forever, too.
 (Its option `h11_max_incomplete_event_size` bounds the size with another parser, written
 in Python, that takes twenty times as long, and bounds neither count nor time.)
 """
@@ -14,6 +15,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .errors import ApiError
+from .limits import SLOWEST_BYTES
 from .settings import read_settings
 
 _MOST_HEADERS = 100
@@ -31,6 +33,7 @@ class StrictProtocol(HttpToolsProtocol):
     """uvicorn's protocol, but what is wrong with headers gets 4xx and a hang-up."""
 
     _headers_due: asyncio.TimerHandle | None = None
+    _taking_due: asyncio.TimerHandle | None = None
     _head_bytes = 0
     # Bytes since the parser last gave something away: it may be collecting a header.
     _collecting = 0
@@ -39,7 +42,19 @@ class StrictProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Limit the time to the first request, too."""
         super().connection_made(transport)
+        # `pause_writing` is called whenever the system can't take all at once.
+        transport.set_write_buffer_limits(0)
         self._wait_for_headers()
+
+    def pause_writing(self) -> None:
+        """Watch how fast the client takes what was written."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """It has taken all."""
+        super().resume_writing()
+        self._stop_watching()
 
     def data_received(self, data: bytes) -> None:
         """Refuse a header that doesn't end."""
@@ -80,8 +95,9 @@ class StrictProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clocks."""
         self._stop_waiting()
+        self._stop_watching()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
@@ -108,6 +124,21 @@ class StrictProtocol(HttpToolsProtocol):
         if self._headers_due:
             self._headers_due.cancel()
             self._headers_due = None
+
+    def _watch(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._taking_due = self.loop.call_later(_seconds(), self._look, left)
+
+    def _look(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() < SLOWEST_BYTES:
+            self.transport.abort()
+        else:
+            self._watch()
+
+    def _stop_watching(self) -> None:
+        if self._taking_due:
+            self._taking_due.cancel()
+            self._taking_due = None
 
     def _hang_up(self) -> None:
         told = f"the headers took over {_seconds():g} s"

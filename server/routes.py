@@ -1,6 +1,7 @@
 """The service's own routes, `/api/v1/…`."""
 
 import asyncio
+import dataclasses
 import time
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from pokejax.attributes import CONDITIONS
-from pokejax.inference.recipe import Recipe, Start, count_up
+from pokejax.inference.recipe import Kin, Recipe, Start, count_up
 
 from . import animation
 from .decoding import read_query
@@ -29,6 +30,7 @@ from .schemas import (
     InterpolateAnswer,
     InterpolateBody,
     JobStatus,
+    RelativeBody,
     VariationsAnswer,
     VariationsBody,
     parsed_answer,
@@ -52,11 +54,11 @@ async def generate(drawing: Provided[Drawing[GenerateBody]]) -> GenerateAnswer:
 
 
 async def _generated(
-    drawing: Drawing[Any], start: Start | None = None
+    drawing: Drawing[Any], start: Start | None = None, kin: Kin | None = None
 ) -> GenerateAnswer:
     body = drawing.body
     seeds = count_up(body.seed, body.num_samples)
-    recipes = drawing.recipes(seeds, start=start)
+    recipes = drawing.recipes(seeds, start=start, kin=kin)
     files = await drawing.draw(recipes, look_of(body))
     images = [data_url(file, body.format) for file in files]
     return GenerateAnswer(
@@ -82,6 +84,21 @@ async def edit(drawing: Provided[Drawing[EditBody]]) -> GenerateAnswer:
     picture = Upload("image", body.image)
     start = await drawing.start_from(picture, mask, body.strength)
     return await _generated(drawing, start)
+
+
+@post(
+    "/api/v1/relative",
+    summary="Draw a creature beside its picture: the other view or frame, its next"
+    " stage",
+    status_code=200,
+    opt={"example": {"prompt": TURTLE, "image": "iVBORw0KGgo…", "relation": "back"}},
+)
+async def relative(drawing: Provided[Drawing[RelativeBody]]) -> GenerateAnswer:
+    """Draw a creature beside its picture: the other view or frame, its next stage."""
+    body = drawing.body
+    kin = await drawing.beside(Upload("image", body.image), body.relation)
+    parsed = drawing.parsed.override(kin.attributes)
+    return await _generated(dataclasses.replace(drawing, parsed=parsed), kin=kin)
 
 
 @get(
@@ -161,10 +178,11 @@ async def interpolate(drawing: Provided[Drawing[InterpolateBody]]) -> Interpolat
     (to_seed,) = [seed] if stays else count_up(body.to_seed, 1)
     towards = Recipe(to_prompt, end.attributes, to_seed)
     (first,) = drawing.recipes([seed])
-    last = body.frames - 1
+    mixes = [i / (body.frames - 1) for i in range(body.frames)]
+    if body.mix is not None:
+        mixes = [body.mix]
     files = await drawing.draw(
-        [animation.between(first, towards, i / last) for i in range(body.frames)],
-        look_of(body),
+        [animation.between(first, towards, mix) for mix in mixes], look_of(body)
     )
     gif = None
     if body.gif:
@@ -254,6 +272,7 @@ async def metrics(service: Provided[Service]) -> Response[bytes]:
 ROUTES = [
     generate,
     edit,
+    relative,
     generate_stream,
     job_status,
     download,

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get, post
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from pokejax.images.png import add_text
 from pokejax.inference.recipe import SEED_LIMIT, Recipe, Start, count_up
@@ -46,13 +46,19 @@ from .uploads import Upload
 
 _SAMPLER = "Flow"
 _MOST_PIXELS = 2**26  # of all pictures of a request
+# Each begins where the one before has ended, so that reading takes linear time.
+_SETTING = re.compile(r"(?:^|, )([A-Z][\w ]*): ([^,\n]*)")
+# Of a picture's text chunks, compressed ones included; Pillow's own limit is 64 MiB.
+PngImagePlugin.MAX_TEXT_MEMORY = 2**20
 _BOMBS = Image.DecompressionBombError, Image.DecompressionBombWarning
+_MOST_TEXT = 2**18  # characters in a PNG, where Pillow takes 64 million
 
 
 @dataclass(eq=False)
 class Run:
-    """A client's pictures that are being drawn."""
+    """A client's pictures that are being drawn, and by which of the two routes."""
 
+    job: str
     tickets: Sequence[Ticket]
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -144,7 +150,8 @@ async def _draw(
     look = framed_look("png", own, body.width, body.height, param="width")
     recipes = _recipes(drawing, count, start)
     tickets = service.order(recipes, caller=caller, look=look)
-    run = runs.of[caller.client] = Run(tickets)
+    job = "img2img" if start else "txt2img"
+    run = runs.of[caller.client] = Run(job, tickets)
     try:
         files = await unless_gone(drawing.request, run.finish())
     finally:
@@ -244,7 +251,7 @@ async def progress(
     if run is None:
         return A1111Progress(progress=0.0, state=A1111State())
     state = A1111State(
-        job="txt2img",
+        job=run.job,
         job_count=len(run.tickets),
         job_no=run.done,
         interrupted=run.stop.is_set(),
@@ -308,20 +315,38 @@ async def samplers() -> list[A1111Sampler]:
 async def png_info(request: AnyRequest) -> A1111PngInfo:
     """Read a PNG's text chunks; its pixels are left alone."""
     body = await read_body(request, A1111PngInfoBody)
+    return await asyncio.to_thread(read_png_info, body.image)
+
+
+def read_png_info(picture: str) -> A1111PngInfo:
+    """What the text chunks of a PNG say, which is given in base64 or as a data URL.
+
+    Raises:
+      ApiError: 400, it is no PNG, or holds more text than pictures do.
+    """
     try:
-        file = base64.b64decode(body.image.rpartition("base64,")[2], validate=True)
-        with warnings.catch_warnings():
-            # A size that can't be true: not worth a line in the log.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(file), formats=["PNG"]) as image:
-                texts = image.info.items()
-        items = {str(name): text for name, text in texts if isinstance(text, str)}
+        items = _texts_in(picture)
     except (ValueError, OSError, SyntaxError, *_BOMBS):
         told = "image is no PNG in base64"
         raise ApiError(400, "invalid_request", told, param="image") from None
+    # Packed, that much and more fits into a small file.
+    if (length := sum(map(len, items.values()))) > _MOST_TEXT:
+        told = f"image has {length:,} characters of text; at most {_MOST_TEXT:,}"
+        raise ApiError(400, "invalid_request", told, param="image")
     info = items.get("parameters", "")
-    settings = dict(re.findall(r"([A-Z][\w ]*): ([^,\n]*)", info.rpartition("\n")[2]))
+    settings = dict(_SETTING.findall(info.rpartition("\n")[2]))
     return A1111PngInfo(info=info, items=items, parameters=settings)
+
+
+def _texts_in(image: str) -> dict[str, str]:
+    """The text chunks of a PNG in base64."""
+    file = base64.b64decode(image.rpartition("base64,")[2], validate=True)
+    with warnings.catch_warnings():
+        # A size that can't be true: not worth a line in the log.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(file), formats=["PNG"]) as opened:
+            texts = opened.info.items()
+    return {str(name): text for name, text in texts if isinstance(text, str)}
 
 
 A1111_ROUTES = [

@@ -5,6 +5,7 @@ from litestar import Response, get, post
 from litestar.params import FromPath
 from litestar.response import Stream
 
+from .batcher import Caller
 from .batches import (
     AHEAD,
     Batches,
@@ -22,7 +23,7 @@ from .service import Service
 @post(
     "/api/v1/batch",
     summary="Draw up to 1,024 pictures, from a list, or of each prompt with each of"
-    " the attributes and seeds; a ZIP sent while they are drawn, or one sheet",
+    " the attributes, slides and seeds; a ZIP sent while they are drawn, or one sheet",
     status_code=200,
     media_type="application/zip",
     opt={
@@ -40,10 +41,16 @@ async def batch(
 ) -> Response[bytes] | Stream:
     """Draw many pictures; the header `X-Job` has the id to go on with."""
     body = await read_body(request, BatchBody)
+    model = service.require_ready().sampler.model_id
     body = msgspec.structs.replace(
-        body, pictures=pictures_of(body), prompts=None, seeds=None, attributes=None
+        body,
+        pictures=pictures_of(body),
+        **dict.fromkeys(("prompts", "seeds", "attributes", "slides")),
     )
-    return await _answer(request, service, body, batches.keep(body), 0)
+    caller = _caller_with_room(request, service, body)
+    # Noted only now, or refused ones would push out others.
+    job = batches.keep(body, model)
+    return await _answer(request, service, caller, body, job, 0)
 
 
 @get(
@@ -61,19 +68,32 @@ async def batch_again(
 ) -> Response[bytes] | Stream:
     """Go on with a batch; it is drawn anew, to the same bytes."""
     offset = read_query(request, BatchQuery).offset
-    return await _answer(request, service, batches.get(job), job, offset)
+    model = service.require_ready().sampler.model_id
+    body = batches.get(job, model)
+    caller = _caller_with_room(request, service, body)
+    return await _answer(request, service, caller, body, job, offset)
 
 
-async def _answer(
-    request: AnyRequest, service: Service, body: BatchBody, job: str, offset: int
-) -> Response[bytes] | Stream:
+def _caller_with_room(request: AnyRequest, service: Service, body: BatchBody) -> Caller:
     caller = caller_of(request, service)
     pictures = body.pictures or ()
     service.require_ready().check_room(caller.client, min(len(pictures), AHEAD))
     service.streams.check(caller.client)
-    headers = {"X-Job": job}
     if body.answer == "sheet":
         check_sheet(service, body)
+    return caller
+
+
+async def _answer(
+    request: AnyRequest,
+    service: Service,
+    caller: Caller,
+    body: BatchBody,
+    job: str,
+    offset: int,
+) -> Response[bytes] | Stream:
+    headers = {"X-Job": job}
+    if body.answer == "sheet":
         sheet = await unless_gone(request, as_sheet(service, caller, body))
         return Response(sheet[offset:], media_type="image/png", headers=headers)
     headers["Content-Disposition"] = f'attachment; filename="{job}.zip"'

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from pokejax.attributes import CONDITIONS
+from pokejax.attributes import CONDITIONS, RELATIONS, VOCABULARIES
 from pokejax.creatures.creature import MOST_COLORS as MOST_COLORS_OF_CREATURE
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
 from pokejax.images.upscale import MAX_SCALE, Upscale
 from pokejax.inference.recipe import (
     MAX_GUIDANCE,
     MAX_PROMPT_CHARS,
+    MAX_SLIDE,
     MAX_TEMPERATURE,
+    MIN_SLIDE,
     SEED_LIMIT,
 )
 from pokejax.prompts.parsed import ParsedPrompt, Source
@@ -159,11 +161,27 @@ AttributeOverrides: Any = msgspec.defstruct(
     namespace={"__doc__": "Attributes that override what the prompt says."},
 )
 
+Slide = Annotated[float, Meta(ge=MIN_SLIDE, le=MAX_SLIDE)]
+# Set by name, e.g. {"size": 2}.
+AttributeSlides: Any = msgspec.defstruct(
+    "AttributeSlides",
+    [(name, Slide | None, None) for name in VOCABULARIES],
+    forbid_unknown_fields=True,
+    namespace={
+        "__doc__": "How much of an attribute: 1 as it is, 0 as if it weren't said, 2"
+        " twice as much, -1 away from it."
+    },
+)
+
 # A type made at run time is no type to a type checker.
 if TYPE_CHECKING:
     Overrides = Struct | None
+    Slides = Struct | None
+    Relation = str
 else:
     Overrides = AttributeOverrides | None
+    Slides = AttributeSlides | None
+    Relation = Literal[RELATIONS]
 
 
 class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -177,6 +195,7 @@ class PictureFields(Struct, kw_only=True, forbid_unknown_fields=True):
         Meta(description="Let a language model read the prompt; rules if it fails."),
     ] = False
     attributes: Overrides = None
+    slides: Slides = None
     guidance: Guidance = 1.0
     temperature: Temperature = 1.0
     format: Format = "png"
@@ -210,6 +229,20 @@ class EditBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
         | None
     ) = None
     strength: Strength | None = None
+    num_samples: NumSamples = 1
+
+
+class RelativeBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
+    """A request for pictures of a creature beside one of it, or of its next stage."""
+
+    image: Picture
+    relation: Annotated[
+        Relation,
+        Meta(
+            description="What is drawn of the creature in `image`: it from the front,"
+            " from behind, as it evolves, or the other frame of its animation."
+        ),
+    ]
     num_samples: NumSamples = 1
 
 
@@ -255,6 +288,13 @@ class InterpolateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
     frames: Annotated[
         int, Meta(ge=2, le=MAX_FRAMES, description="How many, both ends included.")
     ] = 8
+    mix: (
+        Annotated[
+            Fraction,
+            Meta(description="One frame alone, this far along; `frames` is ignored."),
+        ]
+        | None
+    ) = None
     gif: Annotated[bool, Meta(description="Add them as one animation.")] = False
 
 
@@ -275,12 +315,15 @@ class BatchPicture(Struct, kw_only=True, forbid_unknown_fields=True):
     prompt: Prompt
     seed: Seed | None = None
     attributes: Overrides = None
+    slides: Slides = None
+    negative_prompt: NegativePrompt | None = None
 
 
 class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
     """A request for many pictures: `pictures`, or a matrix that begins with `prompts`.
 
-    A picture without a seed gets one that is the same for all of these.
+    A picture without a seed gets one that is the same for all of these, and one
+    without a `negative_prompt` of its own gets that of the batch.
     """
 
     pictures: (
@@ -301,6 +344,18 @@ class BatchBody(Struct, kw_only=True, forbid_unknown_fields=True):
         ]
         | None
     ) = None
+    slides: (
+        Annotated[
+            list[Slides],
+            Meta(
+                min_length=1,
+                max_length=MAX_BATCH,
+                description="And with each of these.",
+            ),
+        ]
+        | None
+    ) = None
+    negative_prompt: NegativePrompt = ""
     guidance: Guidance = 1.0
     temperature: Temperature = 1.0
     format: Format = "png"

@@ -10,7 +10,7 @@ import functools
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ import msgspec
 from pokejax.attributes import Attributes
 from pokejax.inference.recipe import Recipe, Sample
 from pokejax.inference.sampler import Sampler
+from pokejax.inference.slides import idle, without_words
 from pokejax.prompts.parse import parse_prompt
 from pokejax.prompts.parsed import ParsedPrompt
 
@@ -146,6 +147,7 @@ class Service:
         deadline: float,
         use_llm: bool = False,
         negative: str = "",
+        slides: Mapping[str, float] | None = None,
     ) -> ParsedPrompt:
         """Parse a prompt and embed it, both off the event loop unless cached.
 
@@ -155,6 +157,8 @@ class Service:
           deadline: of the request; a language model gets the time until then at most.
           use_llm: let a language model read the prompt.
           negative: what the request keeps away from; read and embedded, too.
+          slides: how much of some attributes; the prompt is embedded without their
+            words, too.
         """
         batcher = self.require_ready()
         parsed = self._parsed.get(prompt)
@@ -174,14 +178,22 @@ class Service:
             left = deadline - time.monotonic()
             seconds = min(left, self.settings.llm_timeout_s)
             parsed = await self._reader.read(parsed, seconds)
+        told = [parsed.warning] if parsed.warning else []
+        parsed = parsed.override(overrides)
         if negative:
             avoid = batcher.sampler.avoid
             await loop.run_in_executor(self._text_thread, avoid, negative)
-            if not batcher.sampler.takes_pictures:
-                told = "negative_prompt changes nothing: the model has no learned prior"
-                both = "; ".join(filter(None, (parsed.warning, told)))
-                parsed = dataclasses.replace(parsed, warning=both)
-        return parsed.override(overrides)
+        if slides:
+            await loop.run_in_executor(
+                self._text_thread, _embed_parts, prompt, list(slides), batcher.sampler
+            )
+            for name in idle(slides, parsed.attributes.known()):
+                told.append(f"slides.{name} changes nothing: the prompt doesn't say it")
+        if not batcher.sampler.takes_pictures:
+            why = "nothing: the model has no learned prior"
+            told += [f"negative_prompt changes {why}"] if negative else []
+            told += [f"slides change {why}"] if slides else []
+        return dataclasses.replace(parsed, warning="; ".join(told))
 
     def order(
         self,
@@ -223,6 +235,18 @@ def _as_drawn(sample: Sample) -> Sample:
 def _parse_and_embed(prompt: str, sampler: Sampler) -> ParsedPrompt:
     sampler.embed(prompt)
     return parse_prompt(prompt)
+
+
+def _embed_parts(prompt: str, names: Sequence[str], sampler: Sampler) -> None:
+    """Embed a prompt without the words of each attribute, for the device's thread."""
+    for name in names:
+        sampler.embed(without_words(prompt, name)[1])
+
+
+def slides_in(given: msgspec.Struct | None) -> dict[str, float]:
+    """The sliders of a request's `slides`."""
+    named = {} if given is None else msgspec.structs.asdict(given)
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def overrides_of(given: msgspec.Struct | None) -> Attributes:

@@ -56,12 +56,18 @@ class Settings:
     resume_key: str = _setting(
         "", "secret that lets servers of the same model resume each other's streams"
     )
+    batch_dir: Path | None = _setting(  # noqa: RUF009
+        None, "directory where servers note batches, for each other to go on with"
+    )
     client_streams: int = _setting(64, "streams that one client may have open", 1)
     keep_alive_s: float = _setting(
         10.0, "seconds between the comments in a silent stream", 0.01
     )
     read_timeout_s: float = _setting(
-        10.0, "seconds in which a request's headers, then its body, must arrive", 0.01
+        10.0,
+        "seconds in which a request's headers, then each 128 KiB of its body, must"
+        " arrive, and as much of the answer be taken",
+        0.01,
     )
     max_body_bytes: int = _setting(
         65536, "largest request body without a picture", 1024

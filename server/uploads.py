@@ -11,7 +11,7 @@ from functools import partial
 from typing import NamedTuple
 
 from pokejax.images.given import PictureError, read_mask, read_picture
-from pokejax.inference.recipe import Start
+from pokejax.inference.recipe import Kin, PromptError, Start
 from pokejax.inference.sampler import Sampler
 
 from .errors import ApiError
@@ -64,6 +64,26 @@ class Uploads:
         size = sampler.image_size
         work = partial(_decode, size, picture, mask, strength, **reading)
         return await loop.run_in_executor(self._threads, work)
+
+    async def kin(self, sampler: Sampler, picture: Upload, relation: str) -> Kin:
+        """Decode a relative's picture.
+
+        Args:
+          sampler: that will draw.
+          picture: of the relative.
+          relation: what is drawn is to it.
+
+        Raises:
+          ApiError: 400, it can't be used, or the model hasn't learned the relation.
+        """
+        try:
+            sampler.check_relation(relation)
+        except PromptError as error:
+            raise _bad("relation", str(error)) from None
+        loop = asyncio.get_running_loop()
+        work = partial(_decode, sampler.image_size, picture, None, None)
+        start = await loop.run_in_executor(self._threads, work)
+        return Kin(start.rgba, relation)
 
     def close(self) -> None:
         """End the threads."""

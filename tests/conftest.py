@@ -25,7 +25,7 @@ import pytest
 from data_tools import create_dataset
 from pokejax import train
 from tests.helpers import drawn
-from tests.helpers.flow import write_flow_model
+from tests.helpers.flow import KIN, write_flow_model
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -75,4 +75,12 @@ def flow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny bundle with a learned prior, untrained."""
     path = tmp_path_factory.mktemp("flow") / "model.safetensors"
     write_flow_model(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def kin_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `flow_model`, but one that draws beside relatives."""
+    path = tmp_path_factory.mktemp("kin") / "model.safetensors"
+    write_flow_model(path, KIN)
     return path

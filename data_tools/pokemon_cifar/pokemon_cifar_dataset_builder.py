@@ -22,7 +22,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pokejax.attributes import TYPES, VOCABULARIES
+from pokejax.attributes import RELATIONS, TYPES, VOCABULARIES
 from pokejax.data import cifar
 from pokejax.data.cifar import Rows
 from pokejax.data.tfds import TFDS_SPLITS
@@ -67,8 +67,9 @@ def config_of(image_size: int, balanced: bool) -> Config:
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Sprites with species, ten attributes and text prompts."""
 
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version("2.1.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "2.1.0": "Rows of each picture's relatives.",
         "2.0.0": "Alpha, style and weight of each picture.",
         "1.0.0": "Pictures, species, ten attributes, prompts, in the source's order.",
     }
@@ -120,6 +121,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 np.float32, doc="how often training should draw it; 1 on average"
             ),
             "filename": text(doc="<Species>/<file> in the images directory"),
+            "relatives": tfds.features.Tensor(
+                shape=(len(RELATIONS),),
+                dtype=np.int32,
+                doc="rows of the split whose front, back, ... it is; -1 for none",
+            ),
             "prompts": tfds.features.Sequence(text()),
             "attributes": {
                 name: tfds.features.ClassLabel(names=words, doc="-1 where unknown")
@@ -157,6 +163,9 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, rows: Rows) -> Iterator[tuple[int, dict[str, Any]]]:
+        relatives = rows.relatives
+        if relatives is None:
+            relatives = np.full((len(rows), len(RELATIONS)), -1, np.int32)
         for i in range(len(rows)):
             ids = rows.attributes[i].tolist()
             attributes = dict(zip(VOCABULARIES, ids, strict=True))
@@ -171,6 +180,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                     "style": rows.styles[i],
                     "weight": rows.weights[i],
                     "filename": rows.filenames[i],
+                    "relatives": relatives[i],
                     "prompts": rows.prompts[i],
                     "attributes": attributes,
                 },

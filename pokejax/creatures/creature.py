@@ -20,7 +20,7 @@ from pokejax.inference.sampler import Sampler
 # Three views in palettes of their own fit into one of 256.
 MOST_COLORS = 85
 # Views drawn from the first picture, and the relation that each has to it.
-_RELATIONS = {"back": "back", "front_2": "next frame"}
+_RELATIONS = {"back": "back", "front_2": "frame"}
 _OTHER_BACK = (
     "the back is drawn from the same words and seed, not from the front: not the same"
     " creature"
@@ -76,7 +76,7 @@ def _drawn(sampler: Sampler, recipes: Mapping[str, Recipe]) -> dict[str, Sample]
 def first_recipes(sampler: Sampler, recipe: Recipe) -> dict[str, Recipe]:
     """What is drawn first, by view: the front, and the back if it can't follow it."""
     views = {"front": recipe}
-    if "back" not in getattr(sampler, "relations", frozenset()):
+    if "back" not in sampler.relations:
         views["back"] = recipe
     return {
         view: replace(
@@ -95,8 +95,7 @@ def next_recipes(sampler: Sampler, front: Sample) -> dict[str, Recipe]:
 def assemble(sampler: Sampler, drawn: Mapping[str, Sample]) -> Creature:
     """The creature of what was drawn."""
     notes: list[str] = []
-    relations = getattr(sampler, "relations", frozenset())
-    if "back" not in relations:
+    if "back" not in sampler.relations:
         notes.append(_OTHER_BACK)
         if "view" in sampler.unheeded:
             notes.append(_NO_VIEWS)

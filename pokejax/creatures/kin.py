@@ -10,11 +10,9 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import UInt8
 
-from pokejax.attributes import Attributes
 from pokejax.images.colors import oklab
 from pokejax.images.finish import PixelArt
-from pokejax.inference import recipe as recipes
-from pokejax.inference.recipe import Recipe, Sample
+from pokejax.inference.recipe import Kin, Recipe, Sample
 from pokejax.inference.sampler import Sampler
 
 # Of a creature's height: where a row may go, below the face and above the feet.
@@ -28,15 +26,13 @@ def related(sampler: Sampler, sample: Sample, relation: str) -> Recipe | None:
     Args:
       sampler: that will draw it.
       sample: the picture.
-      relation: `"back"`, `"front"`, `"next frame"` or `"next stage"`.
+      relation: of `pokejax.attributes.RELATIONS`.
     """
-    # Sampler.relations and Recipe.kin are there once a model has learned any.
-    if relation not in getattr(sampler, "relations", frozenset()):
+    if relation not in sampler.relations:
         return None
-    kin = getattr(recipes, "Kin")(sample.rgba.tobytes(), relation)  # noqa: B009
-    view = {"back": "back", "front": "front"}.get(relation)
-    attributes = sample.attributes.override(Attributes(view=view))
-    return replace(sample.recipe, attributes=attributes, **{"kin": kin})
+    kin = Kin(sample.rgba.tobytes(), relation)
+    attributes = sample.attributes.override(kin.attributes)
+    return replace(sample.recipe, attributes=attributes, kin=kin)
 
 
 def lowered(art: PixelArt) -> PixelArt:

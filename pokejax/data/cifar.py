@@ -24,6 +24,9 @@ Each batch is a pickled dict, one row a picture:
     views         list of text, e.g. "back_shiny"; what is seen is one of `VIEWS`
     styles        list of text, of `STYLES`; empty for unknown
     weights       float32 [n], how often training should draw each; 1 on average
+    relatives     int32 [n, 4], pictures of relatives: the row, in the whole split, of
+                  that whose front, back, evolution or other frame this one is; -1
+                  where there is none. Sets of earlier versions lack it.
 
 `batches.meta` is a dict too: `label_names` (the types, bytes), `num_cases_per_batch`
 and `num_vis` as in CIFAR-10; `image_size`, `vocabularies`, `split_by`, `seed`,
@@ -37,6 +40,7 @@ Other readers of CIFAR-10 take S = 32 for granted.
 
 import hashlib
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +50,7 @@ import numpy as np
 from jaxtyping import Float32, Int
 
 from pokejax import safe_pickle
-from pokejax.attributes import STYLES, UNKNOWN_ID, VIEWS, VOCABULARIES
+from pokejax.attributes import RELATIONS, STYLES, UNKNOWN_ID, VIEWS, VOCABULARIES
 from pokejax.commands import call_of
 from pokejax.data.split import Pictures
 
@@ -71,6 +75,8 @@ class Rows:
       styles: of `STYLES`; empty for unknown.
       weights: `n` float32, how often training draws each picture; 1 on average.
       filenames: `<Species>/<file>` in the images directory.
+      relatives: `n 4` int32 rows in `RELATIONS` order, -1 for none; None if there is
+        none at all, or a set of an earlier version doesn't say.
     """
 
     images: Pictures
@@ -82,6 +88,7 @@ class Rows:
     weights: Float32[np.ndarray, " n"]
     species: list[str]
     filenames: list[str]
+    relatives: Int[np.ndarray, "n 4"] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -107,6 +114,8 @@ class Rows:
         digest.update(np.ascontiguousarray(self.attributes, "<i4").data)
         digest.update(np.ascontiguousarray(self.images[:]).data)
         digest.update(np.ascontiguousarray(self.alpha[:]).data)
+        if self.relatives is not None:
+            digest.update(np.ascontiguousarray(self.relatives, "<i4").data)
         return digest.hexdigest()
 
 
@@ -155,16 +164,18 @@ def read(directory: Path, image_size: int) -> dict[str, Rows]:
             " version: make the dataset again with"
             f" {call_of('data_tools.create_dataset')}"
         )
-    if meta.get("format_version") != FORMAT_VERSION:
+    version = meta.get("format_version")
+    if version != FORMAT_VERSION:
         raise ValueError(
-            f"{directory} has format version {meta.get('format_version')}; this version"
+            f"{directory} has format version {reprlib.repr(version)}; this version"
             f" reads {FORMAT_VERSION}: make it again with"
             f" {call_of('data_tools.create_dataset')}"
         )
     side = meta.get("image_size")
     if side != image_size:
         raise ValueError(
-            f"{directory} holds {side}x{side} pictures; the image_size is {image_size}"
+            f"{directory} holds {reprlib.repr(side)}x{reprlib.repr(side)} pictures; the"
+            f" image_size is {image_size}"
         )
     splits = {
         split: _concatenate(
@@ -172,6 +183,12 @@ def read(directory: Path, image_size: int) -> dict[str, Rows]:
         )
         for split, names in SPLIT_FILES.items()
     }
+    for split, rows in splits.items():
+        if rows.relatives is not None and (rows.relatives >= len(rows)).any():
+            raise ValueError(
+                f"{directory / SPLIT_FILES[split][0]}: its relatives are rows that"
+                f" {split}, of {len(rows)}, doesn't have"
+            )
     if not len(splits["train"]):
         raise ValueError(f"{directory} holds no training picture")
     return splits
@@ -189,41 +206,33 @@ def _unpickle(path: Path) -> Any:
 def _read_batch(path: Path, image_size: int) -> Rows:
     batch = _unpickle(path)
     try:
-        data, attributes = batch["data"], batch["attributes"]
         # UTF-8, which "latin1" has taken byte by byte.
         filenames = [name.encode("latin1").decode() for name in batch["filenames"]]
-        alpha, weights = batch["alpha"], batch["weights"]
-        prompts, views, styles = batch["prompts"], batch["views"], batch["styles"]
-        species = batch["species"]
         n = len(filenames)
-        texts = (attributes, prompts, views, styles, species, weights)
-        lengths = {len(x) for x in texts}
-        if data.dtype != np.uint8 or data.shape != (n, 3 * image_size**2):
-            raise ValueError(
-                f"{path} holds {data.dtype} data of shape {data.shape}; expected {n}"
-                f" uint8 rows of {3 * image_size**2}"
-            )
-        if alpha.dtype != np.uint8 or alpha.shape != (n, image_size**2):
-            raise ValueError(
-                f"{path} holds {alpha.dtype} alpha of shape {alpha.shape}; expected"
-                f" {n} uint8 rows of {image_size**2}"
-            )
-        if (
-            weights.dtype != np.float32
-            or not (np.isfinite(weights) & (weights > 0)).all()
-        ):
-            raise ValueError(f"{path}: its weights aren't positive float32 numbers")
-        sizes = np.array([len(words) for words in VOCABULARIES.values()])
-        if lengths != {n} or attributes.shape != (n, len(sizes)) or not all(prompts):
-            raise ValueError(
-                f"{path}: its attributes or texts don't match its {n} pictures"
-            )
-        if (attributes < UNKNOWN_ID).any() or (attributes >= sizes).any():
-            raise ValueError(f"{path} holds attribute ids outside their vocabularies")
-    except (KeyError, TypeError, AttributeError) as error:
+        data = _array(batch, "data", np.uint8, (n, 3 * image_size**2))
+        alpha = _array(batch, "alpha", np.uint8, (n, image_size**2))
+        weights = _array(batch, "weights", np.float32, (n,))
+        attributes = _array(batch, "attributes", np.integer, (n, len(VOCABULARIES)))
+        species, views, styles = (
+            _texts(batch[name], n) for name in ("species", "views", "styles")
+        )
+        prompts = [_texts(texts) for texts in batch["prompts"]]
+        if len(prompts) != n:
+            raise TypeError(f"{len(prompts)} lists of prompts for {n} pictures")
+        relatives = batch.get("relatives")
+        if relatives is not None:
+            relatives = _array(batch, "relatives", np.int32, (n, len(RELATIONS)))
+    except (LookupError, TypeError, AttributeError, UnicodeError) as error:
         raise ValueError(
-            f"{path} lacks what a pokejax dataset holds: {error}"
+            f"{path} doesn't hold what a pokejax dataset holds: {error}"
         ) from None
+    if not (np.isfinite(weights) & (weights > 0)).all():
+        raise ValueError(f"{path} holds weights that aren't positive numbers")
+    sizes = [len(words) for words in VOCABULARIES.values()]
+    if (attributes < UNKNOWN_ID).any() or (attributes >= sizes).any():
+        raise ValueError(f"{path} holds attribute ids outside their vocabularies")
+    if relatives is not None and (relatives < -1).any():
+        raise ValueError(f"{path} holds relatives in rows below -1")
     planes = data.reshape(n, 3, image_size, image_size)
     return Rows(
         np.ascontiguousarray(planes.transpose(0, 2, 3, 1)),
@@ -235,10 +244,36 @@ def _read_batch(path: Path, image_size: int) -> Rows:
         weights,
         species,
         filenames,
+        relatives,
     )
 
 
+def _array(
+    batch: Mapping[str, Any], name: str, kind: type[np.generic], shape: tuple[int, ...]
+) -> np.ndarray:
+    array = batch[name]
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} is a {type(array).__name__}, not an array")
+    fits = np.issubdtype(array.dtype, kind) and array.dtype.isnative
+    if not fits or array.shape != shape:
+        raise TypeError(
+            f"{name} is {array.dtype} of shape {array.shape}; expected"
+            f" {kind.__name__} of shape {shape}"
+        )
+    return array
+
+
+def _texts(value: object, count: int | None = None) -> list[str]:
+    """`value`, if it is a list of texts: of so many, or of one at least."""
+    if not isinstance(value, list) or not all(type(text) is str for text in value):
+        raise TypeError("what should be a list of texts is not one")
+    if not value if count is None else len(value) != count:
+        raise TypeError(f"a list of {len(value)} texts; expected {count or 'some'}")
+    return value
+
+
 def _concatenate(parts: list[Rows]) -> Rows:
+    relatives = [part.relatives for part in parts if part.relatives is not None]
     return Rows(
         np.concatenate([part.images[:] for part in parts]),
         np.concatenate([part.alpha[:] for part in parts]),
@@ -249,4 +284,9 @@ def _concatenate(parts: list[Rows]) -> Rows:
         np.concatenate([part.weights for part in parts]),
         [x for part in parts for x in part.species],
         [x for part in parts for x in part.filenames],
+        _known(np.concatenate(relatives)) if len(relatives) == len(parts) else None,
     )
+
+
+def _known(relatives: Int[np.ndarray, "n 4"]) -> Int[np.ndarray, "n 4"] | None:
+    return relatives if (relatives >= 0).any() else None

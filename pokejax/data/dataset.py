@@ -155,7 +155,13 @@ def _to_split(rows: Rows, config: DataConfig, prompt_rows: dict[str, int]) -> Sp
             prompt_rows.setdefault(text, len(prompt_rows)) for text in texts
         ]
     split = Split(
-        rows.images, rows.alpha, rows.conditions(), prompt_ids, counts, rows.weights
+        rows.images,
+        rows.alpha,
+        rows.conditions(),
+        prompt_ids,
+        counts,
+        rows.weights,
+        rows.relatives,
     )
     return split if len(keep) == len(split) else split.take(keep)
 

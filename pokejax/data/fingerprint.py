@@ -26,11 +26,13 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
       `pictures`: their pixels and alpha, whichever split they are in.
       `splits`: which picture is where, in which order.
       `prompts`: the texts of each picture; left out if they aren't known.
-      `attributes`, `weights`: likewise.
+      `attributes`, `weights`, `relatives`: likewise.
       `counts`: how many pictures each split has, in words.
     """
     pictures: list[bytes] = []
-    labels: dict[str, list[bytes]] = {"prompts": [], "attributes": [], "weights": []}
+    labels: dict[str, list[bytes]] = {
+        name: [] for name in ("prompts", "attributes", "weights", "relatives")
+    }
     order = hashlib.sha256()
     for name, split in dataset.splits.items():
         step = max(1, -(-len(split) // _MOST_PICTURES))
@@ -44,8 +46,12 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
             labels["prompts"].append(picture + texts.encode("utf-8", "surrogatepass"))
             labels["attributes"].append(picture + split.attributes[row].tobytes())
             labels["weights"].append(picture + split.weights[row].tobytes())
+            if split.relatives is not None:
+                labels["relatives"].append(picture + split.relatives[row].tobytes())
     if not dataset.prompts:
         del labels["prompts"]
+    if not labels["relatives"]:
+        del labels["relatives"]
     counts = ", ".join(f"{name} {len(s):,}" for name, s in dataset.splits.items())
     return {
         "counts": counts,

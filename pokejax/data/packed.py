@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pokejax.attributes import CONDITIONS
+from pokejax.commands import call_of
 from pokejax.config import TextConfig
 from pokejax.data.split import Dataset, Split
 from pokejax.files import whole_file
@@ -33,7 +34,8 @@ def write(dataset: Dataset, path: Path, authors: Sequence[Path] = ()) -> None:
     arrays: dict[str, np.ndarray] = {"text_emb": dataset.text_emb}
     for name, split in dataset.splits.items():
         for key, value in vars(split).items():
-            arrays[f"{name}.{key}"] = value[:]
+            if value is not None:
+                arrays[f"{name}.{key}"] = value[:]
     header = {
         "encoder": dataset.encoder,
         "text": asdict(dataset.text),
@@ -63,12 +65,7 @@ def read(path: Path, text: TextConfig) -> Dataset:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         header = json.loads(arrays["header"].tobytes())
-        splits = {
-            name: Split(
-                *(arrays[f"{name}.{key}"] for key in Split.__dataclass_fields__)
-            )
-            for name in SPLITS
-        }
+        splits = {name: _split_of(arrays, name) for name in SPLITS}
         packed_text = TextConfig(**header["text"])
         vocabularies = header["vocabularies"]
         encoder = header["encoder"]
@@ -77,7 +74,7 @@ def read(path: Path, text: TextConfig) -> Dataset:
         why = "" if "allow_pickle" in str(error) else f" ({error})"
         raise ValueError(
             f"{path} is not a packed dataset{why}: expected a dataset directory, or"
-            " the whole .npz that python -m pokejax.pack writes"
+            f" the whole .npz that {call_of('pokejax.pack')} writes"
         ) from None
     if vocabularies != {k: list(v) for k, v in CONDITIONS.items()}:
         raise ValueError(f"{path} was packed with other attribute vocabularies")
@@ -88,3 +85,13 @@ def read(path: Path, text: TextConfig) -> Dataset:
         )
     prompts = tuple(header.get("prompts", ()))
     return Dataset(splits, arrays["text_emb"], encoder, packed_text, prompts)
+
+
+def _split_of(arrays: dict[str, np.ndarray], name: str) -> Split:
+    """One of its splits; not all files have relatives."""
+    own = {
+        key: arrays[f"{name}.{key}"]
+        for key in Split.__dataclass_fields__
+        if key != "relatives"
+    }
+    return Split(**own, relatives=arrays.get(f"{name}.relatives"))

@@ -44,6 +44,9 @@ class Split:
         a row count, the rest are padding.
       prompt_counts: `n` int32, from 1 up.
       weights: `n` float32, how often training draws each picture; 1 on average.
+      relatives: `n 4` int32, the row of this split that shows a relative, of which
+        the picture is the front, back, ..., in `RELATIONS` order; -1 for none. None
+        if no relative is known of any.
     """
 
     images: Pictures
@@ -52,6 +55,7 @@ class Split:
     prompt_ids: Int[np.ndarray, "n p"]
     prompt_counts: Int[np.ndarray, " n"]
     weights: Float[np.ndarray, " n"]
+    relatives: Int[np.ndarray, "n 4"] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -61,7 +65,12 @@ class Split:
         return np.concatenate([self.images[rows], self.alpha[rows][..., None]], axis=-1)
 
     def take(self, rows: np.ndarray) -> "Split":
-        """The split that holds these rows only."""
+        """The split that holds these rows only; relatives outside it are forgotten."""
+        relatives = None
+        if self.relatives is not None:
+            place = np.full(len(self) + 1, -1, np.int32)  # the last one: of no row
+            place[rows] = np.arange(len(rows), dtype=np.int32)
+            relatives = place[self.relatives[rows]]
         return Split(
             self.images[rows],
             self.alpha[rows],
@@ -69,6 +78,7 @@ class Split:
             self.prompt_ids[rows],
             self.prompt_counts[rows],
             self.weights[rows],
+            relatives,
         )
 
 

@@ -4,6 +4,7 @@ The builder that prepares such a directory is `data_tools.pokemon_cifar`; nothin
 is needed to read one. Only `read_prepared` needs the package tensorflow-datasets.
 """
 
+import dataclasses
 import io
 import math
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from pokejax.attributes import VOCABULARIES
+from pokejax.attributes import RELATIONS, VOCABULARIES
 from pokejax.commands import call_of
 from pokejax.data.cifar import Rows
 
@@ -23,7 +24,7 @@ INFO_FILE = "dataset_info.json"
 
 
 def is_prepared(directory: Path) -> bool:
-    """Whether TFDS prepared this directory, `<data_dir>/pokemon_cifar/64x64/2.0.0`."""
+    """Whether TFDS prepared this directory, `<data_dir>/pokemon_cifar/64x64/2.1.0`."""
     return (directory / INFO_FILE).is_file()
 
 
@@ -142,6 +143,7 @@ def _read_split(
     }
     attributes = np.empty((n, len(VOCABULARIES)), np.int32)
     weights = np.empty(n, np.float32)
+    relatives = np.full((n, len(RELATIONS)), -1, np.int32)
     rows = Rows(
         pixels["image"], pixels["alpha"], attributes, [], [], [], weights, [], []
     )
@@ -150,12 +152,16 @@ def _read_split(
             for feature, shape in shapes.items():
                 pixels[feature][i] = _decode(example[feature], shape[1:])
         attributes[i] = [example["attributes"][key] for key in VOCABULARIES]
+        # Those of earlier versions have no such feature.
+        relatives[i] = example.get("relatives", -1)
         rows.prompts.append([prompt.decode() for prompt in example["prompts"]])
         rows.views.append(example["view"].decode())
         rows.styles.append(example["style"].decode())
         weights[i] = example["weight"]
         rows.species.append(example["species"].decode())
         rows.filenames.append(example["filename"].decode())
+    if (relatives >= 0).any():
+        rows = dataclasses.replace(rows, relatives=relatives)
     if lazy and n == statistics["rows"]:
         return rows
     if n != statistics["rows"] or rows.sha256() != statistics["sha256"]:

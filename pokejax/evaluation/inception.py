@@ -34,6 +34,8 @@ Weights = dict[str, Array]
 class Inception:
     """The network with its weights; `fingerprint` names them in caches and results."""
 
+    name = "inception"
+
     def __init__(self, path: Path):
         """Read the weights.
 

@@ -6,6 +6,7 @@ that it never saw is the ceiling that drawn pictures are held against.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -39,28 +40,40 @@ class Judge:
     kernel: Float[np.ndarray, "q k"]
     bias: Float[np.ndarray, " k"]
 
-    def read(self, layout: Float[np.ndarray, "n q"]) -> dict[str, np.ndarray]:
-        """The likeliest id of each judged attribute; `n` int32 each."""
+    def read(
+        self, layout: Float[np.ndarray, "n q"], names: tuple[str, ...] = JUDGED
+    ) -> dict[str, np.ndarray]:
+        """The likeliest id of each judged attribute; `n` int32 each.
+
+        `names` are those that it was fitted to.
+        """
         scores = (layout - self.shift) * self.scale @ self.kernel + self.bias
-        ends = np.cumsum([len(VOCABULARIES[name]) for name in JUDGED])[:-1]
+        ends = np.cumsum([len(VOCABULARIES[name]) for name in names])[:-1]
         return {
             name: part.argmax(axis=1).astype(np.int32)
-            for name, part in zip(JUDGED, np.split(scores, ends, axis=1), strict=True)
+            for name, part in zip(names, np.split(scores, ends, axis=1), strict=True)
         }
 
 
-def fit(layout: Float[np.ndarray, "n q"], attributes: Int[np.ndarray, "n 12"]) -> Judge:
+def fit(
+    layout: Float[np.ndarray, "n q"],
+    attributes: Int[np.ndarray, "n 12"],
+    names: tuple[str, ...] = JUDGED,
+) -> Judge:
     """Fit a judge. It starts from zero and sees all pictures at once: no seed.
 
     Args:
       layout: features of pictures (`features.Features.layout`).
       attributes: their ids in `CONDITIONS` order; unknown ones don't count.
+      names: of the attributes to judge.
     """
     shift, deviation = layout.mean(0), layout.std(0)
     scale = 1 / np.maximum(deviation, 1e-6)
-    columns = [list(VOCABULARIES).index(name) for name in JUDGED]
+    columns = [list(VOCABULARIES).index(name) for name in names]
     weights = np.stack([_balance(attributes[:, column]) for column in columns], axis=1)
-    kernel, bias = _minimise((layout - shift) * scale, attributes[:, columns], weights)
+    sizes = tuple(len(VOCABULARIES[name]) for name in names)
+    x = (layout - shift) * scale
+    kernel, bias = _minimise(x, attributes[:, columns], weights, sizes)
     return Judge(shift, scale, np.asarray(kernel), np.asarray(bias))
 
 
@@ -72,12 +85,14 @@ def _balance(ids: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return (weights / max(weights.mean(), 1e-12)).astype(np.float32)
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="sizes")
 def _minimise(
-    x: Float[Array, "n q"], labels: Int[Array, "n j"], weights: Float[Array, "n j"]
+    x: Float[Array, "n q"],
+    labels: Int[Array, "n j"],
+    weights: Float[Array, "n j"],
+    sizes: tuple[int, ...],
 ) -> tuple[Float[Array, "q k"], Float[Array, " k"]]:
     """Kernel and bias, by forty steps of L-BFGS from zero."""
-    sizes = [len(VOCABULARIES[name]) for name in JUDGED]
     ends = np.cumsum(sizes)[:-1]
 
     def loss(params: tuple[Array, Array]) -> Array:

@@ -25,6 +25,7 @@ from pokejax.evaluation import (
 )
 from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.reference import Reference
+from pokejax.evaluation.vgg import VGG
 from pokejax.images.pixels import to_uint8
 from pokejax.inference.recipe import Recipe
 from pokejax.inference.sampler import Sampler
@@ -106,13 +107,14 @@ class Evaluation:
         with self._timed("generation"):
             found = features.extract(images, perceptual=False, progress="features")
             part = quality.likeness(found.pooled, reference, self.seed)
-            self.results["generation"] = part
-        if self.inception:
-            with self._timed("inception"):
-                pooled = self.inception.pooled(images, progress="Inception")
-                real = reference.seen_by(self.inception)
+            kinds = quality.kid_by_kind(found.pooled, reference)
+            self.results["generation"] = part | {"kid_by_kind": kinds}
+        for network in self._networks():
+            with self._timed(network.name):
+                pooled = network.pooled(images, progress=f"{network.name}'s features")
+                real = reference.seen_by(network)
                 part = quality.likeness(pooled, real, self.seed)
-                self.results["inception"] = part
+                self.results[network.name] = part
         with self._timed("adherence"):
             self._adherence(images, found.layout)
         with self._timed("faces"):
@@ -131,6 +133,15 @@ class Evaluation:
                 "drawn from its prompt and attributes": images[some],
             }
         )
+
+    def _networks(self) -> list[Inception | VGG]:
+        """Those that look at the pictures beside AlexNet."""
+        try:
+            found: list[Inception | VGG] = [VGG()]
+        except FileNotFoundError:
+            self.results["left_out"].append("VGG16 (its weights aren't installed)")
+            found = []
+        return [*found, self.inception] if self.inception else found
 
     def _rebuilt(self, rebuilt: subject.Rebuilt) -> dict[str, Any]:
         """How good pictures could be if latents were drawn as real ones lie."""

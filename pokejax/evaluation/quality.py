@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from pokejax.attributes import CONDITIONS, UNKNOWN_ID
 from pokejax.evaluation import features, metrics
 from pokejax.evaluation.nearest import Nearest
 from pokejax.evaluation.reference import Pooled, Reference
@@ -92,6 +93,35 @@ def likeness(
         "real_floor": floor,
         "fid_over_floor": measured["fid"] / floor["fid"],
     }
+
+
+def kid_by_kind(
+    drawn: Float[np.ndarray, "n d"], reference: Reference
+) -> dict[str, dict[str, float]]:
+    """KID of each style and view by itself, beside that of real training pictures.
+
+    Args:
+      drawn: pooled features, row i drawn for held-out picture i.
+      reference: kinds of which it holds out fewer than `metrics.MIN_ROWS` pictures are
+        left out.
+    """
+    columns = [list(CONDITIONS).index(name) for name in ("style", "view")]
+    kinds, train_kinds = (
+        split.attributes[:, columns] for split in (reference.heldout, reference.train)
+    )
+    found: dict[str, dict[str, float]] = {}
+    for kind in np.unique(kinds, axis=0):
+        rows = (kinds == kind[None]).all(axis=1)
+        if (kind == UNKNOWN_ID).any() or rows.sum() < metrics.MIN_ROWS:
+            continue
+        words = zip(("style", "view"), kind, strict=True)
+        real = reference.heldout_pooled[rows]
+        train = reference.train_pooled[(train_kinds == kind[None]).all(axis=1)]
+        kid = {"num": int(rows.sum()), "kid": metrics.kid(drawn[rows], real)}
+        if len(train) >= metrics.MIN_ROWS:
+            kid["real_kid"] = metrics.kid(train, real)
+        found[" ".join(CONDITIONS[name][i] for name, i in words)] = kid
+    return found
 
 
 @functools.lru_cache(4)  # while training, each call asks for the same one

@@ -22,6 +22,7 @@ from pokejax.evaluation import features, judge
 from pokejax.evaluation.inception import Inception
 from pokejax.evaluation.judge import Judge
 from pokejax.evaluation.nearest import Nearest, nearest_pictures
+from pokejax.evaluation.vgg import VGG
 from pokejax.files import whole_file
 from pokejax.text import TextEncoder
 
@@ -111,14 +112,14 @@ class Reference:
 
         return Nearest(**self._cached("nearest", self.hash, compute))
 
-    def seen_by(self, network: Inception) -> Pooled:
-        """The real pictures' features in Inception's space."""
+    def seen_by(self, network: Inception | VGG) -> Pooled:
+        """The real pictures' features in another network's space."""
 
         def pooled(split: Split, name: str) -> np.ndarray:
             key = _hash(network.fingerprint, split)
-            caption = f"Inception of {name} pictures"
+            caption = f"{network.name}'s features of {name} pictures"
             found = self._cached(
-                "inception",
+                network.name,
                 key,
                 lambda: {"pooled": network.pooled(split.images[:], progress=caption)},
             )

@@ -78,8 +78,10 @@ def markdown(results: Mapping[str, Any]) -> str:
         "| measure | model | real pictures | better |",
         "|---|---|---|---|",
         *_generation_rows(results["generation"]),
+        *_kind_rows(results["generation"].get("kid_by_kind", {})),
     ]
     for part, rows in (
+        ("vgg", lambda part: _generation_rows(part, "VGG16: ")),
         ("inception", lambda part: _generation_rows(part, "Inception: ")),
         ("reconstruction", _reconstruction_rows),
         ("faces", _faces_rows),
@@ -120,6 +122,18 @@ def _generation_rows(part: Mapping[str, Any], space: str = "") -> list[str]:
         _row(f"{space}FID over real", f"{part['fid_over_floor']:.2f}", "1", "lower")
     )
     return rows
+
+
+def _kind_rows(kinds: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return [
+        _row(
+            f"KID x 1000 of {kid['num']} of style and view {kind}",
+            f"{1000 * kid['kid']:.3f}",
+            f"{1000 * kid['real_kid']:.3f}" if "real_kid" in kid else "",
+            "lower",
+        )
+        for kind, kid in kinds.items()
+    ]
 
 
 def _reconstruction_rows(part: Mapping[str, float]) -> list[str]:

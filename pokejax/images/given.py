@@ -124,8 +124,7 @@ def _square(image: Image.Image) -> Image.Image:
 
 
 def _resized(image: Image.Image, size: int) -> Image.Image:
-    times, rest = divmod(image.width, size)
-    if not rest and times > 1:
+    if image.width % size == 0:
         own = image.resize((size, size), Image.Resampling.NEAREST)
         if own.resize(image.size, Image.Resampling.NEAREST).tobytes() == (
             image.tobytes()

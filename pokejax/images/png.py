@@ -44,6 +44,22 @@ def encode_indexed_png(
     return _file((width, height), _INDEXED, colors, texts, rows)
 
 
+def encode_small_png(image: UInt8[np.ndarray, "h w 4"]) -> bytes:
+    """A PNG of RGBA, in a palette if that is possible: pixel art halves its size.
+
+    It is if there are 255 colors at most beside clear white, all of them opaque. Row 0
+    of the palette is the clear one, as in finished pixel art.
+    """
+    codes = np.ascontiguousarray(image).view("<u4")  # alpha counts most
+    clear_white = np.uint32(0x00FFFFFF)
+    colors, indices = np.unique(np.append(codes, clear_white), return_inverse=True)
+    palette = colors.astype("<u4").view(np.uint8).reshape(-1, 4)
+    if len(palette) > 256 or (palette[1:, 3] < 255).any():
+        return encode_png(image, {})
+    rows = indices[:-1].reshape(image.shape[:2]).astype(np.uint8)
+    return encode_indexed_png(rows, palette[:, :3], {})
+
+
 def _file(
     size: tuple[int, int],
     kind: int,

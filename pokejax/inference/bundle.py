@@ -6,10 +6,12 @@ describes. It needs neither optax nor Orbax: those belong to training.
 
 import hashlib
 import json
+import os
+import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -20,16 +22,21 @@ from safetensors.numpy import save
 
 from pokejax import config as config_lib
 from pokejax.attributes import CONDITIONS
+from pokejax.commands import call_of
 from pokejax.config import Config
 from pokejax.files import whole_file
 from pokejax.inference import shipped
 from pokejax.models.cvae import CVAE
 from pokejax.models.prior import Prior
+from pokejax.models.products import bfloat16_dot_general
 
 _HEADER_KEY = "pokejax"
 _HASH_KEY = "pokejax_sha256"
 _FORMAT_VERSION = 1
 _PRIOR = "prior."  # in front of the names of its weights
+_WIDEST_TEXT = 2**16
+_DTYPES = ("float32", "float16")
+_T = TypeVar("_T")
 
 
 class BundleError(ValueError):
@@ -81,25 +88,38 @@ class Header:
             version = values["format_version"]
             if version != _FORMAT_VERSION:
                 raise BundleError(
-                    f"{origin} has format version {version}; this pokejax reads"
-                    f" {_FORMAT_VERSION}"
+                    f"{origin} has format version {reprlib.repr(version)}; this pokejax"
+                    f" reads {_FORMAT_VERSION}"
                 )
             if values["vocabularies"] != {k: list(v) for k, v in CONDITIONS.items()}:
                 raise BundleError(
                     f"{origin} was made with other attribute vocabularies"
                 )
+            text_dim = _of_type(values, "text_dim", int)
+            if not 0 < text_dim <= _WIDEST_TEXT:
+                raise BundleError(
+                    f"{origin}: text_dim is {text_dim}; expected 1 to {_WIDEST_TEXT}"
+                )
             return cls(
                 config=config_lib.from_dict(values["config"]),
-                text_dim=values["text_dim"],
-                encoder=values["encoder"],
-                epoch=values["epoch"],
-                val_loss=values["val_loss"],
-                fingerprint=values.get("fingerprint", {}),
+                text_dim=text_dim,
+                encoder=_of_type(values, "encoder", str),
+                epoch=_of_type(values, "epoch", int),
+                val_loss=_of_type(values, "val_loss", float),
+                # Earlier versions wrote none.
+                fingerprint=_of_type({"fingerprint": {}} | values, "fingerprint", dict),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(f"{origin} has a broken header: {error!r}") from None
         except config_lib.ConfigError as error:
             raise BundleError(f"{origin}: {error}") from None
+
+
+def _of_type(values: Mapping[str, Any], name: str, kind: type[_T]) -> _T:
+    value = values[name]
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is {reprlib.repr(value)}; expected {kind.__name__}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -130,20 +150,20 @@ def new_model(header: Header, *, rngs: nnx.Rngs) -> CVAE:
     )
 
 
-def new_prior(
-    header: Header,
-    *,
-    rngs: nnx.Rngs,
-    dot_general: Callable[..., jax.Array] = jax.lax.dot_general,
-) -> Prior:
-    """A freshly initialised prior of the header's sizes."""
+def new_prior(header: Header, *, rngs: nnx.Rngs) -> Prior:
+    """A freshly initialised prior of the header's sizes.
+
+    It draws in the precision that it is trained in: rounding its products to bfloat16
+    saves a third of the time even on CPUs that have no units for it.
+    """
+    rounds = header.config.model.compute_dtype == "bfloat16"
     return Prior(
         header.config.prior,
         header.config.model,
         image_size=header.config.data.image_size,
         text_dim=header.text_dim,
         rngs=rngs,
-        dot_general=dot_general,
+        dot_general=bfloat16_dot_general if rounds else jax.lax.dot_general,
     )
 
 
@@ -187,10 +207,10 @@ def read(path: Path) -> Bundle:
       BundleError: no such file, not a bundle, truncated or altered, weights that don't
         fit the header's model or aren't finite (the weight is named).
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # which says no to any name that can't be one
         raise BundleError(
             f"no model at {path}: expected a bundle, as written by training or"
-            " python -m pokejax.export"
+            f" {call_of('pokejax.export')}"
         )
     if path.resolve() == shipped.MODEL.resolve():
         _check_shipped(path)
@@ -211,7 +231,7 @@ def read(path: Path) -> Bundle:
         )
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} has a broken header: {error}") from None
     header = Header.from_dict(values, path)
     return from_arrays(header, arrays, origin=path)
@@ -256,9 +276,10 @@ def from_arrays(
         digest.update(name.encode() + arrays[name].tobytes())
     if prior:  # the same weights draw different pictures with different steps
         sampling = header.config.prior
-        # Left out where it is 1: bundles from before there was it keep their id.
+        # Left out at their defaults: bundles from before there were they keep their id.
         warp = f" {sampling.time_power}" if sampling.time_power != 1 else ""
-        digest.update(f"{sampling.steps} {sampling.guidance}{warp}".encode())
+        pull = f" {sampling.color_guidance}" if sampling.color_guidance else ""
+        digest.update(f"{sampling.steps} {sampling.guidance}{warp}{pull}".encode())
     return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}")
 
 
@@ -297,11 +318,16 @@ def _filled(
     graphdef, abstract = nnx.split(nnx.eval_shape(make))
     expected = {name: leaf.shape for name, leaf in named_leaves(abstract)}
     for name in sorted(expected.keys() | arrays.keys()):
+        if name in arrays and arrays[name].dtype not in _DTYPES:
+            raise BundleError(
+                f"{origin}: weight {name[:100]} is {arrays[name].dtype}; expected"
+                f" {' or '.join(_DTYPES)}"
+            )
         have = arrays[name].shape if name in arrays else None
         want = expected.get(name)
         if have != want:
             raise BundleError(
-                f"{origin}: weight {name} is {have or 'missing'};"
+                f"{origin}: weight {name[:100]} is {have or 'missing'};"
                 f" the model of its config has {want or 'no such weight'}"
             )
     leaves = [jnp.asarray(arrays[name], jnp.float32) for name in expected]

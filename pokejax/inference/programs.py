@@ -6,6 +6,7 @@ shown along the way; that is why its bytes are always the same.
 
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -15,9 +16,10 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, UInt8, UInt32
 
 from pokejax.attributes import UNKNOWN_ID
+from pokejax.config import PriorConfig
 from pokejax.images.pixels import to_float, to_uint8
 from pokejax.inference.bundle import Bundle
-from pokejax.models.prior import Prior, advance, times
+from pokejax.models.prior import COLOR_TIME, Prior, advance, times
 
 
 class Given(NamedTuple):
@@ -49,6 +51,40 @@ class Avoided(NamedTuple):
     given: Bool[np.ndarray, " b"]
 
 
+class Slid(NamedTuple):
+    """The sliders of a tile's rows, as two conditions each.
+
+    A picture is drawn under the near one, in which of each slid attribute and of its
+    words as much is kept as the slider says, from none to all. Beyond that, guidance
+    leads away from the far one: what is to be more is missing there, and what is to be
+    avoided is there.
+
+    Attributes:
+      text_emb: of the near and of the far one, for both ends of each row.
+      kept: how much of each attribute is in them, from 0 to 1.
+      lean: how far beyond, from 0 up.
+      given: which rows have a slider.
+    """
+
+    text_emb: Float[np.ndarray, "2 b 2 t"]
+    kept: Float[np.ndarray, "2 b 12"]
+    lean: Float[np.ndarray, " b"]
+    given: Bool[np.ndarray, " b"]
+
+
+class Relatives(NamedTuple):
+    """The pictures of relatives that a tile's rows are drawn beside.
+
+    Attributes:
+      images: RGB on white and alpha.
+      relation: what each row is to its own, in `RELATIONS`; `UNKNOWN_ID` for rows that
+        have none.
+    """
+
+    images: UInt8[np.ndarray, "b h w 4"]
+    relation: Int[np.ndarray, " b"]
+
+
 class Programs:
     """The programs that make a bundle's pictures, for tiles of one size."""
 
@@ -61,20 +97,22 @@ class Programs:
         """
         config = bundle.header.config
         graphdef, self._params = nnx.split(bundle.model)
-        self._prior_params = None
+        self._prior_params = self._relate = None
         self._times = times(config.prior.steps, config.prior.time_power)
         if bundle.prior and use_prior:
             prior_graphdef, self._prior_params = nnx.split(bundle.prior)
-            self._enter, self._advance = _flow_programs(
-                prior_graphdef, config.prior.guidance
-            )
+            self._enter, self._advance = _flow_programs(prior_graphdef, config.prior)
             self._avoid = _avoid_program(prior_graphdef)
+            self._slide = _slide_program(prior_graphdef)
             self._anchor = _anchor_program(graphdef, prior_graphdef)
+            if config.prior.relative_prob:
+                self._relate = _relate_program(graphdef, prior_graphdef)
+                self._beside = bundle.prior.positions.shape
         has_flow = self._prior_params is not None
 
         @jax.jit
         def begin(params, text_emb, attributes, seeds, knobs):
-            mix, temperature, guidance = jnp.split(knobs, 3, axis=1)
+            mix, temperature, guidance, _ = jnp.split(knobs, 4, axis=1)
             z = temperature * _blend_noise(seeds, mix, config.model.latent_dim)
             known = _blend(
                 nnx.merge(graphdef, params).condition, text_emb, attributes, mix
@@ -111,9 +149,11 @@ class Programs:
         text_emb: Float[np.ndarray, "b 2 t"],
         attributes: Int[np.ndarray, "b 2 12"],
         seeds: UInt32[np.ndarray, "b 2"],
-        knobs: Float[np.ndarray, "b 3"],
+        knobs: Float[np.ndarray, "b 4"],
         given: Given | None = None,
         avoided: Avoided | None = None,
+        slid: Slid | None = None,
+        relatives: Relatives | None = None,
         *,
         previews: bool,
     ) -> Iterator[tuple[UInt8[Array, "b h w c"], Bool[Array, " b"], bool]]:
@@ -126,43 +166,98 @@ class Programs:
           text_emb: of the two ends that each row lies between.
           attributes: ids of both ends.
           seeds: of both ends.
-          knobs: mix, temperature and guidance of each row.
+          knobs: mix, temperature and guidance of each row, and how much of the model's
+            guidance by colour alone.
           given: what rows start from, if any does; a model without a learned prior
             takes no notice of it.
           avoided: what guidance leads rows away from, if any has a negative prompt; a
             model without a learned prior takes no notice of it.
+          slid: how much of some attributes, if any row has a slider; a model without a
+            learned prior takes no notice of it.
+          relatives: what rows are drawn beside, if any row is; for a model that learned
+            relations only.
           previews: whether pictures before the final ones are wanted.
         """
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
         if self._prior_params is None:
             if previews:
-                typical = knobs * np.array([1, 0, 1], np.float32)
+                typical = knobs * np.array([1, 0, 1, 1], np.float32)
                 middle = self._begin(self._params, text_emb, attributes, seeds, typical)
                 yield *self._decode(self._params, *middle), False
             yield *self._decode(self._params, z, cond), True
             return
-        cond_of_flow, opened, strength = self._enter(
+        cond_of_flow, opened, strength, color = self._enter(
             self._prior_params, text_emb, attributes, knobs
         )
         if avoided:
             opened = self._avoid(self._prior_params, *avoided, opened)
+        away = None
+        if slid:
+            near, far = (
+                self._slide(self._prior_params, *kind, attributes, knobs)
+                for kind in zip(slid.text_emb, slid.kept, strict=True)
+            )
+            cond_of_flow = jnp.where(slid.given[:, None], near, cond_of_flow)
+            away = (far, slid.lean) if slid.lean.any() else None
+        both = self._params, self._prior_params
+        ends = text_emb[:, 0], attributes[:, 0]
+        beside = None
+        if self._relate:
+            # Zeros for rows without: the steps of all rows are the same program.
+            beside = jnp.zeros((len(seeds), *self._beside))
+            if relatives:
+                relate = partial(self._relate, *both, *relatives, *ends)
+                cond_of_flow, beside = relate(cond_of_flow)
+                away = away and (relate(away[0])[0], away[1])
         flow = cond_of_flow, opened, strength
         noise, start = z, np.zeros(len(seeds), np.float32)
         anchor, stays = jnp.zeros_like(z), jnp.zeros(z.shape, bool)
         if given:
             start = 1 - given.strength
-            both = self._params, self._prior_params
-            ends = text_emb[:, 0], attributes[:, 0]
             anchor, stays = self._anchor(*both, given.images, given.stays, *ends)
             z = (1 - start)[:, None] * noise + start[:, None] * anchor
         for step in itertools.pairwise(self._times):
             span = [start + (1 - start) * np.float32(time) for time in step]
-            z, latent = self._advance(
-                self._prior_params, z, *span, *flow, anchor, stays, noise
-            )
+            # By the step's number, not the row's time: what stands beside a row must
+            # not decide which program draws it.
+            pull = color if color and step[0] < COLOR_TIME else None
+            held = anchor, stays, noise
+            z, latent = self._step(z, *span, flow, held, pull, beside, away=away)
             final = step[1] == 1
             if previews or final:
                 yield *self._decode(self._params, latent, cond), final
+
+    def _step(self, *inputs, away: tuple[Array, np.ndarray] | None):
+        """Where the flow is next, and the latent that it is heading for.
+
+        Rows that lean away from something take a program that evaluates a third
+        condition; the others keep the exact bits of the usual one.
+        """
+        if away is None:
+            return self._advance(self._prior_params, *inputs)
+        leaning = self._advance(self._prior_params, *inputs, away)
+        leans = away[1] > 0
+        if leans.all():
+            return leaning
+        usual = self._advance(self._prior_params, *inputs)
+        pairs = zip(leaning, usual, strict=True)
+        return tuple(jnp.where(leans[:, None], own, other) for own, other in pairs)
+
+
+def _slide_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
+    """A condition in which only so much of each attribute is kept."""
+
+    @jax.jit
+    def slide(prior_params, text_emb, kept, attributes, knobs):
+        prior: Prior = nnx.merge(prior_graphdef, prior_params)
+        of_both = jnp.repeat(kept, 2, axis=0)
+
+        def embed(text_emb: Array, attributes: Array) -> Array:
+            return prior.embed(text_emb, attributes, of_both)
+
+        return _blend(embed, text_emb, attributes, knobs[:, :1])
+
+    return slide
 
 
 def _avoid_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
@@ -175,6 +270,23 @@ def _avoid_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
         return jnp.where(given[:, None], away, opened)
 
     return avoid
+
+
+def _relate_program(
+    graphdef: nnx.GraphDef, prior_graphdef: nnx.GraphDef
+) -> Callable[..., tuple[Array, Array]]:
+    """The condition beside relatives, and what these add to the tokens."""
+
+    @jax.jit
+    def relate(params, prior_params, images, relation, text_emb, attributes, cond):
+        prior: Prior = nnx.merge(prior_graphdef, prior_params)
+        model = nnx.merge(graphdef, params)
+        mean, _ = model.encode(to_float(images), text_emb, attributes)
+        beside, change = prior.relate(prior.normalise(mean), relation)
+        known = (relation != UNKNOWN_ID)[:, None]
+        return jnp.where(known, cond + change, cond), beside
+
+    return relate
 
 
 def _anchor_program(
@@ -198,22 +310,32 @@ def _anchor_program(
 
 
 def _flow_programs(
-    graphdef: nnx.GraphDef, strength: float
-) -> tuple[Callable[..., tuple[Array, Array, Array]], Callable[..., tuple]]:
-    """A learned prior's condition, and one step along its flow."""
+    graphdef: nnx.GraphDef, config: PriorConfig
+) -> tuple[Callable[..., tuple], Callable[..., tuple]]:
+    """A learned prior's conditions, and one step along its flow."""
 
     @jax.jit
     def enter(params, text_emb, attributes, knobs):
-        embed = nnx.merge(graphdef, params).embed
+        prior: Prior = nnx.merge(graphdef, params)
+        embed = prior.embed
         nothing = jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
-        mix, _, guidance = jnp.split(knobs, 3, axis=1)
+        mix, _, guidance, of_color = jnp.split(knobs, 4, axis=1)
         cond = _blend(embed, text_emb, attributes, mix)
-        return cond, _blend(embed, *nothing, mix), strength * guidance[:, 0]
+        opened = _blend(embed, *nothing, mix)
+        color = None
+        if config.color_guidance:
+            alone = _blend(prior.embed_color, text_emb, attributes, mix)
+            pull = config.color_guidance * guidance * of_color
+            color = alone, pull[:, 0]
+        return cond, opened, config.guidance * guidance[:, 0], color
 
     @jax.jit
-    def step(params, x, time, until, cond, open_cond, guidance, anchor, stays, noise):
+    def step(params, x, time, until, flow, held, pull, beside, away=None):
         prior: Prior = nnx.merge(graphdef, params)
-        x, end = advance(prior, x, time, until, cond, open_cond, guidance)
+        x, end = advance(
+            prior, x, time, until, *flow, beside=beside, away=away, pull=pull
+        )
+        anchor, stays, noise = held
         kept = (1 - until)[:, None] * noise + until[:, None] * anchor
         x, end = jnp.where(stays, kept, x), jnp.where(stays, anchor, end)
         return x, prior.denormalise(end)

@@ -8,15 +8,21 @@ import base64
 import json
 import math
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from pokejax.attributes import Attributes
+from pokejax.attributes import (
+    RELATIONS,
+    VIEWS,
+    VOCABULARIES,
+    Attributes,
+    nearest_hint,
+)
 from pokejax.images.finish import USUAL_COLORS, PixelArt, cut_out, pixel_art, redrawn
-from pokejax.images.png import encode_indexed_png, encode_png
+from pokejax.images.png import encode_indexed_png, encode_png, encode_small_png
 from pokejax.images.shiny import shiny
 from pokejax.images.upscale import Upscale, enlarge
 from pokejax.prompts.parsed import ParsedPrompt
@@ -26,6 +32,8 @@ MAX_NUM = 1024
 SEED_LIMIT = 2**31
 MAX_TEMPERATURE = 10
 MAX_GUIDANCE = 10
+# How much of an attribute: 0 as if it were unknown, 1 as it is, below 0 away from it.
+MIN_SLIDE, MAX_SLIDE = -1, 3
 USUAL_STRENGTH = 0.6  # of a start without a mask; with one it is 1
 
 
@@ -73,8 +81,7 @@ class Start:
     @property
     def image(self) -> UInt8[np.ndarray, "h w 4"]:
         """RGB on white, and alpha."""
-        side = math.isqrt(len(self.rgba) // 4)
-        return np.frombuffer(self.rgba, np.uint8).reshape(side, side, 4)
+        return _square_of(self.rgba)
 
     @property
     def anew(self) -> Bool[np.ndarray, "h w"]:
@@ -88,13 +95,54 @@ class Start:
         """The text chunks of a PNG: picture and mask as PNGs in base64."""
         image = self.image
         texts = {
-            "init": _base64_png(cut_out(image[..., :3], image[..., 3])),
+            "init": _base64(encode_small_png(cut_out(image[..., :3], image[..., 3]))),
             "strength": repr(self.strength),
         }
         if self.mask is not None:
             gray = self.anew.astype(np.uint8)[..., None] * 255
-            texts["mask"] = _base64_png(gray.repeat(3, axis=2))
+            texts["mask"] = _base64(encode_png(gray.repeat(3, axis=2), {}))
         return texts
+
+
+@dataclass(frozen=True)
+class Kin:
+    """The picture of a relative, beside which one is drawn.
+
+    Attributes:
+      rgba: its pixels as `pokejax.images.given.read_picture` gives them, row by row.
+      relation: what the drawn one is to it, of `RELATIONS`: its `"front"`, say.
+    """
+
+    rgba: bytes
+    relation: str
+
+    def __post_init__(self) -> None:
+        if self.relation not in RELATIONS:
+            raise PromptError(
+                f"relation is {self.relation!r}; expected one of"
+                f" {', '.join(RELATIONS)}{nearest_hint(self.relation, RELATIONS)}"
+            )
+
+    @property
+    def image(self) -> UInt8[np.ndarray, "h w 4"]:
+        """RGB on white, and alpha."""
+        return _square_of(self.rgba)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether it is the same creature, and so has the same colours."""
+        return self.relation != "evolution"
+
+    @property
+    def attributes(self) -> Attributes:
+        """What it says of the picture that is drawn: the view, if that is another."""
+        return Attributes(view=self.relation if self.relation in VIEWS else None)
+
+    def texts(self) -> dict[str, str]:
+        """The text chunks of a PNG: picture as a PNG in base64, and relation."""
+        image = self.image
+        picture = _base64(encode_small_png(cut_out(image[..., :3], image[..., 3])))
+        return {"relative": picture, "relation": self.relation}
 
 
 @dataclass(frozen=True)
@@ -116,6 +164,9 @@ class Recipe:
       negative: a prompt to keep away from: guidance leads away from it, and not from
         the open condition. Empty is none; without a learned prior it changes nothing.
       shiny: the finished picture gets another palette, see `pokejax.images.shiny`.
+      slides: how much of some attributes, as `slides_of` gives them. Those that neither
+        recipe nor `towards` knows change nothing; without a learned prior none does.
+      kin: the picture of a relative to be drawn beside, by a model that learned it.
     """
 
     prompt: str
@@ -129,6 +180,8 @@ class Recipe:
     start: Start | None = None
     negative: str = ""
     shiny: bool = False
+    slides: tuple[tuple[str, float], ...] = ()
+    kin: Kin | None = None
 
     def texts(self) -> dict[str, str]:
         """The text chunks of its PNG: all that is needed to draw it again."""
@@ -141,12 +194,16 @@ class Recipe:
         }
         if self.negative:
             texts["negative"] = self.negative
+        if self.slides:
+            texts["slides"] = json.dumps(dict(self.slides))
         if self.colors:
             texts |= {"finish": "pixel", "colors": str(self.colors)}
         if self.shiny:
             texts["shiny"] = "true"
         if self.start:
             texts |= self.start.texts()
+        if self.kin:
+            texts |= self.kin.texts()
         if self.towards:
             end = self.towards
             texts |= {
@@ -181,15 +238,21 @@ class Sample:
     def finished(self, colors: int = USUAL_COLORS) -> "Sample":
         """The same picture as pixel art: cut out, in a palette of `colors` at most.
 
+        Beside the same creature's picture it takes that one's palette.
+
         Raises:
           ValueError: `colors` isn't from 2 to 255.
         """
         recipe = replace(self.recipe, colors=colors)
-        start = recipe.start
+        start, kin = recipe.start, recipe.kin
+        given, anew = None, np.ones(self.image.shape[:2], bool)
         if start and start.mask is not None:
-            given = start.image
+            given, anew = start.image, start.anew
+        elif kin and kin.is_same:
+            given = kin.image
+        if given is not None:
             before = pixel_art(given[..., :3], given[..., 3], colors=colors)
-            art = redrawn(before, self.image, self.alpha, start.anew, colors=colors)
+            art = redrawn(before, self.image, self.alpha, anew, colors=colors)
         else:
             art = pixel_art(self.image, self.alpha, colors=colors)
         if recipe.shiny:
@@ -245,8 +308,13 @@ class Sample:
         return encode_png(enlarge(self.image, scale, upscale), self.texts)
 
 
-def _base64_png(image: UInt8[np.ndarray, "h w c"]) -> str:
-    return base64.b64encode(encode_png(image, {})).decode()
+def _square_of(rgba: bytes) -> UInt8[np.ndarray, "h w 4"]:
+    side = math.isqrt(len(rgba) // 4)
+    return np.frombuffer(rgba, np.uint8).reshape(side, side, 4)
+
+
+def _base64(file: bytes) -> str:
+    return base64.b64encode(file).decode()
 
 
 def recipes_for(
@@ -259,12 +327,21 @@ def recipes_for(
     start: Start | None = None,
     negative: str = "",
     shiny: bool = False,
+    slides: Mapping[str, float] | None = None,
+    kin: Kin | None = None,
 ) -> list[Recipe]:
-    """A recipe of the same parsed prompt for each seed."""
+    """A recipe of the same parsed prompt for each seed.
+
+    Of a relative's back, for one, the view isn't what the prompt says.
+
+    Raises:
+      PromptError: a slide has no such name, or is out of range.
+    """
+    attributes = parsed.attributes
     return [
         Recipe(
             parsed.prompt,
-            parsed.attributes,
+            attributes.override(kin.attributes) if kin else attributes,
             seed,
             temperature,
             guidance,
@@ -272,9 +349,35 @@ def recipes_for(
             start=start,
             negative=negative.strip(),
             shiny=shiny,
+            slides=slides_of(slides or {}),
+            kin=kin,
         )
         for seed in seeds
     ]
+
+
+def slides_of(values: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    """How much of some attributes, in the form in which a recipe holds it.
+
+    Args:
+      values: by the name of an attribute of creatures, from -1 to 3. 1 is as it is and
+        so left out, 0 as if the attribute were unknown, 2 twice as much, -1 as far away
+        from it as 1 is towards it.
+
+    Raises:
+      PromptError: an unknown name, with the nearest valid one, or a value out of range.
+    """
+    for name, value in values.items():
+        if name not in VOCABULARIES:
+            raise PromptError(
+                f"there is no slide {name!r}; expected one of"
+                f" {', '.join(VOCABULARIES)}{nearest_hint(name, VOCABULARIES)}"
+            )
+        if not MIN_SLIDE <= value <= MAX_SLIDE:
+            raise PromptError(
+                f"slide {name} is {value}; expected {MIN_SLIDE} to {MAX_SLIDE}"
+            )
+    return tuple((n, float(values[n])) for n in VOCABULARIES if values.get(n, 1) != 1)
 
 
 def count_up(seed: int | None, num: int) -> list[int]:

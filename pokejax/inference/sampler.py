@@ -7,7 +7,7 @@ into tiles, the last one padded. Within a tile, no row affects another.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,13 +16,14 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from pokejax.attributes import CONDITIONS, UNKNOWN_ID, Attributes
+from pokejax.attributes import CONDITIONS, RELATIONS, UNKNOWN_ID, Attributes
 from pokejax.images.finish import USUAL_COLORS
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
-from pokejax.inference.programs import Avoided, Given, Programs
+from pokejax.inference.programs import Avoided, Given, Programs, Relatives
 from pokejax.inference.recipe import (
+    Kin,
     PromptError,
     Recipe,
     Sample,
@@ -31,6 +32,7 @@ from pokejax.inference.recipe import (
     count_up,
     recipes_for,
 )
+from pokejax.inference.slides import slid_rows
 from pokejax.prompts.rules import parse_by_rules
 from pokejax.text import TextEncoder, load_text_encoder
 
@@ -40,6 +42,7 @@ PriorName = Literal["flow", "normal"]
 _TILE_ROWS_CPU = 8
 _TILE_ROWS_ACCELERATOR = 32
 _CACHED_PROMPTS = 4096
+_COLOR = list(CONDITIONS).index("primary_color")
 # What is meant where a prompt doesn't say how its creature is drawn.
 _USUAL = Attributes(view="front", style="native")
 
@@ -139,9 +142,22 @@ class Sampler:
     def takes_pictures(self) -> bool:
         """Whether recipes may start from a picture; that takes a learned prior.
 
-        So does a negative prompt, which changes nothing without one.
+        So do negative prompts and slides, which change nothing without one.
         """
         return self._programs.flows
+
+    @functools.cached_property
+    def relations(self) -> frozenset[str]:
+        """Of `RELATIONS`, what it can draw beside a relative's picture; often nothing.
+
+        A relation that no training picture showed has learned nothing.
+        """
+        prior = self.bundle.prior
+        learned = self.bundle.header.config.prior.relative_prob > 0
+        if not (prior and learned and self._programs.flows):
+            return frozenset()
+        table = np.asarray(prior.relations.embedding[...])
+        return frozenset(name for i, name in enumerate(RELATIONS) if table[i].any())
 
     @property
     def usual_colors(self) -> int:
@@ -188,6 +204,8 @@ class Sampler:
         start: Start | None = None,
         negative: str = "",
         shiny: bool = False,
+        slides: Mapping[str, float] | None = None,
+        kin: Kin | None = None,
     ) -> list[Sample]:
         """Draw `num` pictures of a prompt, which is read by rules.
 
@@ -205,6 +223,9 @@ class Sampler:
           start: a picture to start from, in place of noise alone.
           negative: a prompt to keep away from, see `Recipe`.
           shiny: another palette, see `Recipe`; takes one of some colors.
+          slides: how much of some attributes, see `recipe.slides_of`.
+          kin: the picture of a relative to be drawn beside, and the relation, one of
+            `relations`.
 
         Raises:
           PromptError: a value is out of range; the message says which.
@@ -229,6 +250,8 @@ class Sampler:
                 start=start,
                 negative=negative,
                 shiny=shiny,
+                slides=slides,
+                kin=kin,
             )
         )
 
@@ -276,12 +299,18 @@ class Sampler:
 
     def warm_up(self) -> None:
         """Compile all that drawing needs, so that no request waits for it."""
-        plain = Recipe("a creature", Attributes(), 0)
+        plain = Recipe("a creature", Attributes(size="Tiny"), 0)
         self.sample([plain])
         if self.takes_pictures:
             size = self.image_size
             blank = Start.of(np.full((size, size, 4), 255, np.uint8))
-            self.sample([replace(plain, start=blank, negative="a creature")])
+            slid = replace(plain, slides=(("size", 2.0),))
+            full = replace(slid, start=blank, negative="a creature")
+            for relation in sorted(self.relations)[:1]:
+                full = replace(full, kin=Kin(blank.rgba, relation))
+            self.sample([full])
+            if self.tile_rows > 1:
+                self.sample([slid, plain])  # which the usual program draws beside it
 
     def _embed(self, prompt: str) -> Float[np.ndarray, " d"]:
         # Training saw float16, too.
@@ -300,15 +329,21 @@ class Sampler:
         text_emb = np.zeros((rows, 2, self.encoder.dim), np.float32)
         attributes = np.full((rows, 2, len(CONDITIONS)), UNKNOWN_ID, np.int32)
         seeds = np.zeros((rows, 2), np.uint32)
-        knobs = np.ones((rows, 3), np.float32)
+        knobs = np.ones((rows, 4), np.float32)
         for i, recipe in enumerate(recipes):
             for j, end in enumerate((recipe, recipe.towards or recipe)):
                 text_emb[i, j] = self.embed(end.prompt)
                 attributes[i, j] = _USUAL.override(end.attributes).ids()
                 seeds[i, j] = end.seed
-            knobs[i] = recipe.mix, recipe.temperature, recipe.guidance
-        given, avoided = self._given(recipes), self._avoided(recipes)
-        return text_emb, attributes, seeds, knobs, given, avoided
+            of_color = dict(recipe.slides).get("primary_color", 1.0)
+            if (attributes[i, :, _COLOR] == UNKNOWN_ID).all():
+                of_color = 0.0
+            knobs[i] = recipe.mix, recipe.temperature, recipe.guidance, of_color
+        slid = None
+        if self.takes_pictures:
+            slid = slid_rows(recipes, text_emb, self.embed)
+        pictures = self._given(recipes), self._avoided(recipes), slid
+        return text_emb, attributes, seeds, knobs, *pictures, self._kin(recipes)
 
     def _given(self, recipes: Sequence[Recipe]) -> Given | None:
         """What the rows of a padded tile start from, if any doesn't from noise."""
@@ -345,6 +380,38 @@ class Sampler:
                 avoided.text_emb[i], avoided.attributes[i] = self.avoid(recipe.negative)
                 avoided.given[i] = True
         return avoided
+
+    def _kin(self, recipes: Sequence[Recipe]) -> Relatives | None:
+        """What the rows of a padded tile are drawn beside, if any row is."""
+        if not any(recipe.kin for recipe in recipes):
+            return None
+        size = self.image_size
+        relatives = Relatives(
+            np.zeros((self.tile_rows, size, size, 4), np.uint8),
+            np.full(self.tile_rows, UNKNOWN_ID, np.int32),
+        )
+        for i, kin in enumerate(recipe.kin for recipe in recipes):
+            if kin:
+                self.check_relation(kin.relation)
+                relatives.images[i] = kin.image
+                relatives.relation[i] = RELATIONS.index(kin.relation)
+        return relatives
+
+    def check_relation(self, relation: str) -> None:
+        """Refuse what the model hasn't learned to draw beside a relative.
+
+        Raises:
+          PromptError: it hasn't learned this relation; the message says what it has.
+        """
+        if relation in self.relations:
+            return
+        known = [name for name in RELATIONS if name in self.relations]
+        raise PromptError(
+            "this model wasn't trained to draw a picture's relatives"
+            if not known
+            else f"this model can't draw the {relation} of a picture; expected"
+            f" {' or '.join(known)}"
+        )
 
 
 def open_model(path: Path) -> Bundle:

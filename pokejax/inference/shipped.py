@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "thumbnail64.safetensors"
-SHA256 = "1d134a2e229a7e2695104ef41474ec4a1c59eb46ae7a1fe826884cb5f0331aa2"
+SHA256 = "1efaa304b9f4a4103c0c2ece122afabf1628a4c62501d53a52596e057a4a7840"

@@ -59,15 +59,23 @@ class CategoryEmbedder(nnx.Module):
             }
         )
 
-    def __call__(self, attributes: Int[Array, "b 12"]) -> Float[Array, "b c"]:
-        """Embed ids in `CONDITIONS` order; `UNKNOWN_ID` gives a zero vector."""
+    def __call__(
+        self, attributes: Int[Array, "b 12"], kept: Float[Array, "b 12"] | None = None
+    ) -> Float[Array, "b c"]:
+        """Embed ids in `CONDITIONS` order; `UNKNOWN_ID` gives a zero vector.
+
+        `kept` scales the vector of each attribute; None leaves all as they are.
+        """
         columns: list[Array] = []
         for i, name in enumerate(CONDITIONS):
             if name not in self.dims:
                 continue
             ids = attributes[:, i]
             embedded = self.tables[name](jnp.maximum(ids, 0))
-            columns.append(embedded * (ids != UNKNOWN_ID)[:, None])
+            known = ids != UNKNOWN_ID
+            columns.append(
+                embedded * (known if kept is None else known * kept[:, i])[:, None]
+            )
         return jnp.concatenate(columns, axis=-1)
 
 

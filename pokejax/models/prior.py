@@ -5,8 +5,12 @@ learns the velocity that carries noise (time 0) to latents (time 1) in straight 
 under the CVAE's condition, and sampling follows it in a few steps. z is cut into square
 patches, one token each; a z without places is a single token.
 
+A prior may also look at the picture of a relative, of which the one to be drawn is the
+back, say. Its z enters beside the noise, token by token, so it costs next to nothing;
+what the relation is joins the condition.
+
 Source: Liu et al., arXiv 2209.03003 (flow); Peebles & Xie, arXiv 2212.09748 (blocks);
-Ho & Salimans, arXiv 2207.12598 (guidance).
+Ho & Salimans, arXiv 2207.12598 (guidance); Liu et al., arXiv 2206.01714 (of parts).
 """
 
 import itertools
@@ -15,14 +19,17 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from pokejax.attributes import UNKNOWN_ID
+from pokejax.attributes import CONDITIONS, RELATIONS, UNKNOWN_ID
 from pokejax.config import ModelConfig, PriorConfig
 from pokejax.models.cvae import DRAWN_EMBEDDING_DIMS, CategoryEmbedder
 
 TIME_FREQUENCIES = 64
+# A picture's color is settled before this time.
+COLOR_TIME = 0.3
 
 
 class Block(nnx.Module):
@@ -116,25 +123,75 @@ class Prior(nnx.Module):
         self.token_out = nnx.Linear(
             width, features, kernel_init=nnx.initializers.zeros, rngs=rngs
         )
+        if config.relative_prob:
+            # Zeros, so that it begins as what it was without relatives.
+            zeros = nnx.initializers.zeros
+            self.relative_in = nnx.Linear(
+                features, width, use_bias=False, kernel_init=zeros, rngs=rngs
+            )
+            self.relations = nnx.Embed(
+                len(RELATIONS), width, embedding_init=zeros, rngs=rngs
+            )
 
     def embed(
+        self,
+        text_emb: Float[Array, "b t"],
+        attributes: Int[Array, "b 12"],
+        kept: Float[Array, "b 12"] | None = None,
+    ) -> Float[Array, "b d"]:
+        """The condition as the flow takes it; of zeros and unknowns, the open one.
+
+        `kept` is how much of each attribute counts; None is all of it.
+        """
+        category_emb = self.category_embedder(attributes, kept).astype(text_emb.dtype)
+        return self.text_in(jnp.concatenate([text_emb, category_emb], axis=-1))
+
+    def embed_color(
         self, text_emb: Float[Array, "b t"], attributes: Int[Array, "b 12"]
     ) -> Float[Array, "b d"]:
-        """The condition as the flow takes it; of zeros and unknowns, the open one."""
-        category_emb = self.category_embedder(attributes).astype(text_emb.dtype)
-        return self.text_in(jnp.concatenate([text_emb, category_emb], axis=-1))
+        """The condition that knows of the primary color and of nothing else."""
+        known = np.array([name == "primary_color" for name in CONDITIONS])
+        color = jnp.where(known[None], attributes, UNKNOWN_ID)
+        return self.embed(jnp.zeros_like(text_emb), color)
+
+    def relate(
+        self, relative: Float[Array, "b z"], relation: Int[Array, " b"]
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b d"]]:
+        """What a relative adds to the tokens, and to the condition.
+
+        Only a prior of a config with `relative_prob` has it.
+
+        Args:
+          relative: its z, normalised.
+          relation: what is drawn is to it, in `RELATIONS`; `UNKNOWN_ID` where there is
+            no relative, which adds zeros.
+        """
+        known = (relation != UNKNOWN_ID)[:, None]
+        tokens = self.relative_in(self._to_tokens(relative))
+        cond = self.relations(jnp.maximum(relation, 0))
+        return jnp.where(known[:, None], tokens, 0), jnp.where(known, cond, 0)
 
     def __call__(
         self,
         x: Float[Array, "b z"],
         time: Float[Array, " b"],
         cond: Float[Array, "b d"],
+        beside: Float[Array, "b n d"] | None = None,
     ) -> Float[Array, "b z"]:
-        """Velocity at `x` and `time` in [0, 1], under a condition from `embed`."""
+        """Velocity at `x` and `time` in [0, 1].
+
+        Args:
+          x: where the flow is.
+          time: when.
+          cond: from `embed`, with what `relate` adds to it.
+          beside: what `relate` adds to the tokens, if there may be relatives.
+        """
         cond = nnx.silu(cond + self.time_in(_waves(time)))
         cond = nnx.silu(self.condition(cond))
         modulation = self.modulation(cond).reshape(len(x), 6, -1)
         tokens = self.token_in(self._to_tokens(x)) + self.positions[...][None]
+        if beside is not None:
+            tokens = tokens + beside
         for block in self.blocks:
             tokens = block(tokens, modulation)
         return self._from_tokens(self.token_out(self.norm(tokens)))
@@ -170,6 +227,9 @@ def advance(
     cond: Float[Array, "b d"],
     open_cond: Float[Array, "b d"],
     guidance: Float[Array, " b"],
+    away: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
+    pull: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
+    beside: Float[Array, "b n d"] | None = None,
 ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
     """One Euler step along the flow.
 
@@ -181,19 +241,38 @@ def advance(
       cond: from `Prior.embed`.
       open_cond: of no prompt and no attributes.
       guidance: 1 follows the condition; more, so many times as far from the open one.
+      away: another condition to lead away from, and how far, as a multiple of
+        `guidance`.
+      pull: from `Prior.embed_color`, and how far that leads away from the open one,
+        beside all the rest, while the time is before `COLOR_TIME`.
+      beside: from `Prior.relate`; guidance leads away from having no relative, too.
 
     Returns:
       Where it is next; and where it is heading for, at time 1. After the last step that
       is the sample; before, it can be shown.
     """
     # With the condition and without, in one call.
+    conds = [cond, open_cond, *(part[0] for part in (away, pull) if part)]
+    n = len(conds)
+    besides = None
+    if beside is not None:
+        none = jnp.zeros_like(beside)
+        of_more = [*([beside] if away else []), *([none] if pull else [])]
+        besides = jnp.concatenate([beside, none, *of_more])
     velocity = prior(
-        jnp.concatenate([x, x]),
-        jnp.concatenate([time, time]),
-        jnp.concatenate([cond, open_cond]),
+        jnp.concatenate([x] * n),
+        jnp.concatenate([time] * n),
+        jnp.concatenate(conds),
+        besides,
     )
-    guided, free = jnp.split(velocity, 2)
+    guided, free, *more = jnp.split(velocity, n)
     velocity = free + guidance[:, None] * (guided - free)
+    if away is not None:
+        lean = guidance * away[1]
+        velocity = velocity + lean[:, None] * (guided - more[0])
+    if pull is not None:
+        early = jnp.where(time < COLOR_TIME, pull[1], 0)
+        velocity = velocity + early[:, None] * (more[-1] - free)
     left = (1 - time)[:, None]
     return x + (until - time)[:, None] * velocity, x + left * velocity
 
@@ -216,6 +295,7 @@ def sample(
     steps: int,
     guidance: float,
     time_power: float = 1.0,
+    color_guidance: float = 0.0,
 ) -> Float[Array, "b z"]:
     """Follow the flow from noise to latents for the CVAE's decoder."""
     cond = prior.embed(text_emb, attributes)
@@ -223,11 +303,12 @@ def sample(
         jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
     )
     one = jnp.ones(len(noise))
+    color = prior.embed_color(text_emb, attributes), color_guidance * one
     x = noise
     for time, until in itertools.pairwise(times(steps, time_power)):
-        x, _ = advance(
-            prior, x, time * one, until * one, cond, open_cond, guidance * one
-        )
+        flow = time * one, until * one, cond, open_cond, guidance * one
+        pull = color if color_guidance and time < COLOR_TIME else None
+        x, _ = advance(prior, x, *flow, pull=pull)
     return prior.denormalise(x)
 
 

@@ -2,13 +2,16 @@
 
 Nothing is learned to encode: z is the mean colour and the mean alpha of each square of
 pixels, so it can be painted, edited and blended. All that is learned is the way back,
-an upsampler that invents the detail. It is trained on thumbnails with more or less
-noise (the posterior's), so that it doesn't trust drawn ones to be exact, and makes flat
-what is mottled in them.
+an upsampler that invents the detail, in flat colours of a small palette. It is trained
+on thumbnails with more or less noise (the posterior's), so that it doesn't trust drawn
+ones to be exact.
 
 Source of the noise: Ho et al., Cascaded Diffusion Models, arXiv 2106.15282.
 """
 
+import itertools
+
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -19,8 +22,8 @@ from pokejax.models.spatial import ResBlock
 
 CHANNELS = 4  # RGB on white, and alpha
 # Standard deviation of the noise on z at most; z's values lie in [-1, 1].
-NOISE = 0.25
-_LAST_WIDTH = 16  # channels at the picture's own size
+NOISE = 0.1
+COLORS = 16  # of a picture's palette
 
 
 class ThumbnailEncoder(nnx.Module):
@@ -46,28 +49,33 @@ class ThumbnailEncoder(nnx.Module):
 
 
 class Upsampler(nnx.Module):
-    """Thumbnail and condition -> picture with alpha.
+    """Thumbnail and condition -> picture with alpha, in a palette of its own.
 
-    Most is decided at the thumbnail's size, where a weight costs a sixteenth of what it
-    costs at the picture's.
+    Sprites are flat areas of a few colours, and a network that paints each pixel for
+    itself mottles them. Here it chooses a palette from the thumbnail's own colours, and
+    then one of these for each pixel. Most is decided at the thumbnail's size, where a
+    weight costs a sixteenth of what it costs at the picture's.
     """
 
     def __init__(
         self, config: ModelConfig, image_size: int, condition_dim: int, *, rngs
     ):
         widths = config.channels[::-1]
+        width, narrow = widths[0], widths[-1]
         self.side = config.latent_side(image_size)
-        self.conv_in = nnx.Conv(CHANNELS, widths[0], (3, 3), rngs=rngs)
-        self.condition = nnx.Linear(condition_dim, widths[0], rngs=rngs)
-        self.blocks = nnx.List(
-            ResBlock(widths[0], rngs=rngs) for _ in range(config.blocks)
-        )
-        narrower = (*widths[1:], _LAST_WIDTH)
+        self.conv_in = nnx.Conv(CHANNELS, width, (3, 3), rngs=rngs)
+        self.condition = nnx.Linear(condition_dim, width, rngs=rngs)
+        self.blocks = nnx.List(ResBlock(width, rngs=rngs) for _ in range(config.blocks))
+        self.places = nnx.Linear(width, COLORS, rngs=rngs)
+        self.shades = nnx.Linear(width, 3, rngs=rngs)
+        tones = nnx.initializers.normal(0.3)(rngs.params(), (COLORS, 3))
+        self.tones = nnx.Param(tones)
         self.doublings = nnx.List(
-            UpConv(a, b, rngs=rngs) for a, b in zip(widths, narrower, strict=True)
+            UpConv(a, b, rngs=rngs) for a, b in itertools.pairwise(widths)
         )
         self.between = nnx.List(ResBlock(width, rngs=rngs) for width in widths[1:])
-        self.conv_out = nnx.Conv(_LAST_WIDTH, CHANNELS, (3, 3), rngs=rngs)
+        # Four pixels of each place: their colours, and whether they are opaque.
+        self.head = nnx.Conv(narrow, 4 * (COLORS + 1), (3, 3), rngs=rngs)
 
     def __call__(
         self,
@@ -76,15 +84,52 @@ class Upsampler(nnx.Module):
         *,
         dropout_key: Array | None,
     ) -> Float[Array, "b h w 4"]:
-        """A picture in [-1, 1], RGB on white and alpha; there is no dropout here."""
-        x = self.conv_in(z.reshape(len(z), self.side, self.side, CHANNELS))
-        x = x + self.condition(cond)[:, None, None]
+        """A picture in [-1, 1], RGB on white and alpha.
+
+        Args:
+          z: thumbnails.
+          cond: from `CVAE.condition`.
+          dropout_key: of training, in which half of the pictures may mix their colours,
+            since a choice has no slope; None takes the likeliest colour everywhere.
+        """
+        thumbnail = z.reshape(len(z), self.side, self.side, CHANNELS)
+        x = self.conv_in(thumbnail) + self.condition(cond)[:, None, None]
         for block in self.blocks:
             x = block(x)
-        for doubling, block in zip(self.doublings, self.between, strict=False):
-            x = block(doubling(nnx.gelu(x)))
-        x = self.doublings[-1](nnx.gelu(x))
-        drawn = jnp.tanh(self.conv_out(nnx.gelu(x)))
-        rgb, alpha = drawn[..., :3], drawn[..., 3:]
-        opaque = (alpha + 1) / 2
-        return jnp.concatenate([opaque * rgb + (1 - opaque), alpha], axis=-1)
+        palette = self._palette(thumbnail, x)
+        for doubling, block in zip(self.doublings, self.between, strict=True):
+            x = block(nnx.gelu(doubling(nnx.gelu(x))))
+        x = _pixel_shuffle(self.head(nnx.gelu(x)))
+        share = nnx.softmax(x[..., :-1])
+        opaque = nnx.sigmoid(x[..., -1:])
+        chosen = jax.nn.one_hot(jnp.argmax(share, axis=-1), COLORS)
+        mixed = jnp.zeros((len(z), 1, 1, 1), bool)
+        if dropout_key is not None:
+            mixed = jax.random.bernoulli(dropout_key, 0.5, mixed.shape)
+        share, opaque = (
+            soft + jax.lax.stop_gradient(jnp.where(mixed, 0, hard - soft))
+            for soft, hard in ((share, chosen), (opaque, jnp.round(opaque)))
+        )
+        rgb = jnp.einsum("bhwk,bkc->bhwc", share, palette)
+        return jnp.concatenate([opaque * rgb + (1 - opaque), 2 * opaque - 1], axis=-1)
+
+    def _palette(
+        self, thumbnail: Float[Array, "b s s 4"], x: Float[Array, "b s s w"]
+    ) -> Float[Array, "b k 3"]:
+        """Colours, each the mean of some places of the thumbnail, and then shaded."""
+        b = len(x)
+        flat, x = thumbnail.reshape(b, -1, CHANNELS), x.reshape(b, -1, x.shape[-1])
+        opaque = jnp.clip((flat[..., 3:] + 1) / 2, 0.02, 1)
+        own = jnp.clip((flat[..., :3] - (1 - opaque)) / opaque, -1, 1)
+        looks = nnx.softmax(self.places(x) + jnp.log(opaque), axis=1)
+        color, seen = (jnp.einsum("bnk,bnc->bkc", looks, v) for v in (own, x))
+        return jnp.tanh(
+            jnp.arctanh(0.97 * color) + self.shades(seen) + self.tones[...][None]
+        )
+
+
+def _pixel_shuffle(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 d"]:
+    """Each place's four parts, side by side."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, 2, 2, c // 4).swapaxes(2, 3)
+    return x.reshape(b, 2 * h, 2 * w, c // 4)

@@ -143,6 +143,8 @@ async def _send(
                     reason = "gave no readable answer"
     except TimeoutError:
         reason = f"took over {timeout_s:g} s"
+    except Exception:  # of an address that is none, parts of which it would tell
+        reason = "can't be asked: OPENAI_BASE_URL is no address"
     raise LlmUnavailable(f"the model {reason}")
 
 

@@ -21,7 +21,8 @@ def augment(
     enlarged less.
 
     Args:
-      image: `b h w c` float32 in [-1, 1]: RGB, and what else moves with it.
+      image: `b h w c` float32 in [-1, 1]: RGB, and what else moves with it; of 8
+        channels, 4 to 6 are another picture's RGB, recoloured alike.
       key: decides everything.
       config: `flip`, `max_shift`, `max_scale`, `color_jitter`; all off changes nothing.
     """
@@ -40,8 +41,11 @@ def augment(
     elif config.flip:
         image = jnp.where(mirror.reshape(b, 1, 1, 1) < 0, image[:, :, ::-1], image)
     if config.color_jitter:
-        rgb = _jitter_colors(image[..., :3], config.color_jitter, color_key)
-        image = jnp.concatenate([rgb, image[..., 3:]], axis=-1)
+        for rgb in range(0, image.shape[-1] - 2, 4):
+            jittered = _jitter_colors(
+                image[..., rgb : rgb + 3], config.color_jitter, color_key
+            )
+            image = image.at[..., rgb : rgb + 3].set(jittered)
     return image
 
 

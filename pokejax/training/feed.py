@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int
 
+from pokejax.commands import call_of
 from pokejax.config import Config, ConfigError
 from pokejax.data.dataset import Order
 from pokejax.data.split import Dataset
@@ -50,12 +51,32 @@ class Feed:
         self.steps_per_epoch = pictures // self.batch_size
         weights = dataset.splits["train"].weights
         self._order = Order(config.train.seed, weights, self.batch_size)
+        self._check_relatives(config)
         self._text_emb = replicate(dataset.text_emb, mesh)
         self.resident = {
             name: replicate(split_arrays(split, self._text_emb), mesh)
             for name, split in dataset.splits.items()
             if split.images.nbytes <= config.data.resident_mb * 2**20
         }
+
+    def _check_relatives(self, config: Config) -> None:
+        """Refuse to learn relations that the data on the device don't show."""
+        if not config.prior.relative_prob:
+            return
+        train = self.dataset.splits["train"]
+        if train.relatives is None or not (train.relatives >= 0).any():
+            raise ConfigError(
+                f"prior.relative_prob is {config.prior.relative_prob}, but"
+                f" {config.data.dir} holds no relatives: expected a dataset that"
+                f" {call_of('data_tools.create_dataset')} of this version makes, or 0"
+            )
+        if train.images.nbytes > config.data.resident_mb * 2**20:
+            raise ConfigError(
+                f"prior.relative_prob is {config.prior.relative_prob}, and relatives of"
+                f" streamed pictures aren't at hand: data.resident_mb is"
+                f" {config.data.resident_mb}; expected at least"
+                f" {-(-train.images.nbytes // 2**20)}"
+            )
 
     def train_batches(
         self, first: int, last: int
@@ -93,9 +114,9 @@ class Feed:
                     by_example, np.asarray(getattr(local, name))
                 )
                 for name in local._fields
-                if name != "text_emb"
+                if name not in ("text_emb", "relatives")
             }
-            yield step, local._replace(**shared), rows
+            yield step, local._replace(relatives=None, **shared), rows
 
     def chosen(
         self, name: str, rows: Int[np.ndarray, " b"]

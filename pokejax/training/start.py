@@ -12,6 +12,9 @@ from pokejax.inference import bundle
 from pokejax.inference.bundle import Header, named_leaves
 from pokejax.training.step import TrainState
 
+# Of a prior: what looks at relatives is zero at first, so it may be new.
+_MAY_BE_NEW = ("relative_in.", "relations.")
+
 
 def started_from(path: Path, state: TrainState, header: Header) -> TrainState:
     """A new state with the weights of a bundle, where those of `state` lie.
@@ -40,15 +43,17 @@ def started_from(path: Path, state: TrainState, header: Header) -> TrainState:
 
     def begin(params: Any) -> Any:
         of_model = params["model"] if isinstance(params, dict) else params
-        _check_shapes(path, weights, dict(named_leaves(of_model)))
-        placed = jax.tree.map(
+        wanted = dict(named_leaves(of_model))
+        new = {k: v for k, v in wanted.items() if k.startswith(_MAY_BE_NEW)}
+        _check_shapes(path, new | weights, wanted)
+        placed = [
             # A copy: steps give up their arguments, and nothing may be held twice.
-            lambda old, new: jax.device_put(
-                jnp.array(new, old.dtype, copy=True), old.sharding
-            ),
-            of_model,
-            nnx.state(trained),
-        )
+            jax.device_put(
+                jnp.array((new | weights)[name], old.dtype, copy=True), old.sharding
+            )
+            for name, old in wanted.items()
+        ]
+        placed = jax.tree.unflatten(jax.tree.structure(of_model), placed)
         return {**params, "model": placed} if isinstance(params, dict) else placed
 
     ema_params = None if state.ema_params is None else begin(state.ema_params)

@@ -61,6 +61,7 @@ class DeviceSplit(NamedTuple):
     attributes: Int[AnyArray, "n 12"]
     prompt_ids: Int[AnyArray, "n p"]
     prompt_counts: Int[AnyArray, " n"]
+    relatives: Int[AnyArray, "n 4"] | None
     text_emb: Float[AnyArray, "m d"]
 
 
@@ -72,6 +73,7 @@ def split_arrays(split: Split, text_emb: Any) -> DeviceSplit:
         split.attributes,
         split.prompt_ids,
         split.prompt_counts,
+        split.relatives,
         text_emb,
     )
 
@@ -128,12 +130,36 @@ def gather(
     """The pictures at `rows` in [-1, 1], each with its `prompt`-th prompt."""
     prompt_id = jnp.take_along_axis(split.prompt_ids[rows], prompt[:, None], axis=1)
     return Batch(
-        image=to_float(
-            jnp.concatenate([split.images[rows], split.alpha[rows][..., None]], axis=-1)
-        ),
+        image=_pictures(split, rows),
         text_emb=split.text_emb[prompt_id[:, 0]].astype(jnp.float32),
         attributes=split.attributes[rows],
     )
+
+
+def _pictures(split: DeviceSplit, rows: Int[Array, " b"]) -> Float[Array, "b h w 4"]:
+    return to_float(
+        jnp.concatenate([split.images[rows], split.alpha[rows][..., None]], axis=-1)
+    )
+
+
+def beside_relatives(
+    split: DeviceSplit, rows: Int[Array, " b"], key: Array, prob: float
+) -> tuple[Int[Array, " b"], Int[Array, " b"]]:
+    """For each picture one of its relatives at random, with a probability.
+
+    Returns:
+      The relatives' rows, and what each picture is to its own, in `RELATIONS`. Where
+      there is none, the picture's own row, and `UNKNOWN_ID`.
+    """
+    prob_key, choice_key = jax.random.split(key)
+    assert split.relatives is not None  # the feed has looked
+    relatives = split.relatives[rows]
+    there = relatives >= 0
+    chance = jax.random.uniform(choice_key, relatives.shape)
+    relation = jnp.where(there, chance, -1.0).argmax(axis=1)
+    shown = jax.random.bernoulli(prob_key, prob, rows.shape) & there.any(axis=1)
+    row = jnp.take_along_axis(relatives, relation[:, None], axis=1)[:, 0]
+    return jnp.where(shown, row, rows), jnp.where(shown, relation, UNKNOWN_ID)
 
 
 def step_keys(key: Array, step: Int[Array, ""] | int) -> Array:
@@ -144,21 +170,32 @@ def step_keys(key: Array, step: Int[Array, ""] | int) -> Array:
 def augmented(
     split: DeviceSplit, rows: Int[Array, " b"], key: Array, config: Config
 ) -> Batch:
-    """A training batch: random prompts, changed pictures, some attributes hidden."""
-    prompt_key, image_key, drop_key = jax.random.split(key, 3)
+    """A training batch: random prompts, changed pictures, some attributes hidden.
+
+    A relative's picture changes as the one beside it does.
+    """
+    prompt_key, image_key, drop_key, relative_key = jax.random.split(key, 4)
     uniform = jax.random.uniform(prompt_key, rows.shape)
     counts = split.prompt_counts[rows]
     batch = gather(split, rows, (uniform * counts).astype(jnp.int32))
+    image, relation = batch.image, None
+    if config.prior.relative_prob:
+        beside, relation = beside_relatives(
+            split, rows, relative_key, config.prior.relative_prob
+        )
+        image = jnp.concatenate([image, _pictures(split, beside)], axis=-1)
     # What enters from outside is 1: white, and, with alpha turned over, transparent.
-    sign = jnp.array([1.0, 1.0, 1.0, -1.0]).reshape(1, 1, 1, 4)
-    image = sign * augment(sign * batch.image, image_key, config.data)
+    sign = jnp.tile(jnp.array([1.0, 1.0, 1.0, -1.0]), image.shape[-1] // 4)
+    sign = sign.reshape(1, 1, 1, -1)
+    image = sign * augment(sign * image, image_key, config.data)
     attributes = batch.attributes
     if config.train.attribute_drop_prob:
         drop = jax.random.bernoulli(
             drop_key, config.train.attribute_drop_prob, attributes.shape
         )
         attributes = jnp.where(drop, UNKNOWN_ID, attributes)
-    return Batch(image, batch.text_emb, attributes)
+    relative = None if relation is None else image[..., 4:]
+    return Batch(image[..., :4], batch.text_emb, attributes, relative, relation)
 
 
 def make_train_steps(

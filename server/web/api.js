@@ -87,13 +87,15 @@ export async function patiently(attempt, signal, onWait) {
 }
 
 /** The fields of a request that are the same however it is drawn. */
-export function fieldsOf({ guidance, temperature, finish = "auto", colors = 15, negative }) {
+export function fieldsOf({ negative, slides = {}, ...settings }) {
+  const { guidance, temperature, finish = "auto", colors = 15 } = settings;
   return {
     guidance,
     temperature,
     colors,
     ...(finish === "auto" ? {} : { finish }),
     ...(negative ? { negative_prompt: negative } : {}),
+    ...(Object.keys(slides).length ? { slides } : {}),
   };
 }
 
@@ -112,13 +114,15 @@ export async function stream(job, signal, on) {
       while (arrived.has(skipped)) skipped += 1;
       if (skipped === job.count) return;
     }
+    const { slides = {}, ...fields } = fieldsOf(job);
     const query = new URLSearchParams({
       prompt: job.prompt,
       seed: (job.seed + skipped) % SEED_LIMIT,
       num_samples: job.count - skipped,
-      ...fieldsOf(job),
+      ...fields,
       ...job.attributes,
     });
+    for (const [name, value] of Object.entries(slides)) query.set(`slides.${name}`, value);
     const headers = last ? { "Last-Event-ID": last } : {};
     try {
       const path = `generate/stream?${query}`;

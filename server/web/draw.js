@@ -38,8 +38,8 @@ export function fileOf(dataUrl) {
  */
 export async function draw(job, signal, show) {
   const started = performance.now();
-  if (job.near) {
-    await drawNear(job, signal, show, started);
+  if (job.near || job.towards || job.start) {
+    await drawAtOnce(job, signal, show, started);
   } else {
     await drawStream(job, signal, show, started);
   }
@@ -80,16 +80,24 @@ async function drawStream(job, signal, show, started) {
   await Promise.all(kept);
 }
 
-async function drawNear(job, signal, show, started) {
-  show.say("Drawing variations …");
-  const { prompt, attributes, count, near, seed } = job;
-  const body = {
-    ...{ prompt, attributes, seed: near.seed, ...fieldsOf(job) },
-    ...{ strength: near.strength, num_samples: count, variation_seed: seed },
-  };
-  const attempt = () => ask("variations", { body, signal });
-  const answer = await patiently(attempt, signal, show.waiting);
+/** Where to ask for what comes in one answer, and the fields that only it has. */
+function requestOf({ count, near, towards, mix, start, seed }) {
+  if (start) return ["edit", { ...start, num_samples: count }];
+  if (towards) {
+    const { prompt, seed: to_seed, attributes } = towards;
+    return ["interpolate", { to_prompt: prompt, to_seed, to_attributes: attributes, mix }];
+  }
+  const { seed: from, strength } = near;
+  return ["variations", { seed: from, strength, num_samples: count, variation_seed: seed }];
+}
+
+async function drawAtOnce(job, signal, show, started) {
+  show.say("Drawing …");
+  const { prompt, attributes, seed } = job;
+  const [path, fields] = requestOf(job);
+  const body = { prompt, attributes, seed, ...fieldsOf(job), ...fields };
+  const answer = await patiently(() => ask(path, { body, signal }), signal, show.waiting);
   for (const [i, url] of answer.images.entries()) {
-    show.picture(i, await keepFile(url, answer, started));
+    show.picture(i, await keepFile(url, answer.start ?? answer, started));
   }
 }

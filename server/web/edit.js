@@ -6,7 +6,7 @@ import { el, toast } from "./dom.js";
 import { fileOf, keepFile } from "./draw.js";
 import { easel } from "./easel.js";
 import { paletteOf } from "./pixels.js";
-import { clearBackground } from "./png.js";
+import { canvasOf } from "./png.js";
 import { randomSeed, set, state } from "./state.js";
 import { statusLine } from "./status.js";
 import { find } from "./store.js";
@@ -37,7 +37,7 @@ export async function editAgain(recipe) {
     await open(file, recipe, recipe.attributes);
     work.strength = strength;
     if (mask) {
-      const { data } = await imageOf(fileOf(`data:image/png;base64,${mask}`));
+      const { data } = await imageOf(fileOf(`data:image/png;base64,${mask}`), false);
       work.mask = Array.from({ length: data.length / 4 }, (_, i) => data[4 * i] > 127);
     }
   } catch {
@@ -48,8 +48,8 @@ export async function editAgain(recipe) {
   else location.hash = "#/edit";
 }
 
-const fieldsToRestore = ({ guidance, temperature, finish, colors, negative }) => ({
-  ...{ guidance, temperature, finish, colors, negative, near: null },
+const fieldsToRestore = ({ guidance, temperature, finish, colors, negative, slides = {} }) => ({
+  ...{ guidance, temperature, finish, colors, negative, slides, near: null },
 });
 
 /** Show the page; `id` is of a picture of the gallery, or empty. */
@@ -81,14 +81,10 @@ async function open(file, { prompt }, attributes) {
   work = { image, file, mask: null, prompt, attributes, strength: null };
 }
 
-/** The pixels of a file, without what is around the creature. */
-async function imageOf(file) {
-  const bitmap = await createImageBitmap(file);
-  const { width, height } = bitmap;
-  const context = new OffscreenCanvas(width, height).getContext("2d");
-  context.drawImage(bitmap, 0, 0);
-  clearBackground(context, width, height);
-  return context.getImageData(0, 0, width, height);
+/** The pixels of a file; `transparent` leaves out what is around the creature. */
+async function imageOf(file, transparent = true) {
+  const canvas = await canvasOf(file, { transparent });
+  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
 }
 
 async function urlOf({ data, width, height }) {

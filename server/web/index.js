@@ -4,11 +4,11 @@ import { ask, patiently } from "./api.js";
 import { byId, toast } from "./dom.js";
 import { startGallery } from "./gallery.js";
 import { icon } from "./icons.js";
-import { recipeIn, restore, restoreFile } from "./recipe.js";
+import { drawAgain, recipeIn, restoreFile } from "./recipe.js";
 import { buildMenus, startSettings } from "./settings.js";
 import { showKeys, startShortcuts } from "./shortcuts.js";
 import { vocabularies } from "./state.js";
-import { drawNow, startStudio } from "./studio.js";
+import { startStudio } from "./studio.js";
 import { openStore } from "./store.js";
 
 const PAGES = ["studio", "edit", "walk", "matrix", "runs"];
@@ -60,14 +60,13 @@ function decoded(text) {
 async function openLink(query) {
   location.replace("#/");
   const recipe = recipeIn(query);
-  if (!recipe.prompt) return toast("That link describes no picture");
+  if (!recipe?.prompt) return toast("That link describes no picture");
   try {
-    await restore(recipe);
     const { model_version: model } = await ask("health");
     if (recipe.model && model !== recipe.model) {
       toast("The link was made with another model: the picture will differ");
     }
-    drawNow();
+    await drawAgain(recipe);
   } catch (problem) {
     toast(problem.message);
   }

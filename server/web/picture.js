@@ -22,11 +22,13 @@ function facts(rows) {
 
 /** Where each attribute came from, as a table. */
 function attributesOf({ recipe, sources, words }) {
+  const { slides = {} } = recipe;
   const rows = Object.entries(recipe.attributes).map(([name, value]) => {
+    const much = name in slides ? `× ${slides[name]} ` : "";
     const word = words?.[name] ? ` (“${words[name]}”)` : "";
     const from = sources?.[name] ? `${SOURCES[sources[name]] ?? sources[name]}${word}` : "";
     const square = swatch(name, value);
-    return [spoken(name), square, ` ${value} `, el("span", { class: "from" }, from)];
+    return [spoken(name), square, ` ${value} ${much}`, el("span", { class: "from" }, from)];
   });
   return rows.length ? facts(rows) : el("p", {}, "None: the words alone steered it.");
 }
@@ -100,6 +102,13 @@ function variationRow(picture, box) {
   );
 }
 
+/** Copy a link; chats and mail cut long ones, so its length is told. */
+function copyLink(recipe) {
+  const link = linkTo(recipe);
+  if (!link) toast("The picture that it began as is too large for a link: save the PNG, which holds it");
+  else copy(link, recipe.start ? `Link of ${link.length.toLocaleString()} characters` : "Link");
+}
+
 async function settingsBack({ recipe }, box) {
   try {
     await restore(recipe);
@@ -150,13 +159,13 @@ export function showPicture(id, leave) {
   } else if (!isWalk(recipe)) {
     actions.append(
       button("Use these settings", () => settingsBack(picture, box), { class: "primary" }),
-      button("Copy link", () => copy(linkTo(recipe), "Link")),
     );
   }
   if (isWalk(recipe)) {
     const again = async () => (await import("./walk.js")).walkAgain(recipe);
     actions.append(button("Walk again", again, { class: "primary" }));
   }
+  actions.append(button("Copy link", () => copyLink(recipe)));
   actions.append(button("Edit", () => (location.hash = `#/edit/${id}`)));
   actions.append(button("Copy seed", () => copy(String(recipe.seed), "Seed")), heart);
   actions.append(button("Delete", gone));

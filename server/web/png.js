@@ -1,6 +1,6 @@
 // PNG files: the texts in them, and enlarging that keeps the texts.
 
-import { vocabularies } from "./state.js";
+import { isSlide, vocabularies } from "./state.js";
 import { SEED_LIMIT } from "./api.js";
 
 const MOST_BYTES = 20e6;
@@ -61,16 +61,14 @@ export async function textsOf(blob) {
 
 /** The recipe in a PNG's texts, ours or A1111's; null if there is none. */
 export function recipeOf(texts) {
-  const { parameters } = texts;
-  if (texts.prompt === undefined && parameters !== undefined) {
-    const prompt = parameters.split(/\n(?:Negative prompt|Steps): /)[0];
-    const seed = parameters.match(/\bSeed: (\d+)/)?.[1] ?? 0;
-    const negative = parameters.match(/\nNegative prompt: (.*)/)?.[1];
-    return checked({ prompt, seed, negative });
+  if (texts.prompt === undefined && texts.parameters !== undefined) {
+    return recipeOfA1111(texts.parameters);
   }
   if (!texts.prompt || texts.seed === undefined) return null;
   const finish = texts.finish ?? "raw"; // only pixel art says how it was finished
-  const recipe = checked({ ...texts, finish, attributes: parsed(texts.attributes) });
+  const { attributes, slides } = texts;
+  const objects = { attributes: parsed(attributes), slides: parsed(slides) };
+  const recipe = checked({ ...texts, finish, ...objects });
   if (texts.init !== undefined) {
     const strength = within(texts.strength, 0, 1, 0.6);
     recipe.start = { image: texts.init, mask: texts.mask, strength };
@@ -85,6 +83,17 @@ export function recipeOf(texts) {
     recipe.mix = within(texts.mix, 0, 1, 0);
   }
   return recipe;
+}
+
+/** Its two prompts, of any number of lines, and a line of settings. */
+function recipeOfA1111(parameters) {
+  const lines = parameters.split("\n");
+  const at = lines.findLastIndex((line) => line.startsWith("Steps: "));
+  const above = lines.slice(0, at < 0 ? lines.length : at).join("\n");
+  const [prompt, negative] = above.split("\nNegative prompt: ");
+  const setting = (name) => lines[at]?.match(`(?:^|, )${name}: ([\\d.]+)`)?.[1];
+  const guidance = Number(setting("CFG scale") ?? 7) / 7; // 7 is what is usual there
+  return checked({ prompt, negative, guidance, seed: setting("Seed") });
 }
 
 function parsed(text) {
@@ -105,14 +114,19 @@ const cleaned = (text) => String(text).replace(/\p{Cc}/gu, " ").slice(0, 1000).t
 
 /** A recipe from strings that anybody may have written, with only what can be drawn. */
 export function checked({ prompt, seed, attributes, model, ...settings }) {
-  const { guidance, temperature, finish, colors, negative } = settings;
+  const { guidance, temperature, finish, colors, negative, slides } = settings;
   const known = Object.entries(attributes ?? {}).filter(([name, value]) =>
     vocabularies[name]?.includes(value),
   );
+  const slid = Object.entries(slides ?? {})
+    .filter(([name]) => isSlide(name))
+    .map(([name, value]) => [name, within(value, -1, 3, 1)])
+    .filter(([, value]) => value !== 1);
   return {
     prompt: cleaned(prompt),
     seed: Math.floor(within(seed, 0, Number.MAX_VALUE, 0)) % SEED_LIMIT,
     attributes: Object.fromEntries(known),
+    slides: Object.fromEntries(slid),
     guidance: within(guidance, 0, 10, 1),
     temperature: within(temperature, 0, 10, 1),
     finish: ["raw", "pixel"].includes(finish) ? finish : "auto",
@@ -130,14 +144,35 @@ export async function ownPalette(blob) {
   return rows.slice(1);
 }
 
-/** A canvas with the picture, each pixel `scale` pixels a side. */
-export async function enlarged(blob, scale, { transparent = false } = {}) {
-  const bitmap = await createImageBitmap(blob);
-  const small = new OffscreenCanvas(bitmap.width, bitmap.height);
-  const pixels = small.getContext("2d");
+// What makes a palette's first colour transparent: in finished pixel art, the background.
+const CLEAR_FIRST = Uint8Array.of(...[0, 0, 0, 1], ...[116, 82, 78, 83, 0], ...[64, 230, 216, 102]);
+
+/** A picture in a palette, without the background; null of any other. */
+async function withoutBackground(blob) {
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  const found = chunks(bytes);
+  if (found.some(({ kind }) => kind === "tRNS")) return blob;
+  const palette = found.find(({ kind }) => kind === "PLTE");
+  if (!palette) return null;
+  const end = palette.whole.byteOffset + palette.whole.length;
+  return new Blob([bytes.subarray(0, end), CLEAR_FIRST, bytes.subarray(end)]);
+}
+
+/** A canvas with a picture; `transparent` leaves out what is around the creature. */
+export async function canvasOf(blob, { transparent = false } = {}) {
+  const art = transparent ? await withoutBackground(blob) : null;
+  const bitmap = await createImageBitmap(art ?? blob);
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+  const pixels = canvas.getContext("2d");
   pixels.drawImage(bitmap, 0, 0);
-  if (transparent) clearBackground(pixels, bitmap.width, bitmap.height);
-  const canvas = new OffscreenCanvas(bitmap.width * scale, bitmap.height * scale);
+  if (transparent && !art) clearBackground(pixels, bitmap.width, bitmap.height);
+  return canvas;
+}
+
+/** A canvas with the picture, each pixel `scale` pixels a side. */
+export async function enlarged(blob, scale, options) {
+  const small = await canvasOf(blob, options);
+  const canvas = new OffscreenCanvas(small.width * scale, small.height * scale);
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
@@ -145,7 +180,7 @@ export async function enlarged(blob, scale, { transparent = false } = {}) {
 }
 
 /** Make what is nearly white and touches the border transparent. */
-export function clearBackground(context, width, height) {
+function clearBackground(context, width, height) {
   const image = context.getImageData(0, 0, width, height);
   const { data } = image;
   const white = (i) => Math.min(data[4 * i], data[4 * i + 1], data[4 * i + 2]) >= 235;

@@ -2,41 +2,40 @@
 
 import { ask } from "./api.js";
 import { toast } from "./dom.js";
-import { checked, recipeOf, textsOf } from "./png.js";
+import { recipeOf, textsOf } from "./png.js";
 import { set, setRead } from "./state.js";
+import { drawNow, drawRecipe } from "./studio.js";
 
-/** A link that draws the same picture again. */
+const MOST_LINK = 16000; // characters, which any browser takes
+
+/**
+ * A link that draws the same picture again; it holds what the texts of its file do. Null if
+ * that is too much for a link, because of the picture that it began as.
+ */
 export function linkTo(recipe) {
+  const { prompt, seed, attributes, guidance, temperature, model, towards, start } = recipe;
+  const { finish = "auto", colors = 15, negative = "" } = recipe;
   const query = new URLSearchParams({
-    prompt: recipe.prompt,
-    seed: recipe.seed,
-    guidance: recipe.guidance,
-    temperature: recipe.temperature,
-    finish: recipe.finish ?? "auto",
-    colors: recipe.colors ?? 15,
-    negative: recipe.negative ?? "",
-    model: recipe.model,
-    ...recipe.attributes,
+    ...{ prompt, seed, attributes: JSON.stringify(attributes), guidance, temperature },
+    ...{ finish, colors, negative, slides: JSON.stringify(recipe.slides ?? {}), model },
   });
-  if (recipe.towards) {
-    query.set("towards_seed", recipe.towards.seed);
+  if (towards) {
+    query.set("towards_prompt", towards.prompt);
+    query.set("towards_seed", towards.seed);
+    query.set("towards_attributes", JSON.stringify(towards.attributes));
     query.set("mix", recipe.mix);
   }
-  return `${location.origin}/#/draw?${query}`;
+  if (start) {
+    query.set("init", start.image);
+    query.set("strength", start.strength);
+    if (start.mask) query.set("mask", start.mask);
+  }
+  const link = `${location.origin}/#/draw?${query}`;
+  return link.length > MOST_LINK ? null : link;
 }
 
-/** The recipe in a link's query. */
-export function recipeIn(query) {
-  const given = Object.fromEntries(new URLSearchParams(query));
-  const recipe = checked({ ...given, attributes: given });
-  if (given.towards_seed !== undefined) {
-    const { prompt, attributes } = recipe;
-    const { seed } = checked({ prompt, seed: given.towards_seed });
-    recipe.towards = { prompt, seed, attributes };
-    recipe.mix = Math.min(1, Math.max(0, Number(given.mix) || 0));
-  }
-  return recipe;
-}
+/** The recipe in a link's query; null if there is none. */
+export const recipeIn = (query) => recipeOf(Object.fromEntries(new URLSearchParams(query)));
 
 /** Whether it lies between two prompts or attributes, as only a walk draws it. */
 export function isWalk({ towards, prompt, attributes }) {
@@ -45,21 +44,36 @@ export function isWalk({ towards, prompt, attributes }) {
   return towards.prompt !== prompt || !same;
 }
 
-/** Put a recipe into the settings, so that drawing gives its very picture. */
-export async function restore(recipe, count = 1) {
-  // By hand is only what the prompt doesn't say itself.
-  const query = new URLSearchParams({ prompt: recipe.prompt });
-  const answer = await ask(`parse?${query}`);
-  const byHand = Object.entries(recipe.attributes).filter(
+/** How a prompt reads, and which of a recipe's attributes it doesn't say itself. */
+async function readAgain({ prompt, attributes }) {
+  const answer = await ask(`parse?${new URLSearchParams({ prompt })}`);
+  const byHand = Object.entries(attributes).filter(
     ([name, value]) => answer.attributes[name] !== value,
   );
+  return { answer, byHand: Object.fromEntries(byHand) };
+}
+
+/** Draw a recipe's very picture. */
+export async function drawAgain(recipe) {
+  if (recipe.start || isWalk(recipe)) {
+    const { byHand } = await readAgain(recipe);
+    await drawRecipe({ ...recipe, attributes: byHand });
+  } else {
+    await restore(recipe);
+    await drawNow();
+  }
+}
+
+/** Put a recipe into the settings, so that drawing gives its very picture. */
+export async function restore(recipe, count = 1) {
+  const { answer, byHand } = await readAgain(recipe);
   const near = recipe.towards
     ? { seed: recipe.seed, strength: recipe.mix }
     : null;
   setRead(answer);
   set({
     prompt: recipe.prompt,
-    attributes: Object.fromEntries(byHand),
+    attributes: byHand,
     seed: near ? recipe.towards.seed : recipe.seed,
     locked: true,
     guidance: recipe.guidance,
@@ -67,6 +81,7 @@ export async function restore(recipe, count = 1) {
     finish: recipe.finish ?? "auto",
     colors: recipe.colors ?? 15,
     negative: recipe.negative ?? "",
+    slides: recipe.slides ?? {},
     near,
     count,
   });

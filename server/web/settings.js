@@ -4,8 +4,8 @@ import { ask } from "./api.js";
 import { byId, copy, el, spoken, swatch } from "./dom.js";
 import { icon } from "./icons.js";
 import { jobOf, seedsOf } from "./draw.js";
-import { onChange, randomSeed, read, set, setAttribute, setRead } from "./state.js";
-import { state, vocabularies } from "./state.js";
+import { isSlide, onChange, randomSeed, read, set, setAttribute, setRead } from "./state.js";
+import { setSlide, state, vocabularies } from "./state.js";
 
 const TYPING_MS = 250;
 
@@ -38,9 +38,24 @@ export function buildMenus() {
   onChange(() => {
     for (const [name, pick] of menus) showMenu(pick, name);
     showChips();
-    byId("reset").hidden = !Object.keys(state.attributes).length;
+    byId("reset").hidden = !Object.keys({ ...state.attributes, ...state.slides }).length;
   });
-  byId("reset").addEventListener("click", () => set({ attributes: {} }));
+  byId("reset").addEventListener("click", () => set({ attributes: {}, slides: {} }));
+}
+
+/** How much of an attribute there shall be, from none to three times as much. */
+function slideOf(name) {
+  if (!isSlide(name)) return null;
+  const value = state.slides[name] ?? 1;
+  const least = Math.min(0, value); // a recipe may hold less than none
+  const slide = el("input", {
+    ...{ type: "range", id: `chip-slide-${name}`, min: least, max: 3, step: 0.25, value },
+    ...{ "aria-label": `how much ${spoken(name)}`, title: `how much: × ${value}` },
+  });
+  slide.addEventListener("input", () => (slide.title = `how much: × ${slide.value}`));
+  // Only once it is let go: the chips are built anew by that.
+  slide.addEventListener("change", () => setSlide(name, Number(slide.value)));
+  return slide;
 }
 
 /** A chip is a menu, too: what was understood, with all that it could be instead. */
@@ -57,8 +72,9 @@ function showChips() {
     showMenu(pick, name);
     const square = swatch(name, value);
     const label = el("span", { class: "chip-name", "aria-hidden": "true" }, spoken(name));
-    const kind = byHand ? "chip by-hand" : "chip";
-    return el("span", { class: kind, role: "listitem", title: why }, square, label, pick);
+    const kind = byHand || name in state.slides ? "chip by-hand" : "chip";
+    const parts = [square, label, pick, slideOf(name)];
+    return el("span", { class: kind, role: "listitem", title: why }, ...parts);
   });
   const unknown = read.unrecognised.map((word) =>
     el(

@@ -8,12 +8,17 @@ const listeners = new Set();
 /** The words each attribute can have, by its name; filled when the server has answered. */
 export const vocabularies = {};
 
+/** Whether there can be more or less of an attribute; not of how a picture is drawn. */
+export const isSlide = (name) =>
+  Object.hasOwn(vocabularies, name) && !["view", "style"].includes(name);
+
 /** How the current prompt reads. */
 export const read = { attributes: {}, words: {}, unrecognised: [] };
 
 export const state = {
   prompt: "",
   attributes: {}, // set by hand; they win over the prompt
+  slides: {}, // how much of an attribute, where that isn't 1
   count: 6, // two rows of three; on a CPU a tile of eight takes as long as one
   seed: randomSeed(),
   locked: false,
@@ -57,6 +62,12 @@ export function onChange(listener) {
 export function setAttribute(name, value) {
   const { [name]: _, ...others } = state.attributes;
   set({ attributes: value ? { ...others, [name]: value } : others });
+}
+
+/** Say how much of one attribute there shall be. */
+export function setSlide(name, value) {
+  const { [name]: _, ...others } = state.slides;
+  set({ slides: value === 1 ? others : { ...others, [name]: value } });
 }
 
 export function randomSeed() {

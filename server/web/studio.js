@@ -17,20 +17,30 @@ const status = statusLine();
 let shown = []; // {picture, element, showHeart} of the last job
 
 /** Draw what the settings say. */
-export function drawNow() {
+export async function drawNow() {
   if (!state.prompt.trim()) {
     byId("prompt").focus();
     announce("Describe a creature first");
     return;
   }
   if (!state.locked) set({ seed: randomSeed() });
-  const job = jobOf(state);
+  await drawJob(jobOf(state));
+}
+
+/** Draw the picture of a recipe, which the settings needn't hold, and tell how it was made. */
+export async function drawRecipe(recipe) {
+  const [{ picture } = {}] = await drawJob({ ...recipe, count: 1 });
+  if (picture) location.hash = `#/picture/${picture.id}`;
+}
+
+async function drawJob(job) {
   const grid = byId("results");
+  const mine = []; // those of this job, if another one takes its place
   byId("welcome").hidden = true;
-  status.run(async (signal) => {
+  await status.run(async (signal) => {
     const blanks = seedsOf(job).map(blank);
     grid.replaceChildren(...blanks.map(({ element }) => element));
-    shown = [];
+    shown = mine;
     if (grid.getBoundingClientRect().top > innerHeight * 0.8) {
       status.element.scrollIntoView({ block: "start" });
     }
@@ -41,8 +51,8 @@ export function drawNow() {
         picture: (i, picture) => {
           const made = card(picture);
           blanks[i].element.replaceWith(made.element);
-          shown.push({ ...made, picture });
-          announce(`${shown.length} of ${job.count} pictures`);
+          mine.push({ ...made, picture });
+          announce(`${mine.length} of ${job.count} pictures`);
         },
       });
     } finally {
@@ -51,6 +61,7 @@ export function drawNow() {
     }
     return job.count === 1 ? "The picture is drawn" : `${job.count} pictures are drawn`;
   });
+  return mine;
 }
 
 export const cancelDrawing = () => status.cancel();

@@ -64,7 +64,7 @@ def prepare(manual_dir: Path, data_dir: Path, *more: str) -> int:
 
 
 def prepared(data_dir: Path) -> Path:
-    return data_dir / "pokemon_cifar" / "32x32" / "2.0.0"
+    return data_dir / "pokemon_cifar" / "32x32" / "2.1.0"
 
 
 def stock_batch(path: Path) -> dict:
@@ -191,7 +191,7 @@ def test_the_balanced_config_holds_the_repeated_rows(
     pictures = [picture(i) for i in (0, 1, 0, 0)]
     write_pictures(tmp_path / "pokemon-cifar-32-balanced", train=pictures)
     assert prepare(tmp_path, tmp_path / "data", "--balanced") == 0
-    rows = read_prepared(tmp_path / "data/pokemon_cifar/32x32_balanced/2.0.0")["train"]
+    rows = read_prepared(tmp_path / "data/pokemon_cifar/32x32_balanced/2.1.0")["train"]
     assert rows.filenames == [p.filename for p in pictures]
     # Neither set passes for the other.
     write_pictures(tmp_path / "pokemon-cifar-32", train=pictures)

@@ -1,12 +1,14 @@
 """What the Dockerfile and the compose files say, done here without Docker."""
 
 import dataclasses
+import itertools
 import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -47,6 +49,22 @@ def test_every_run_is_a_make_target():
     assert runs and all(run[0] == "make" and run[1] in targets for run in runs)
     # Nobody is root in what comes out.
     assert steps("USER") == ["10001:10001"] * 2
+
+
+def test_an_accelerator_is_an_extra():
+    extras = tomllib.loads(Path("pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    cuda = yaml.safe_load(Path("docker-compose.cuda.yml").read_text())["services"]
+    for service in (cuda["api"], cuda["train"]):
+        assert service["build"]["args"]["ACCELERATOR"] in extras
+    for run in steps("RUN")[::2]:  # one a stage; the others install the code
+        command = run.replace("make", "make --dry-run", 1)
+        env = os.environ | {"ACCELERATOR": "cuda"}
+        told = subprocess.check_output(["sh", "-euc", command], env=env, text=True)
+        installs = told.rpartition("uv pip install")[2].split()
+        asked = [b for a, b in itertools.pairwise(installs) if a == "--extra"]
+        assert asked[-1] == "cuda" and set(asked) < set(extras)
 
 
 def test_compose_passes_on_every_setting():

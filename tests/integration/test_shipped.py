@@ -61,7 +61,7 @@ def test_it_is_what_commands_draw_with(tmp_path: Path):
 
 def test_it_draws_what_readme_says(tmp_path: Path):
     text = Path("README.md").read_text("utf-8")
-    lines = re.findall(r"^python -m pokejax.generate (.*)$", text, flags=re.M)
+    lines = re.findall(r"^pokejax draw (.*)$", text, flags=re.M)
     assert lines
     for line in lines:
         out = tmp_path / str(len(list(tmp_path.iterdir())))

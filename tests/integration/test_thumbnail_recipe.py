@@ -1,4 +1,4 @@
-"""The shipped model's recipe, made tiny: upsampler with a critic, then its prior."""
+"""The shipped model's recipe, made tiny: upsampler with a critic, then its priors."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import numpy as np
 
 from pokejax import Sampler, export, train
 from pokejax.inference import bundle
+from pokejax.training.checkpoint import complete, load_bundle
+from tests.helpers.runs import weights
 
 TINY = [
     "--data.image_size=32",
@@ -17,6 +19,7 @@ TINY = [
     "--train.batch_size=8",
     "--debug-samples=16",
 ]
+SMALL = ["--prior.width=16", "--prior.depth=1", "--prior.heads=2", "--prior.steps=2"]
 
 
 def test_both_stages_train_export_and_draw(drawn_dataset: Path, tmp_path: Path):
@@ -32,11 +35,44 @@ def test_both_stages_train_export_and_draw(drawn_dataset: Path, tmp_path: Path):
 
     second = ["--config", "configs/thumbnail64_prior.py", *TINY, *data]
     second += ["--prior.base", str(best), "--train.workdir", str(prior)]
-    second += ["--prior.width=16", "--prior.depth=1", "--prior.heads=2"]
-    assert train.main([*second, "--prior.steps=2"]) == 0
+    assert train.main([*second, *SMALL]) == 0
     sampler = Sampler.load(prior / "model.safetensors")
     assert sampler.usual_colors and sampler.takes_pictures
     (sample,) = sampler.generate("a red fish", seed=1)
     assert sample.art is not None and sample.alpha is not None
     colors = {tuple(color) for color in np.asarray(sample.image).reshape(-1, 3)}
     assert len(colors) <= 1 + sampler.usual_colors
+    assert not sampler.relations
+
+    # The critic sees drawn thumbnails, too; a middle is where it goes on from.
+    sharp = tmp_path / "sharp"
+    drawn_by = ["--loss.drawn_by", str(prior / "model.safetensors")]
+    more = ["--config", "configs/thumbnail64_sharp.py", *TINY, *data, *drawn_by]
+    more += ["--train.start_from", str(best), "--train.learning_rate=1e-4"]
+    assert train.main([*more, "--train.workdir", str(sharp)]) == 0
+    before, after = weights(base), weights(sharp)
+    assert before.keys() == after.keys()
+    moved = {name: np.abs(after[name] - before[name]).max() for name in before}
+    assert 0 < max(moved.values()) < 0.01
+
+    # What was trained without relatives goes on with them, from where it was.
+    kin = tmp_path / "kin"
+    third = ["--config", "configs/thumbnail64_kin.py", *TINY[:-1], *SMALL, *data]
+    third += ["--prior.base", str(best), "--train.epochs=2"]
+    third += ["--train.start_from", str(prior / "model.safetensors")]
+    third += ["--train.learning_rate=1e-5", "--train.checkpoint_every=1"]
+    assert train.main([*third, "--train.workdir", str(kin)]) == 0
+    assert Sampler.load(kin / "model.safetensors").relations == {"front", "back"}
+    before, after = weights(prior), weights(kin)
+    assert after.keys() - before.keys() == {
+        "prior.relative_in.kernel",
+        "prior.relations.embedding",
+    }
+    for name, value in before.items():
+        np.testing.assert_allclose(after[name], value, atol=0.01, err_msg=name)
+    # From its middle it goes the same way again.
+    again, first_epoch = tmp_path / "again", complete(kin / "checkpoints")[0].path
+    argv = ["--train.workdir", str(again), "--resume", str(first_epoch)]
+    assert train.main([*third, *argv]) == 0
+    one, other = (load_bundle(run, which="latest") for run in (kin, again))
+    assert one.model_id == other.model_id

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.helpers.live_server import Live, wait_for
 
@@ -83,6 +84,31 @@ def test_a_picture_tells_its_settings(client: httpx.Client):
         assert refused.json()["error"]["param"] == "image"
 
 
+def test_text_in_a_picture_has_an_end(client: httpx.Client):
+    texts = PngInfo()
+    for i in range(40):
+        texts.add_text(f"k{i}", "\x01" * 1_000_000, zip=True)
+    bomb, large = io.BytesIO(), io.BytesIO()
+    Image.new("L", (4, 4)).save(bomb, "PNG", pnginfo=texts)
+    assert len(bomb.getvalue()) < 2**16
+    # Its text is short; the file is as large as others' clients make them.
+    noise, texts = Image.effect_noise((700, 700), 90), PngInfo()
+    texts.add_text("parameters", "a fish\nSteps: 3")
+    noise.save(large, "PNG", pnginfo=texts)
+    assert len(large.getvalue()) > 2**17
+    refused, told = (
+        client.post(
+            f"{API}/png-info",
+            json={"image": base64.b64encode(file.getvalue()).decode()},
+        )
+        for file in (bomb, large)
+    )
+    assert refused.status_code == 400 and len(refused.content) < 1000
+    error = refused.json()["error"]
+    assert error["param"] == "image" and "40,000,000 characters" in error["message"]
+    assert told.json()["parameters"] == {"Steps": "3"}
+
+
 def test_what_clients_look_for_first(client: httpx.Client, live: Live):
     name = live.service.model_version
     assert [m["title"] for m in client.get(f"{API}/sd-models").json()] == [name]
@@ -108,6 +134,7 @@ def test_progress_and_interrupt(client: httpx.Client, live: Live):
     wait_for(live.is_held)
     state = client.get(f"{API}/progress").json()
     assert state["progress"] == 0 and state["state"]["job_count"] == 30
+    assert state["state"]["job"] == "txt2img"
     assert client.post(f"{API}/interrupt").json() == {}
     thread.join(60)
     live.gate.set()

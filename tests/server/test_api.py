@@ -134,6 +134,15 @@ def test_interpolation_starts_and_ends_at_the_pictures(client: httpx.Client):
     assert np.abs(pixels(words["images"][1]) - dragon).max() <= 1
 
 
+def test_a_frame_is_had_alone_from_its_recipe(client: httpx.Client):
+    walk = {"seed": 7, "to_prompt": "a red dragon", "to_seed": 8}
+    frames = ask(client, "interpolate", **walk, frames=4)["images"]
+    texts = Image.open(io.BytesIO(file_of(frames[1]))).text  # type: ignore[attr-defined]
+    alone = ask(client, "interpolate", **walk, mix=float(texts["mix"]))
+    assert alone["images"] == [frames[1]]
+    assert ask(client, "interpolate", **walk, mix=0)["images"] == [frames[0]]
+
+
 def test_variations_lie_near(client: httpx.Client):
     original = ask(client, seed=7)["image"]
     same = ask(client, "variations", seed=7, strength=0, num_samples=2)

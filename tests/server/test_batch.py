@@ -4,13 +4,18 @@ import base64
 import io
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image
 
-from server.batches import AHEAD
+from server.batches import AHEAD, Batches
+from server.errors import ApiError
+from server.limits import OpenStreams
+from server.schemas import BatchBody, BatchPicture
 from tests.helpers.live_server import Live, wait_for
 
 PATH = "/api/v1/batch"
@@ -88,6 +93,38 @@ def test_a_batch_takes_turns_and_stops_when_its_client_leaves(
     assert drawn(live) - before < 900
 
 
+def test_the_latest_batches_are_shared(tmp_path: Path):
+    one, other = Batches(tmp_path / "batches"), Batches(tmp_path / "batches")
+    body = BatchBody(pictures=[BatchPicture(prompt="a fish", seed=1)], scale=2)
+    jobs = [one.keep(body, "m") for _ in range(300)]
+    assert other.get(jobs[-1], "m") == body
+    assert len(list((tmp_path / "batches/m").iterdir())) == 256
+    for job, model in (("0" * 16, "m"), ("..", "m"), (jobs[-1], "another")):
+        with pytest.raises(ApiError, match="there is no job"):
+            other.get(job, model)
+    # Where nothing can be written, batches are still drawn.
+    (tmp_path / "file").write_bytes(b"")
+    lost = Batches(tmp_path / "file")
+    assert lost.get(lost.keep(body, "m"), "m") == body
+
+
+def test_a_sheet_counts_as_a_stream(
+    client: httpx.Client, live: Live, monkeypatch: pytest.MonkeyPatch
+):
+    gauge = live.service.metrics.streams
+    monkeypatch.setattr(live.service, "streams", OpenStreams(1, gauge))
+    live.gate.clear()
+    with ThreadPoolExecutor(1) as pool:
+        asked = {"prompts": ["a fish"], "answer": "sheet"}
+        first = pool.submit(client.post, PATH, json=asked)
+        wait_for(live.is_held)
+        refused = client.post(PATH, json=asked)
+        live.gate.set()
+        assert first.result().status_code == 200
+    assert refused.status_code == 429
+    assert refused.json()["error"]["code"] == "too_many_streams"
+
+
 def test_a_sheet(client: httpx.Client):
     answer = client.post(PATH, json={**MATRIX, "answer": "sheet", "scale": 2})
     assert answer.headers["content-type"] == "image/png"
@@ -104,6 +141,7 @@ def test_a_sheet(client: httpx.Client):
         ({}, "prompts", "either prompts or pictures"),
         ({"prompts": ["a"], "pictures": [{"prompt": "a"}]}, "prompts", "either"),
         ({"pictures": [{"prompt": "a"}], "seeds": [1]}, "pictures", "their own"),
+        ({"pictures": [{"prompt": "a"}], "slides": [{}]}, "pictures", "their own"),
         ({"prompts": ["a"] * 33, "seeds": [1] * 32}, "prompts", "1056 pictures; at"),
         ({"prompts": []}, "prompts", "a list of 1 to 1024"),
         ({"prompts": ["a", " "]}, "prompts[1]", "is empty"),

@@ -22,12 +22,12 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_its_curl_commands_work(page: str, flow_model: Path, tmp_path: Path):
+def test_its_curl_commands_work(page: str, kin_model: Path, tmp_path: Path):
     (tmp_path / "doodle.png").write_bytes(png(art()))
     joined = "".join(blocks(page, "console")).replace("\\\n", " ")
     sent = [line for line in joined.splitlines() if line.startswith("curl ")]
     assert sent
-    with serve(Settings(model=flow_model)) as live:
+    with serve(Settings(model=kin_model)) as live:
         for command in sent:
             assert ADDRESS in command
             quiet = "curl --fail --silent --show-error "

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,7 +133,104 @@ def test_a_negative_prompt_steers_by_guidance(
     assert one["warning"] is None
 
 
-def test_img2img(flow: httpx.Client):
+def test_a_batch_has_negative_prompts_too(
+    flow: httpx.Client, client: httpx.Client, flow_model: Path
+):
+    sampler = Sampler.load(flow_model)
+    away = {
+        words: sampler.generate(PROMPT, seed=1, guidance=2.0, negative=words)[0].png()
+        for words in ("", "a blue dragon", "a big green fish")
+    }
+    assert len(set(away.values())) == 3
+    common = {
+        "guidance": 2,
+        "background": "transparent",
+        "negative_prompt": " a blue dragon ",
+    }
+    matrix = {"prompts": [PROMPT], "seeds": [1]}
+    others = [{"negative_prompt": words} for words in ("", "a big green fish")]
+    listed = [{"prompt": PROMPT, "seed": 1, **own} for own in ({}, *others)]
+
+    def batch(of: httpx.Client, asked: Any) -> tuple[list[bytes], list[dict[str, Any]]]:
+        answer = of.post("/api/v1/batch", json={**common, **asked})
+        assert answer.status_code == 200, answer.text
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            pictures = json.loads(archive.read("manifest.json"))["pictures"]
+            return [archive.read(p["file"]) for p in pictures], pictures
+
+    files, (told,) = batch(flow, matrix)
+    assert files == [away["a blue dragon"]]
+    assert told["negative_prompt"] == "a blue dragon" and "warning" not in told
+    files, told = batch(flow, {"pictures": listed})
+    assert files == [away["a blue dragon"], away[""], away["a big green fish"]]
+    assert [p.get("negative_prompt") for p in told] == [
+        *("a blue dragon", None, "a big green fish")
+    ]
+    # Without a learned prior it changes nothing, and that is said.
+    _, told = batch(client, {"pictures": listed})
+    assert ["warning" in p for p in told] == [True, False, True]
+    assert "negative_prompt changes nothing" in told[0]["warning"]
+    for asked, field in (
+        ({**matrix, "negative_prompt": "a\x00"}, "negative_prompt"),
+        (
+            {"pictures": [{"prompt": PROMPT, "negative_prompt": "a" * 1001}]},
+            "pictures[0].negative_prompt",
+        ),
+    ):
+        answer = flow.post("/api/v1/batch", json=asked)
+        check_error(answer, 400, field, "negative_prompt has")
+
+
+def test_slides_say_how_much(
+    flow: httpx.Client, client: httpx.Client, flow_model: Path
+):
+    asked = {"prompt": PROMPT, "seed": 1, "background": "transparent"}
+    slides = {"primary_color": 2, "shape": 0.5}
+    (slid,) = Sampler.load(flow_model).generate(PROMPT, seed=1, slides=slides)
+    answer = flow.post("/api/v1/generate", json={**asked, "slides": slides}).json()
+    assert file_of(answer["image"]) == slid.png() and answer["warning"] is None
+    query = {**asked, **{f"slides.{name}": value for name, value in slides.items()}}
+    assert flow.get("/api/v1/download", params=query).content == slid.png()
+    with flow.stream("GET", "/api/v1/generate/stream", params=query) as stream:
+        images = [line for line in stream.iter_lines() if '"image":"data:' in line]
+    assert file_of(json.loads(images[-1][6:])["image"]) == slid.png()
+    matrix = {"prompts": [PROMPT], "seeds": [1], "slides": [{"shape": -1}, slides]}
+    body = {**matrix, "background": "transparent"}
+    with zipfile.ZipFile(
+        io.BytesIO(flow.post("/api/v1/batch", json=body).content)
+    ) as archive:
+        assert archive.read("0001_1.png") == slid.png()
+        listed = json.loads(archive.read("manifest.json"))["pictures"]
+    assert [picture["slides"] for picture in listed] == matrix["slides"]
+    # What isn't known, or a model that can't, is told.
+    unsaid = {**asked, "slides": {"size": 2}}
+    told = flow.post("/api/v1/generate", json=unsaid).json()
+    assert told["warning"] == "slides.size changes nothing: the prompt doesn't say it"
+    assert (
+        "slides change nothing"
+        in client.post("/api/v1/generate", json={**asked, "slides": slides}).json()[
+            "warning"
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "param", "told"),
+    [
+        ({"slides.shape": 4}, "slides.shape", "a number from -1 to 3"),
+        ({"slides.shap": 1}, "slides.shap", "did you mean 'shape'?"),
+        ({"slides.shape": [1, 2]}, "slides.shape", "is given twice"),
+        ({"slides": "shape=1"}, "slides", "by their names, e.g. slides.size=2"),
+    ],
+)
+def test_a_wrong_slide_in_a_query_is_named(
+    query: dict[str, Any], param: str, told: str, flow: httpx.Client
+):
+    answer = flow.get("/api/v1/download", params={"prompt": PROMPT, **query})
+    check_error(answer, 400, param, told)
+
+
+def test_img2img(flow: httpx.Client, flows: Live):
     asked = {
         "prompt": PROMPT,
         "init_images": [f"data:image/png;base64,{text(PICTURE)}"],
@@ -170,6 +269,15 @@ def test_img2img(flow: httpx.Client):
         body = {**asked, "init_images": images}
         answer = flow.post("/sdapi/v1/img2img", json=body)
         check_error(answer, 400, "init_images", "expected a list of 1")
+    # While it runs, its progress is told by its own name.
+    flows.gate.clear()
+    thread = threading.Thread(target=drawn)
+    thread.start()
+    wait_for(flows.is_held)
+    state = flow.get("/sdapi/v1/progress").json()["state"]
+    flows.gate.set()
+    thread.join(60)
+    assert (state["job"], state["job_count"]) == ("img2img", 1)
 
 
 @pytest.fixture
@@ -268,6 +376,8 @@ def test_hostile_pictures_get_one_line(file: bytes, told: str, flow: httpx.Clien
         ({"prompt": " "}, "prompt", "is empty"),
         ({"negative_prompt": "a\x00"}, "negative_prompt", "control character"),
         ({"negative_prompt": "a" * 1001}, "negative_prompt", "at most 1000"),
+        ({"slides": {"shap": 1}}, "slides.shap", "did you mean 'shape'?"),
+        ({"slides": {"shape": 3.5}}, "slides.shape", "a number from -1 to 3"),
         ({"num_samples": 17}, "num_samples", "from 1 to 16"),
     ],
 )

@@ -1,8 +1,11 @@
 """Clients that mean no good: what they send costs little, and nobody else notices."""
 
 import contextlib
+import dataclasses
 import itertools
 import json
+import select
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +67,32 @@ def test_headers_have_an_end(head: bytes, part: bytes, live: Live):
         assert b"connection: close" in told
         error = json.loads(body)["error"]
         assert error["code"] == "headers_too_large" and "over" in error["message"]
+
+
+def test_a_slow_line_gets_through_and_a_drip_does_not(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+):
+    settings = dataclasses.replace(live.service.settings, read_timeout_s=1.5)
+    monkeypatch.setattr(live.service, "settings", settings)
+    part, parts = b" " * 2**17, 10
+    head = (
+        "POST /api/v1/edit HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {parts * len(part)}\r\n\r\n"
+    ).encode()
+    # It takes longer than the limit in all, each part of it much less.
+    with send_raw(live.port, head) as connection:
+        for _ in range(parts):
+            time.sleep(0.2)
+            connection.sendall(part)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
+    # Bytes that come one by one don't count, however much came before.
+    with send_raw(live.port, head + part * 2) as connection:
+        for _ in range(1000):
+            connection.sendall(b" ")
+            if select.select([connection], [], [], 0.05)[0]:
+                break
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 408 ") and b"128 KiB" in answer
 
 
 @pytest.mark.parametrize("sent", [b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nA b\r\n\r\n"])

@@ -11,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import pytest
 from server import __main__ as command
 from server.settings import SettingsError, read_settings
 from tests.helpers.live_server import free_port, raw_post, send_raw, wait_for
+from tests.helpers.llm_server import LlmServer
 
 
 @dataclass
@@ -42,9 +44,12 @@ def is_ready(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def started(model: Path, log: Path, *options: str, **env: str) -> Iterator[Running]:
+def started(
+    model: Path, log: Path, *options: str, code: str = "", **env: str
+) -> Iterator[Running]:
     port = free_port()
-    command = [sys.executable, "-m", "server", "--port", str(port)]
+    what = ["-c", code] if code else ["-m", "server"]
+    command = [sys.executable, *what, "--port", str(port)]
     with log.open("wb") as file:
         process = subprocess.Popen(
             [*command, "--model", str(model), *options],
@@ -66,7 +71,7 @@ def running(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     with started(
         model,
         tmp_path_factory.mktemp("server") / "log",
-        POKEJAX_READ_TIMEOUT_S="0.5",
+        POKEJAX_READ_TIMEOUT_S="1",
         POKEJAX_DRAIN_S="60",
         POKEJAX_API_KEYS="a-secret-key",
         POKEJAX_RATE_LIMIT="100000",
@@ -99,6 +104,24 @@ def test_slow_clients_are_hung_up_on(sent: bytes, running: Running):
     head, _, body = got.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408 ")
     assert json.loads(body)["error"]["code"] == "request_timeout"
+
+
+def test_who_takes_nothing_is_hung_up_on(running: Running, client: httpx.Client):
+    body = {"prompts": ["a fish"], "seeds": list(range(1000)), "scale": 8}
+    sent = raw_post("/api/v1/batch", json.dumps(body).encode())
+    sent = sent.replace(b"Host: a", b"Host: a\r\nX-API-Key: a-secret-key")
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(sent)
+        for count in (1, 0):
+            told = f"pokejax_streams {count}.0"
+            wait_for(lambda told=told: told in client.get("/metrics").text)
+        got = b""
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(65536):
+                got += part
+    assert got.startswith(b"HTTP/1.1 200 ") and b"manifest.json" not in got
 
 
 def test_nothing_is_compiled_once_ready(client: httpx.Client):
@@ -176,7 +199,18 @@ def test_two_workers(model: Path, tmp_path: Path):
     metrics = tmp_path / "tmp"
     metrics.mkdir()
     log, path = tmp_path / "log", "/api/v1/generate/stream"
-    with started(model, log, "--workers=2", TMPDIR=str(metrics)) as running:
+    limits = {"POKEJAX_DRAIN_S": "1", "POKEJAX_LLM_TIMEOUT_S": "100"}
+    with (
+        LlmServer(plan=lambda request, nth: "hang") as llm,
+        started(
+            model,
+            log,
+            "--workers=2",
+            TMPDIR=str(metrics),
+            **limits,
+            **llm.environment,
+        ) as running,
+    ):
         ready = "pokejax_ready_workers 2.0"
         with httpx.Client(base_url=running.url, timeout=120) as client:
             wait_for(lambda: ready in client.get("/metrics").text)
@@ -196,11 +230,89 @@ def test_two_workers(model: Path, tmp_path: Path):
                 f"{running.url}{path}", headers={"Last-Event-ID": first}, timeout=60
             )
             assert image in back.text.splitlines()
+        asked = {"prompts": ["fish"], "seeds": [1, 2, 3]}
+        zipped = httpx.post(f"{running.url}/api/v1/batch", json=asked, timeout=60)
+        rest = f"{running.url}/api/v1/batch/{zipped.headers['x-job']}?offset=9"
+        for _ in range(12):
+            assert httpx.get(rest, timeout=60).content == zipped.content[9:]
 
+        # A language model that hangs doesn't hold up the end.
+        def ask(number: int) -> str:
+            asked = {"prompt": f"a fish {number}", "use_llm_parsing": "true"}
+            if number % 2:
+                return httpx.get(f"{running.url}{path}", params=asked, timeout=60).text
+            body = {**asked, "use_llm_parsing": True}
+            url = f"{running.url}/api/v1/generate"
+            return httpx.post(url, json=body, timeout=60).text
+
+        with ThreadPoolExecutor(16) as pool:
+            asked = [pool.submit(ask, number) for number in range(16)]
+            counters, all_in = f"{running.url}/metrics", "requests_under_way 16.0"
+            wait_for(lambda: all_in in httpx.get(counters).text)
+            wait_for(lambda: len(llm.log) >= 8)  # a worker asks so many at a time
+            running.process.send_signal(signal.SIGTERM)
+            assert all('"code":"draining"' in answer.result() for answer in asked)
         running.process.send_signal(signal.SIGTERM)
         assert running.process.wait(60) in (0, -signal.SIGTERM)
     assert list(metrics.glob("pokejax-metrics-*")) == []
     assert all(json.loads(line)["event"] for line in log.read_text().splitlines())
+
+
+DEAF = """
+import socket, sys, uvicorn
+from server.log import LOG_CONFIG
+from server.workers import Workers
+config = uvicorn.Config("tests.helpers.deaf:app", workers=2, log_config=LOG_CONFIG)
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    Workers(config, [listener], patience_s=float(sys.argv[1])).run()
+"""
+
+
+@pytest.mark.parametrize("patience_s", [0.5, 600], ids=["in time", "asked twice"])
+def test_workers_that_hang_are_killed(patience_s: float, tmp_path: Path):
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        command = [sys.executable, "-c", DEAF, str(patience_s)]
+        process = subprocess.Popen(command, stderr=file)
+    try:
+        wait_for(lambda: log.read_text().count("Application startup complete") == 2)
+        process.send_signal(signal.SIGTERM)
+        if patience_s > 60:
+            wait_for(lambda: log.read_text().count("Terminated child") == 2)
+            assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    hung = [line["pid"] for line in lines if line["event"] == "hung"]
+    assert len(hung) == 2 and not any(Path(f"/proc/{pid}").exists() for pid in hung)
+
+
+STUCK = """
+import sys, time
+from server import __main__, lifecycle, service
+read, lifecycle.LAST_S = service._parse_and_embed, 0.5
+def stuck(prompt, sampler):
+    return time.sleep(600) if "stuck" in prompt else read(prompt, sampler)
+service._parse_and_embed = stuck
+sys.exit(__main__.main())
+"""
+
+
+def test_a_thread_that_hangs_is_not_waited_for(model: Path, tmp_path: Path):
+    log = tmp_path / "log"
+    asked = raw_post("/api/v1/generate", b'{"prompt":"stuck"}')
+    with (
+        started(model, log, code=STUCK, POKEJAX_DRAIN_S="0.1") as running,
+        send_raw(running.port, asked),
+    ):
+        metrics = f"{running.url}/metrics"
+        wait_for(lambda: "requests_under_way 1.0" in httpx.get(metrics).text)
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(60) == 1
+    assert json.loads(log.read_text().splitlines()[-1])["event"] == "hung"
 
 
 def test_a_port_that_is_taken_is_told_at_once(

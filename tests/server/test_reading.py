@@ -38,7 +38,12 @@ def test_nothing_of_the_settings_is_told(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     log.addHandler(caplog.handler)
     try:
-        for url in ("http://me:hunter2@127.0.0.1:9/v1", "me:hunter2@127.0.0.1:9"):
+        for url in (
+            "http://me:hunter2@127.0.0.1:9/v1",
+            "me:hunter2@127.0.0.1:9",
+            "http://me:hun/ter2@127.0.0.1:9/v1",
+            "http://me:hunter2@127.0.0.1:99999/v1",
+        ):
             monkeypatch.setenv("OPENAI_BASE_URL", url)
             told = client.post("/api/v1/generate", json=BODY).text
             query = {**BODY, "use_llm_parsing": "true"}
@@ -47,7 +52,7 @@ def test_nothing_of_the_settings_is_told(
             for secret in ("hunter2", "127.0.0.1", "sk-hidden", "secret-model"):
                 assert secret not in told
             told = "".join(r.getMessage() for r in caplog.records)
-            for secret in ("hunter2", "127.0.0.1:9", "sk-hidden", "secret-model"):
+            for secret in ("hun", "ter2", "127.0.0.1:9", "sk-hidden", "secret-model"):
                 assert secret not in told
     finally:
         log.removeHandler(caplog.handler)

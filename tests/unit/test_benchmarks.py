@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from pokejax.attributes import CONDITIONS
@@ -62,6 +63,18 @@ def test_wrong_arguments_are_refused_before_anything_heavy_starts(name, capsys):
     assert stopped.value.code == 2
     assert "--batch: invalid int value: 'many'" in capsys.readouterr().err
     assert "torch" not in sys.modules
+
+
+def test_a_curve_is_monotone_only_if_no_seed_for_seed_fall_is_sure():
+    sliders = importlib.import_module("sliders")
+    seeds = np.arange(100)
+
+    def verdict(*shares: int) -> str:
+        return sliders.verdict(np.array([seeds < share for share in shares]))
+
+    assert verdict(10, 20, 30, 40, 39, 60, 70) == "yes"  # by one picture
+    assert verdict(10, 20, 30, 60, 50, 40, 30) == "no: falls from 1 to 1.5"
+    assert verdict(*[30] * 7) == "flat"
 
 
 def test_random_pictures_are_a_set_that_the_trainer_can_read():

@@ -98,6 +98,9 @@ def test_packed_file_holds_the_same(drawn_dataset: Path, tmp_path: Path):
     for name, split in theirs.splits.items():
         np.testing.assert_array_equal(ours.splits[name].images[:], split.images[:])
         np.testing.assert_array_equal(ours.splits[name].prompt_ids, split.prompt_ids)
+        np.testing.assert_array_equal(ours.splits[name].relatives, split.relatives)
+    train = theirs.splits["train"].relatives
+    assert train is not None and (train[:, :2] >= 0).any()
     assert fingerprint(ours) == fingerprint(theirs)
     with pytest.raises(DataError, match=r"pass --text\.encoder static"):
         data.load(DataConfig(dir=str(packed), image_size=32), TextConfig("clip"))

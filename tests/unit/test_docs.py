@@ -10,6 +10,7 @@ import json
 import re
 import runpy
 import shlex
+import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
@@ -20,8 +21,11 @@ import pytest
 import yaml
 from PIL import Image, ImageDraw
 
+import pokejax.__main__ as pokejax
 from data_tools import create_dataset
 from pokejax.attributes import VOCABULARIES
+from pokejax.commands import COMMANDS
+from pokejax.config import shipped
 from pokejax.data import cifar
 from server.settings import PREFIX, Settings
 
@@ -140,6 +144,7 @@ def targets() -> set[str]:
 
 
 _OURS = r"(?:pokejax|data_tools)\.[\w.]+|server|fetch_sprites|create_dataset"
+_CONSOLE = re.compile(r"(?:^|[ =])pokejax ((?:data )?[a-z][a-z_-]*)(?= |$)")
 
 
 def troubles_with(command: str) -> Iterator[str]:
@@ -147,8 +152,18 @@ def troubles_with(command: str) -> Iterator[str]:
     for path in re.findall(r"\b(?:configs|benchmarks|docs)/\w+\.py", command):
         if not Path(path).is_file():
             yield f"no {path}"
+    for recipe in re.findall(r" --config ([a-z]\w*)(?= |$)", command):
+        if recipe not in shipped():
+            yield f"no recipe {recipe}"
     called = re.match(rf"(.*python -m )?({_OURS})(?= |$)", command)
-    if called and (called[1] or options_in(command)):
+    if console := _CONSOLE.search(command):
+        name, used = console[1], options_in(command[console.end() :])
+        if name in COMMANDS:
+            known = options_of(COMMANDS[name][0])
+            yield from (f"pokejax {name} has no {o}" for o in used - known)
+        else:
+            yield f"no command pokejax {name}"
+    elif called and (called[1] or options_in(command)):
         name = called[2] if "." in called[2] else f"data_tools.{called[2]}"
         name = "server" if called[2] == "server" else name
         used = options_in(command[called.end() :])
@@ -195,7 +210,12 @@ def test_commands_and_options_exist(page: Path):
     "command",
     [
         "python -m pokejax.train --train.epoch 3",
+        "pokejax train --train.epoch 3",
+        "pokejax data create_dataset --nothing",
+        "pokejax drow",
+        "FEW=1 srun pokejax data nothing",
         "python -m pokejax.train --config configs/nothing.py",
+        "pokejax train --config nothing",
         "python benchmarks/prior_latency.py --nothing",
         "make nothing",
         "create_dataset --nothing",
@@ -247,10 +267,11 @@ def test_the_page_on_own_sprites_works(tmp_path: Path, monkeypatch: pytest.Monke
     assert caption
     (own / "mossling_front.json").write_text(caption[0])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which `main` replaces
     for line in commands_of_block(page, "fetch_sprites"):
-        _, _, name, *arguments = shlex.split(line)
-        command = importlib.import_module(name)
-        assert command.main([*arguments, "--workers", "1"]) == 0
+        program, *arguments = shlex.split(line)
+        assert program == "pokejax"
+        assert pokejax.main([*arguments, "--workers", "1"]) == 0
     metadata = Path("images/Emberfox/emberfox_emberfox_front.json")
     said = re.search(r"^```json\n(.*?)```", page, flags=re.M | re.S)
     assert said

@@ -1,5 +1,6 @@
 """Pictures that people give: sizes, modes, liars and bombs."""
 
+import base64
 import io
 import struct
 import zlib
@@ -10,6 +11,7 @@ from PIL import Image
 
 from pokejax.images.finish import pixel_art, redrawn
 from pokejax.images.given import MAX_BYTES, PictureError, read_mask, read_picture
+from pokejax.inference.recipe import Start
 
 
 def art() -> Image.Image:
@@ -54,6 +56,20 @@ def test_any_mode_and_size(mode: str, size: tuple[int, int]):
     assert pixels.shape == (32, 32, 4)
     hidden = pixels[..., 3] == 0
     assert (pixels[hidden][:, :3] == 255).all()
+
+
+def test_a_start_is_read_back_from_its_file_and_art_is_small():
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 4), np.uint8)
+    solid = np.dstack([noise[..., :3], np.full((32, 32), 255, np.uint8)])
+    opaque = Image.new("RGBA", (32, 32), (9, 9, 9, 255))
+    given = {"P": [art(), opaque], "RGBA": [Image.fromarray(noise)]}
+    given["RGBA"].append(Image.fromarray(solid))
+    for mode, pictures in given.items():
+        for picture in pictures:
+            start = Start.of(read_picture(png(picture), 32))
+            init = base64.b64decode(start.texts()["init"])
+            assert Image.open(io.BytesIO(init)).mode == mode
+            np.testing.assert_array_equal(read_picture(init, 32), start.image)
 
 
 def test_the_white_around_a_creature_is_nothing():

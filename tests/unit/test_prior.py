@@ -7,9 +7,9 @@ import optax
 import pytest
 from flax import nnx
 
-from pokejax.attributes import UNKNOWN_ID
+from pokejax.attributes import CONDITIONS, UNKNOWN_ID
 from pokejax.config import Config, ModelConfig, PriorConfig, TrainConfig
-from pokejax.models.prior import Prior, sample
+from pokejax.models.prior import Prior, advance, sample
 from pokejax.training.step import optimizer
 
 SPATIAL = ModelConfig(latent="spatial", channels=(8, 8, 16), latent_dim=48)
@@ -57,6 +57,60 @@ def test_an_untrained_flow_stands_still(key: jax.Array):
         guidance=2.0,
     )
     np.testing.assert_allclose(latents, noise, atol=1e-6)
+
+
+def test_color_guidance_pulls_towards_the_color_alone(key: jax.Array):
+    """One step of a field that is linear in its condition, which can be checked."""
+    prior = make(VECTOR)
+    color, other = list(CONDITIONS).index("primary_color"), 0
+    none = jnp.full((1, 12), UNKNOWN_ID)
+    red = none.at[:, color].set(0)
+    both, text = red.at[:, other].set(3), jnp.ones((1, 4))
+
+    def field(self, x, time, cond, beside):
+        return cond[:, :6]
+
+    def end(attributes, **guidance):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Prior, "__call__", field)
+            return sample(
+                prior, jnp.zeros((1, 6)), text, attributes, steps=1, **guidance
+            )
+
+    opened, whole = prior.embed(0 * text, none), prior.embed(text, both)
+    alone = prior.embed_color(text, both)
+    np.testing.assert_array_equal(alone, prior.embed(0 * text, red))
+    np.testing.assert_allclose(
+        end(both, guidance=2.0, color_guidance=3.0),
+        (opened + 2 * (whole - opened) + 3 * (alone - opened))[:, :6],
+        atol=1e-5,
+    )
+    plain = end(none, guidance=2.0)
+    pulled = end(none, guidance=2.0, color_guidance=3.0)
+    np.testing.assert_array_equal(pulled, plain)  # of an unknown color there is no pull
+
+
+def test_a_third_condition_is_led_away_from(key: jax.Array):
+    prior = make(VECTOR)
+    prior.token_out.kernel[...] = jax.random.normal(key, (32, 6))
+    text_emb, attributes = jnp.ones((2, 4)), jnp.zeros((2, 12), jnp.int32)
+    none, all_of = jnp.zeros((2, 12)), jnp.ones((2, 12))
+    cond = prior.embed(text_emb, attributes)
+    opened = prior.embed(0 * text_emb, jnp.full_like(attributes, UNKNOWN_ID))
+    far = prior.embed(text_emb, attributes, none.at[:, 1:].set(1))
+    unknown = attributes.at[:, 0].set(UNKNOWN_ID)
+    np.testing.assert_allclose(far, prior.embed(text_emb, unknown), atol=1e-6)
+    whole = prior.embed(text_emb, attributes, all_of)
+    np.testing.assert_allclose(whole, cond, atol=1e-6)
+    x, time, until = jax.random.normal(key, (2, 6)), jnp.zeros(2), jnp.full(2, 0.5)
+    guidance, lean = jnp.array([2.0, 1.0]), jnp.array([3.0, 0.0])
+    flow = cond, opened, guidance
+    led, end = advance(prior, x, time, until, *flow, (far, lean))
+    plain, _ = advance(prior, x, time, until, *flow)
+    away = prior(x, time, cond) - prior(x, time, far)
+    np.testing.assert_allclose(led[1], plain[1], atol=1e-5)
+    np.testing.assert_allclose(led[0] - plain[0], 0.5 * 2 * 3 * away[0], atol=1e-4)
+    np.testing.assert_allclose(end, x + 2 * (led - x), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["adam", "muon"])

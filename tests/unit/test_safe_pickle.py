@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,36 @@ def test_the_real_lpips_weights_load(network):
     arrays = [a for a in leaves(weights) if isinstance(a, np.ndarray)]
     assert len(arrays) >= 15
     assert all(a.dtype == np.float32 and np.isfinite(a).all() for a in arrays)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        b"Nr\xff\xff\xff\x7f.",  # to remember None as number 2 ** 31 - 1
+        b"\x96" + struct.pack("<Q", 2**40) + b".",  # a bytearray
+        b"\x8e" + struct.pack("<Q", 2**40) + b".",  # bytes
+    ],
+    ids=["memo", "bytearray", "bytes"],
+)
+def test_a_few_bytes_cannot_ask_for_much_memory(asked: bytes):
+    tracemalloc.start()
+    with contextlib.suppress(ValueError):
+        safe_pickle.load(b"\x80\x04" + asked)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+@pytest.mark.parametrize("use", ["}%sNs", "}(%sNu", "(%sNd", "\x8f(%s\x90", "(%s\x91"])
+def test_nothing_takes_forever_to_hash(use: str):
+    deep = b"K\x01" + b"2\x86" * 60  # (x, x) of (x, x) …
+    pickled = use.encode("latin1").replace(b"%s", deep) + b"."
+    with pytest.raises(UnsafePickleError, match="refused a tuple"):
+        safe_pickle.load(b"\x80\x04" + pickled)
+
+
+def test_a_byte_order_cannot_make_another_dtype():
+    state = (3, "i4,", None, None, None, -1, -1, 0)
+    dtype = b"cnumpy\ndtype\n(Vf4\ntR" + pickle.dumps(state)[2:-1] + b"b."
+    with pytest.raises(UnsafePickleError, match="structured"):
+        safe_pickle.load(b"\x80\x04" + dtype)

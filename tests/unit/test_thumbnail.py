@@ -9,7 +9,7 @@ from flax import nnx
 from pokejax.config import Config, ConfigError, LossConfig, ModelConfig
 from pokejax.models.critic import Critic, fools, tells_apart
 from pokejax.models.cvae import CVAE
-from pokejax.models.thumbnail import NOISE
+from pokejax.models.thumbnail import COLORS, NOISE
 
 SMALL = ModelConfig(latent="thumbnail", channels=(8, 16), latent_dim=4 * 8**2, blocks=1)
 
@@ -36,6 +36,27 @@ def test_what_is_transparent_is_white(model: CVAE):
     opaque = (drawn[..., 3:] + 1) / 2
     # RGB can't be darker than a black of that opacity on white.
     assert (drawn[..., :3] >= 1 - 2 * opaque - 1e-6).all()
+
+
+def test_a_drawn_picture_has_few_colors_and_is_cut_out(model: CVAE):
+    z = jax.random.normal(jax.random.key(2), (2, SMALL.latent_dim))
+    for image in model.decode(z, jnp.ones((2, 6)), jnp.zeros((2, 12), jnp.int32)):
+        pixels = np.asarray(image).reshape(-1, 4)
+        assert set(pixels[:, 3]) == {-1, 1}
+        seen = np.unique(pixels[pixels[:, 3] > 0], axis=0)
+        assert 2 < len(seen) <= COLORS
+
+
+def test_training_may_mix_colors_and_has_a_slope(model: CVAE):
+    z = jax.random.normal(jax.random.key(3), (8, SMALL.latent_dim))
+    cond = model.condition(jnp.ones((8, 6)), jnp.zeros((8, 12), jnp.int32))
+    key = jax.random.key(0)
+    mixed = model.decoder(z, cond, dropout_key=key)
+    chosen = model.decoder(z, cond, dropout_key=None)
+    same = (mixed == chosen).all(axis=(1, 2, 3))
+    assert same.any() and not same.all()
+    slope = jax.grad(lambda z: model.decoder(z, cond, dropout_key=key).sum())(z)
+    assert (jnp.abs(slope).max(axis=1) > 0).all()
 
 
 def test_a_thumbnail_has_four_channels():

@@ -21,4 +21,4 @@ def make_task(header: Header, dataset: Dataset) -> Task:
     """
     if header.config.prior.base:
         return prior_task(header, dataset)
-    return cvae_task(header)
+    return cvae_task(header, dataset)

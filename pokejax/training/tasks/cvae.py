@@ -12,20 +12,26 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from pokejax.data.split import Dataset
 from pokejax.inference.bundle import Header, new_model
 from pokejax.models import lpips
 from pokejax.models.critic import Critic, fools, tells_apart
 from pokejax.training import losses
+from pokejax.training.tasks.drawn import Drawn, draw
 from pokejax.training.tasks.task import Batch, Task, show
 
+_STRIDE = 4  # of AlexNet's first convolution
+_AFAR = 0.3  # weight of the L1 between drawn thumbnails and those of what they become
 # (weights, picture, picture) -> `b`; see `pokejax.models.lpips.distance_function`.
 Distance = Callable[[Any, Array, Array], Array]
 
 
-def cvae_task(header: Header) -> Task:
+def cvae_task(header: Header, dataset: Dataset) -> Task:
     """A new CVAE. Its layers compute in `model.compute_dtype`; losses are float32.
 
     Raises:
+      BundleError: `loss.drawn_by` is broken.
+      ConfigError: `loss.drawn_by` doesn't fit.
       FileNotFoundError: LPIPS's weights are wanted and missing.
     """
     config = header.config
@@ -46,8 +52,7 @@ def cvae_task(header: Header) -> Task:
         return noise
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
-        recon, terms, stats = rebuilt(params, frozen, batch, random, beta, dropout_key)
-        del recon
+        _, terms, stats = rebuilt(params, frozen, batch, random, beta, dropout_key)
         return terms, stats
 
     def rebuilt(params, frozen, batch: Batch, random, beta, dropout_key):
@@ -59,11 +64,10 @@ def cvae_task(header: Header) -> Task:
         )
         recon, mean, logvar = (x.astype(jnp.float32) for x in outputs)
         kl = losses.kl(mean, logvar)
-        terms = {
-            "L1": losses.l1(recon, batch.image[..., : recon.shape[-1]]),
-            "KL": kl.sum(axis=-1),
-            "Perceptual": distance(frozen, recon[..., :3], batch.image[..., :3]),
-        }
+        image = batch.image[..., : recon.shape[-1]]
+        terms = {"L1": losses.l1(recon, image), "KL": kl.sum(axis=-1)}
+        recon, image = _shifted(recon, image, dropout_key)
+        terms["Perceptual"] = distance(frozen, recon[..., :3], image[..., :3])
         terms["Loss"] = losses.total(
             terms["L1"],
             terms["Perceptual"],
@@ -72,7 +76,7 @@ def cvae_task(header: Header) -> Task:
             pixel_values=recon[0].size,
             config=config.loss,
         )
-        return recon, terms, {"mean": mean, "mean_squared": mean**2, "kl": kl}
+        return (recon, image), terms, {"mean": mean, "mean_squared": mean**2, "kl": kl}
 
     def show_some(params, frozen, batch, z):
         return show(nnx.merge(graphdef, params), batch, z, lambda z, *_: z)
@@ -90,12 +94,34 @@ def cvae_task(header: Header) -> Task:
     )
     if not config.loss.adversarial_weight:
         return task
-    return _with_critic(task, header, rebuilt)
+    drawn = draw(config, dataset) if config.loss.drawn_by else None
+    return _with_critic(task, header, rebuilt, drawn)
 
 
-def _with_critic(task: Task, header: Header, rebuilt: Callable[..., Any]) -> Task:
-    """The same task with a critic; `rebuilt` gives pictures beside terms and stats."""
+def _shifted(recon: Array, image: Array, key: Array | None) -> tuple[Array, Array]:
+    """Both pictures, shifted by the same random pixels, around the borders.
+
+    AlexNet looks at every fourth pixel only: of pictures that never move, its gradients
+    leave a grid.
+    """
+    if key is None:
+        return recon, image
+    shift = jax.random.randint(jax.random.fold_in(key, 1), (2,), 0, _STRIDE)
+    both = jnp.roll(jnp.concatenate([recon, image]), shift, axis=(1, 2))
+    recon, image = jnp.split(both, 2)
+    return recon, image
+
+
+def _with_critic(
+    task: Task, header: Header, rebuilt: Callable[..., Any], drawn: Drawn | None
+) -> Task:
+    """The same task with a critic; `rebuilt` gives pictures beside terms and stats.
+
+    With drawn thumbnails, half as many of these as there are pictures in a batch are
+    judged, too, and held to what they look like from afar.
+    """
     config = header.config
+    graphdef = nnx.graphdef(task.model)
     features_of = nnx.graphdef(lpips.load("alexnet"))
     widths = [head.size for head in lpips.load("alexnet").heads]
     critic = nnx.graphdef(nnx.eval_shape(lambda: Critic(widths, rngs=nnx.Rngs(0))))
@@ -104,27 +130,45 @@ def _with_critic(task: Task, header: Header, rebuilt: Callable[..., Any]) -> Tas
         new = Critic(widths, rngs=nnx.Rngs(config.train.seed + 1))
         return {"model": task.init(), "critic": nnx.state(new)}
 
-    def terms(params, frozen, batch: Batch, random, beta, dropout_key):
-        recon, terms, stats = rebuilt(
-            params["model"], frozen, batch, random, beta, dropout_key
-        )
+    def judged(params, features, image, real) -> tuple[Array, Array]:
+        """What a model minimises of its pictures, and what the critic does."""
         constant = jax.lax.stop_gradient
-        features = nnx.merge(features_of, frozen).features
-        drawn = features(recon[..., :3])
-        real = features(batch.image[..., :3])
+        seen, of_real = features(image[..., :3]), features(real[..., :3])
         of_model = nnx.merge(critic, constant(params["critic"]))
         of_critic = nnx.merge(critic, params["critic"])
-        terms["Adversarial"] = fools(of_model(recon, drawn))
-        terms["Critic"] = tells_apart(
-            of_critic(batch.image, real), of_critic(constant(recon), constant(drawn))
+        told = tells_apart(
+            of_critic(real, of_real), of_critic(constant(image), constant(seen))
         )
-        if dropout_key is not None:  # not in an evaluation: critics change
-            voice = beta * config.loss.adversarial_weight
-            terms["Loss"] += voice * terms["Adversarial"] + terms["Critic"]
+        return fools(of_model(image, seen)), told
+
+    def terms(params, frozen, batch: Batch, random, beta, dropout_key):
+        weights, drawn = frozen if config.loss.drawn_by else (frozen, None)
+        (recon, image), terms, stats = rebuilt(
+            params["model"], weights, batch, random, beta, dropout_key
+        )
+        features = nnx.merge(features_of, weights).features
+        terms["Adversarial"], terms["Critic"] = judged(params, features, recon, image)
+        if dropout_key is None:  # an evaluation: critics change
+            return terms, stats
+        voice = beta * config.loss.adversarial_weight
+        terms["Loss"] += voice * terms["Adversarial"] + terms["Critic"]
+        if drawn:
+            half, key = len(image) // 2, jax.random.fold_in(dropout_key, 2)
+            some = Drawn(*drawn).some(key, half)
+            model = nnx.merge(graphdef, params["model"])
+            cond = model.condition(some.text_emb, some.attributes)
+            made = model.decoder(some.z, cond, dropout_key=key)
+            afar, _ = model.encoder(made, cond, dropout_key=None)
+            made, real = _shifted(made, batch.image[:half], dropout_key)
+            fooled, told = judged(params, features, made, real)
+            held = jnp.abs(afar - some.z).mean()
+            voice = beta * config.loss.drawn_weight
+            terms["Loss"] += voice * fooled.mean() + told.mean() + _AFAR * held
         return terms, stats
 
     return task._replace(
         init=init,
+        frozen=(task.frozen, tuple(drawn)) if drawn else task.frozen,
         parts=(*task.parts, "Adversarial", "Critic"),
         terms=terms,
         show=lambda params, *rest: task.show(params["model"], *rest),

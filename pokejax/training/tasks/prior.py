@@ -2,6 +2,9 @@
 
 Pictures are encoded afresh at each step, to the means of their latents; hidden
 conditions teach guidance, and samples are shown by following the flow and decoding.
+Relatives are encoded under the condition of what is drawn beside them, which is all
+that is known when drawing.
+
 With `model.compute_dtype` bfloat16 the matrix products of the blocks are rounded.
 
 Source: Liu et al., arXiv 2209.03003; times as in Esser et al., arXiv 2403.03206.
@@ -25,7 +28,6 @@ from pokejax.inference import bundle
 from pokejax.inference.bundle import Header, new_prior
 from pokejax.models.cvae import CVAE
 from pokejax.models.prior import sample
-from pokejax.models.products import bfloat16_dot_general
 from pokejax.training.tasks.task import Batch, Task, show
 
 # Of the logit-normal times. The color of a whole picture is settled while there is
@@ -45,19 +47,13 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
     """
     config = header.config
     base = _load_base(header)
-    dot_general = jax.lax.dot_general
-    if config.model.compute_dtype == "bfloat16":
-        dot_general = bfloat16_dot_general
-    prior = nnx.eval_shape(
-        lambda: new_prior(header, rngs=nnx.Rngs(0), dot_general=dot_general)
-    )
+    prior = nnx.eval_shape(lambda: new_prior(header, rngs=nnx.Rngs(0)))
     graphdef = nnx.graphdef(prior)
     base_graphdef, frozen = nnx.split(base)
     shift, scale = _latent_statistics(base, dataset, prior.shift.shape[0])
 
     def init() -> nnx.State:
-        rngs = nnx.Rngs(config.train.seed)
-        new = new_prior(header, rngs=rngs, dot_general=dot_general)
+        new = new_prior(header, rngs=nnx.Rngs(config.train.seed))
         new.shift[...], new.scale[...] = shift, scale
         return nnx.state(new)
 
@@ -86,7 +82,15 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
             jnp.where(random["drop"], 0, batch.text_emb),
             jnp.where(random["drop"] | random["hidden"], UNKNOWN_ID, batch.attributes),
         )
-        velocity = prior(x, random["time"], cond)
+        beside = None
+        if batch.relative is not None and batch.relation is not None:
+            relative, _ = base.encode(batch.relative, batch.text_emb, batch.attributes)
+            beside, change = prior.relate(
+                prior.normalise(relative),
+                jnp.where(random["drop"][:, 0], UNKNOWN_ID, batch.relation),
+            )
+            cond = cond + change
+        velocity = prior(x, random["time"], cond, beside)
         error = jnp.mean((velocity - (z - random["start"])) ** 2, axis=-1)
         return {"Loss": error}, {}
 
@@ -100,6 +104,7 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
                 steps=config.prior.steps,
                 guidance=config.prior.guidance,
                 time_power=config.prior.time_power,
+                color_guidance=config.prior.color_guidance,
             )
 
         return show(nnx.merge(base_graphdef, frozen), batch, z, flow)

@@ -15,11 +15,17 @@ Stats = dict[str, Float[Array, "b z"]]
 
 
 class Batch(NamedTuple):
-    """What the model sees of a few pictures: RGB on white and alpha, in [-1, 1]."""
+    """What the model sees of a few pictures: RGB on white and alpha, in [-1, 1].
+
+    Where relations are learned there are pictures of relatives, too, and what each
+    picture is to its own, in `RELATIONS`; `UNKNOWN_ID` where the relative is none.
+    """
 
     image: Float[Array, "b h w 4"]
     text_emb: Float[Array, "b d"]
     attributes: Int[Array, "b 12"]
+    relative: Float[Array, "b h w 4"] | None = None
+    relation: Int[Array, " b"] | None = None
 
 
 class Task(NamedTuple):

@@ -1,0 +1,126 @@
+"""Pictures beside a relative's: what decides them, their files, and the command."""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pokejax import Sampler, generate
+from pokejax.attributes import Attributes
+from pokejax.images.given import read_picture
+from pokejax.inference.recipe import Kin, PromptError, Recipe
+from tests.unit.test_given import art, png
+
+PROMPT = "a red fish"
+PICTURE = read_picture(png(art()), 32)
+
+
+@pytest.fixture(scope="module")
+def sampler(kin_model: Path) -> Sampler:
+    return Sampler.load(kin_model)
+
+
+def test_a_relative_is_drawn_beside_and_its_file_redraws_it(sampler: Sampler):
+    assert sampler.relations == {"front", "back", "evolution", "frame"}
+    (plain,) = sampler.generate(PROMPT, seed=1)
+    (back,) = sampler.generate(PROMPT, seed=1, kin=Kin(PICTURE.tobytes(), "back"))
+    assert back.attributes.view == "back" and plain.attributes.view is None
+    assert back.art is not None
+    own = {tuple(color) for color in PICTURE[PICTURE[..., 3] > 0][:, :3].tolist()}
+    palette = set(map(tuple, back.art.palette.tolist()))
+    assert own < palette  # the same creature's colours
+    told = Image.open(io.BytesIO(back.png())).info
+    recipe = Recipe(
+        told["prompt"],
+        Attributes(**json.loads(told["attributes"])),
+        int(told["seed"]),
+        colors=int(told["colors"]),
+        kin=Kin(
+            read_picture(base64.b64decode(told["relative"]), 32).tobytes(),
+            told["relation"],
+        ),
+    )
+    assert sampler.sample([recipe])[0].png() == back.png()
+
+
+def test_picture_and_relation_count_and_others_beside_them_do_not(sampler: Sampler):
+    def recipe(relation: str = "", picture: np.ndarray = PICTURE) -> Recipe:
+        kin = Kin(picture.tobytes(), relation) if relation else None
+        return Recipe(PROMPT, Attributes(), 1, kin=kin)
+
+    recipes = [
+        recipe(),
+        recipe("evolution"),
+        recipe("frame"),
+        recipe("frame", np.ascontiguousarray(PICTURE[:, ::-1])),
+        recipe(),
+    ]
+    images = [sample.image for sample in sampler.sample(recipes)]
+    for i, one in enumerate(recipes):
+        np.testing.assert_array_equal(sampler.sample([one])[0].image, images[i])
+    np.testing.assert_array_equal(images[0], images[-1])
+    different = {image.tobytes() for image in images}
+    assert len(different) == 4
+
+
+def test_what_a_model_has_not_learned_is_refused(sampler: Sampler, flow_model: Path):
+    with pytest.raises(PromptError, match="did you mean 'back'"):
+        Kin(PICTURE.tobytes(), "bakc")
+    without = Sampler.load(flow_model)
+    assert without.relations == frozenset()
+    with pytest.raises(PromptError, match="wasn't trained to draw"):
+        without.generate(PROMPT, kin=Kin(PICTURE.tobytes(), "back"))
+    normal = Sampler(sampler.bundle, sampler.encoder, prior="normal")
+    assert normal.relations == frozenset()
+
+
+def test_the_command_draws_what_the_library_does(
+    sampler: Sampler, kin_model: Path, tmp_path: Path
+):
+    source = tmp_path / "in.png"
+    source.write_bytes(png(art()))
+    argv = ["--prompt", PROMPT, "--seed=1", "--num=1", "--model", str(kin_model)]
+    argv += ["--out", str(tmp_path / "out"), "--relative", str(source), "--as=back"]
+    assert generate.main(argv) == 0
+    (drawn,) = (tmp_path / "out").glob("a-red*")
+    (sample,) = sampler.generate(PROMPT, seed=1, kin=Kin(PICTURE.tobytes(), "back"))
+    assert drawn.read_bytes() == sample.png()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (lambda kin, flow: ["--model", kin, "--relative", "x.png"], "need each other"),
+        (lambda kin, flow: ["--model", kin, "--as", "back"], "need each other"),
+        (
+            lambda kin, flow: ["--model", kin, "--relative", kin, "--as", "back"],
+            "--relative",
+        ),
+        (
+            lambda kin, flow: ["--model", flow, "--relative", "{ok}", "--as", "back"],
+            "wasn't trained to draw a picture's relatives",
+        ),
+    ],
+)
+def test_bad_requests_are_one_line(
+    options: Callable[[str, str], list[str]],
+    message: str,
+    kin_model: Path,
+    flow_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    source = tmp_path / "in.png"
+    source.write_bytes(png(art()))
+    words = options(str(kin_model), str(flow_model))
+    argv = [word.format(ok=source) for word in words]
+    out = tmp_path / "out"
+    assert generate.main(["--prompt", PROMPT, "--out", str(out), *argv]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and message in line
+    assert not out.exists()
