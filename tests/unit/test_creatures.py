@@ -69,7 +69,7 @@ def test_the_command_packs_a_creature(
     assert card["types"] == ["Water"] and card["size"] == "Small"
     assert card["name"].lower() not in known_names()
     assert Image.open(io.BytesIO(files["card.png"])).size == (400, 180)
-    assert recipe["drawn"]["front"]["seed"] == "42" and len(recipe["notes"]) == 3
+    assert recipe["drawn"]["front"]["seed"] == "42" and len(recipe["notes"]) == 2
 
 
 def check_sheet(files: dict[str, bytes]) -> None:
