@@ -221,7 +221,8 @@ def read(path: Path) -> Bundle:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     # The last two are what safetensors says of a type that numpy hasn't.
     except (OSError, SafetensorError, TypeError, AttributeError) as error:
-        raise BundleError(f"{path} is not a readable bundle: {error}") from None
+        told = _shown(str(error))
+        raise BundleError(f"{path} is not a readable bundle: {told}") from None
     text = metadata.get(_HEADER_KEY)
     if text is None:
         raise BundleError(f"{path} is a safetensors file, but not a pokejax bundle")
@@ -235,6 +236,8 @@ def read(path: Path) -> Bundle:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} has a broken header: {error}") from None
+    if not isinstance(values, dict):
+        raise BundleError(f"{path} has a broken header: it is no object")
     header = Header.from_dict(values, path)
     return from_arrays(header, arrays, origin=path)
 
@@ -320,24 +323,31 @@ def _filled(
     try:
         graphdef, abstract = nnx.split(nnx.eval_shape(make))
     except (ValueError, TypeError, ArithmeticError) as error:
-        why = str(error).partition("\n")[0][:200]
-        raise BundleError(f"{origin}: no model has its config's sizes: {why}") from None
+        told = _shown(str(error))
+        raise BundleError(
+            f"{origin}: no model has its config's sizes: {told}"
+        ) from None
     expected = {name: leaf.shape for name, leaf in named_leaves(abstract)}
     for name in sorted(expected.keys() | arrays.keys()):
         if name in arrays and arrays[name].dtype not in _DTYPES:
             raise BundleError(
-                f"{origin}: weight {name[:100]} is {arrays[name].dtype}; expected"
+                f"{origin}: weight {_shown(name)} is {arrays[name].dtype}; expected"
                 f" {' or '.join(_DTYPES)}"
             )
         have = arrays[name].shape if name in arrays else None
         want = expected.get(name)
         if have != want:
             raise BundleError(
-                f"{origin}: weight {name[:100]} is {have or 'missing'};"
+                f"{origin}: weight {_shown(name)} is {have or 'missing'};"
                 f" the model of its config has {want or 'no such weight'}"
             )
     leaves = [jnp.asarray(arrays[name], jnp.float32) for name in expected]
     return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(abstract), leaves))
+
+
+def _shown(text: str) -> str:
+    """Text that comes from a file, in one line of no great length."""
+    return repr(text)[1:-1][:200]
 
 
 def named_leaves(params: nnx.State | dict[str, Any]) -> list[tuple[str, Any]]:
