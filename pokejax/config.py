@@ -444,6 +444,7 @@ def load(path: str | Path) -> Config:
         config = runpy.run_path(str(path)).get("config")
     except (Exception, SystemExit) as error:  # whatever the file does
         line = (str(error).splitlines() or [""])[0][:300]
+        line = line.partition(". Did you mean")[0]  # as Python 3.13 adds; ours is below
         if unknown := re.search(r"unexpected keyword argument '(\w+)'", line):
             line += _nearest(unknown[1], [leaf.name for _, _, leaf in leaves()])
         raise ConfigError(f"{path}: {type(error).__name__}: {line}") from None
