@@ -439,7 +439,7 @@ def load(path: str | Path) -> Config:
         near = [str(p) for p in sorted(Path("configs").glob("[a-z]*.py"))]
         close = difflib.get_close_matches(str(path), [*near, *named], 1, cutoff=0.5)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"no config file {path}{hint}")
+        raise ConfigError(f"no config file {_shown(str(path))}{hint}")
     try:
         config = runpy.run_path(str(path)).get("config")
     except (Exception, SystemExit) as error:  # whatever the file does
