@@ -439,11 +439,12 @@ def load(path: str | Path) -> Config:
         near = [str(p) for p in sorted(Path("configs").glob("[a-z]*.py"))]
         close = difflib.get_close_matches(str(path), [*near, *named], 1, cutoff=0.5)
         hint = f"; did you mean {close[0]}?" if close else ""
-        raise ConfigError(f"no config file {path}{hint}")
+        raise ConfigError(f"no config file {_shown(str(path))}{hint}")
     try:
         config = runpy.run_path(str(path)).get("config")
     except (Exception, SystemExit) as error:  # whatever the file does
         line = (str(error).splitlines() or [""])[0][:300]
+        line = line.partition(". Did you mean")[0]  # as Python 3.13 adds; ours is below
         if unknown := re.search(r"unexpected keyword argument '(\w+)'", line):
             line += _nearest(unknown[1], [leaf.name for _, _, leaf in leaves()])
         raise ConfigError(f"{path}: {type(error).__name__}: {line}") from None

@@ -54,6 +54,8 @@ def test_overrides(changes: dict[str, Any]):
     )
 )
 @example(["--config=" + "a" * 300])
+@example(["--config=" + "9" * 5000])
+@example(["--config=a\nb"])
 @example(["--config=\0"])
 def test_command_lines(words: list[str]):
     with (

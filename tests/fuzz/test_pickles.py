@@ -65,7 +65,7 @@ OPCODES = st.sampled_from(
     ]
 )
 ARRAYS = st_np.arrays(
-    st_np.scalar_dtypes() | st_np.array_dtypes() | st.just(np.dtype("O")),
+    st_np.scalar_dtypes() | st_np.array_dtypes(),
     st_np.array_shapes(min_dims=0, max_dims=3, max_side=3),
 )
 
