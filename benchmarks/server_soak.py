@@ -173,7 +173,11 @@ class Traffic:
     ) -> bytes | None:
         """The answer, or its beginning up to `until`; None if none came."""
         reader, writer = await asyncio.open_connection(
-            "127.0.0.1", self.port, local_addr=(address, 0)
+            # Previews of several pictures come before the first that is finished.
+            "127.0.0.1",
+            self.port,
+            local_addr=(address, 0),
+            limit=2**24,
         )
         try:
             writer.write(request)
