@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pokejax.images.given import read_picture
+from pokejax.images.training_index import TrainingIndex
 from server.bookmarks import Bookmarks
 from server.limits import ApiKeys
 from tests.helpers.live_server import wait_for
@@ -290,7 +291,15 @@ def test_the_gallery_outlives_a_reload(page: Page, context: BrowserContext):
     assert [p["favourite"] for p in stored(page)] == [True, False]
 
 
-def test_any_pictures_settings_come_back(page: Page):
+def test_any_pictures_settings_come_back(
+    page: Page, site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    pictures = (
+        np.zeros((1, 64, 64, 3), np.uint8),
+        np.full((1, 64, 64, 3), 255, np.uint8),
+    )
+    index = TrainingIndex.of(*pictures)
+    monkeypatch.setattr(site.live.service, "training_index", index)
     page.fill("#guidance-exact", "1.5")
     page.fill("#temperature-exact", "0.5")
     page.select_option("#pick-habitat", "Sea")
@@ -304,6 +313,7 @@ def test_any_pictures_settings_come_back(page: Page):
     page.keyboard.press("Escape")
     page.locator("#gallery a.shown").nth(2).click()  # seed 22 of the first two
     dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("away; of real pictures never trained on, 0 % are")
     made = dialog.inner_text()
     for fact in ("22", "1.5", "Red", "from the prompt (“red”)", "Sea", "set by hand"):
         assert fact in made
