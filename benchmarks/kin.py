@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from pokejax.attributes import RELATIONS, Attributes
 from pokejax.data import cifar
@@ -27,10 +28,12 @@ from pokejax.data.cifar import Rows
 from pokejax.evaluation.features import extract
 from pokejax.images.colors import oklab
 from pokejax.images.finish import pixel_art
+from pokejax.images.sheets import contact_sheet
 from pokejax.inference.recipe import Kin, Recipe, Sample
 from pokejax.inference.sampler import Sampler
 
 CHOICES = 10
+SHOWN = 16
 STYLE = "native"
 
 
@@ -90,25 +93,26 @@ def palette_distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.mean(ways))
 
 
-def found_share(
-    drawn: np.ndarray, choices: Sequence[np.ndarray], *, gray: bool
-) -> float:
-    """How often the first of a picture's choices is the nearest to it.
-
-    Args:
-      drawn: `n h w 3`.
-      choices: `k h w 3` for each.
-      gray: compare lightness only.
-    """
-    pictures = np.concatenate([drawn, *choices])
+def perceptual(
+    pictures: UInt8[np.ndarray, "n h w 3"], *, gray: bool
+) -> Float[np.ndarray, "n p"]:
+    """LPIPS's vectors; of the lightness only, if `gray`."""
     if gray:
         lightness = pictures.mean(axis=-1, keepdims=True).round().astype(np.uint8)
         pictures = lightness.repeat(3, axis=-1)
-    vectors = extract(pictures).perceptual
-    own, theirs = vectors[: len(drawn)], vectors[len(drawn) :]
-    theirs = theirs.reshape(len(drawn), -1, theirs.shape[-1])
-    distances = ((theirs - own[:, None]) ** 2).sum(axis=-1)
-    return float((distances.argmin(axis=1) == 0).mean())
+    return extract(pictures).perceptual
+
+
+def found_share(
+    drawn: Float[np.ndarray, "n p"], choices: Float[np.ndarray, "m p"]
+) -> float:
+    """How often the first of a picture's choices, `m / n` each, is the nearest."""
+    theirs = choices.reshape(len(drawn), CHOICES, -1)
+    distances = [
+        ((own[None] - some) ** 2).sum(axis=1)
+        for own, some in zip(drawn, theirs, strict=True)
+    ]
+    return float((np.argmin(distances, axis=1) == 0).mean())
 
 
 def changed(one: np.ndarray, other: np.ndarray) -> float:
@@ -124,8 +128,10 @@ def own_palette(sample: Sample) -> np.ndarray:
     return np.dstack([art.rgb(), (art.indices > 0).astype(np.uint8) * 255])
 
 
-def compare(sampler: Sampler, rows: Rows, relation: str, count: int) -> None:
-    """Print the table of one relation."""
+def compare(
+    sampler: Sampler, rows: Rows, relation: str, count: int, sheets: Path | None
+) -> None:
+    """Print the table of one relation, and draw its sheet if there is a place."""
     some = cases(rows, RELATIONS.index(relation), count)
     ids = rows.conditions()
     recipes = [
@@ -141,7 +147,8 @@ def compare(sampler: Sampler, rows: Rows, relation: str, count: int) -> None:
     beside, without = sampler.sample(recipes), sampler.sample(alone)
     true = [rgba(rows, case.row) for case in some]
     sources = [rgba(rows, case.relative) for case in some]
-    choices = [rows.images[np.array([case.row, *case.others])] for case in some]
+    choices = rows.images[np.array([[case.row, *case.others] for case in some]).ravel()]
+    spaces = {gray: perceptual(choices, gray=gray) for gray in (False, True)}
     colors = rows.attributes[:, 2]
     alike = [
         # Of the same main colour, if there is one.
@@ -160,11 +167,22 @@ def compare(sampler: Sampler, rows: Rows, relation: str, count: int) -> None:
         pairs = list(zip(sources, pictures, strict=True))
         palette = np.nanmean([palette_distance(*pair) for pair in pairs])
         rgb = np.stack(pictures)[..., :3]
-        shares = [found_share(rgb, choices, gray=gray) for gray in (False, True)]
+        shares = [
+            found_share(perceptual(rgb, gray=gray), space)
+            for gray, space in spaces.items()
+        ]
         moved = np.mean([changed(*pair) for pair in pairs])
         print(
             f"{name:<36} {palette:7.3f} {shares[0]:6.0%} {shares[1]:7.0%} {moved:8.0%}"
         )
+    if sheets:
+        finished = [x.finished().rgba for x in beside]
+        shown = list(zip(sources, finished, true, strict=True))[:SHOWN]
+        row = [picture[..., :3] for three in shown for picture in three]
+        title = f"{relation}: given, drawn, true; the first {len(shown)}, unpicked"
+        sheets.mkdir(parents=True, exist_ok=True)
+        sheet = contact_sheet([row], [""], title=title)
+        sheet.save(sheets / f"kin_{relation}.png")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -176,6 +194,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--count", type=int, default=96, help="species a relation")
+    parser.add_argument("--sheets", type=Path, help="directory to draw sheets into")
     args = parser.parse_args(argv)
     sampler = Sampler.load(args.model)
     if not sampler.relations:
@@ -183,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = cifar.read(args.data, sampler.image_size)[args.split]
     for relation in RELATIONS:
         if relation in sampler.relations:
-            compare(sampler, rows, relation, args.count)
+            compare(sampler, rows, relation, args.count, args.sheets)
 
 
 if __name__ == "__main__":

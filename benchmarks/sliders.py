@@ -1,6 +1,6 @@
 """What sliders do: how often pictures show an attribute, by how much of it was asked.
 
-    python benchmarks/sliders.py --data pokemon-cifar-64 --out docs/images/sliders
+    python benchmarks/sliders.py --data pokemon-cifar-64 --out outputs/sliders
 
 Draws short prompts that name one value of an attribute, at each value of its slider
 with the same seeds, and reads the pictures: colours by the rule that labels training

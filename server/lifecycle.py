@@ -99,12 +99,12 @@ class Lifecycle:
                 continue
 
             def handle(signum: int, frame: Any, previous: Any = previous) -> None:
-                if self._service.state == "draining":  # asked twice: at once
-                    previous(signum, frame)
-                    return
-                self._service.state = "draining"
                 then = functools.partial(previous, signum, frame)
                 end = functools.partial(_end, then)
+                if self._service.state == "draining":  # asked twice: at once
+                    end()
+                    return
+                self._service.state = "draining"
                 loop.call_soon_threadsafe(self._start_drain, end)
 
             signal.signal(number, handle)

@@ -95,8 +95,7 @@ def next_recipes(sampler: Sampler, front: Sample) -> dict[str, Recipe]:
 def assemble(sampler: Sampler, drawn: Mapping[str, Sample]) -> Creature:
     """The creature of what was drawn."""
     notes: list[str] = []
-    relations = sampler.relations
-    if "back" not in relations:
+    if "back" not in sampler.relations:
         notes.append(_OTHER_BACK)
         if "view" in sampler.unheeded:
             notes.append(_NO_VIEWS)

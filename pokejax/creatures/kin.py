@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import UInt8
 
-from pokejax.attributes import Attributes
 from pokejax.images.colors import oklab
 from pokejax.images.finish import PixelArt
 from pokejax.inference.recipe import Kin, Recipe, Sample
@@ -27,13 +26,12 @@ def related(sampler: Sampler, sample: Sample, relation: str) -> Recipe | None:
     Args:
       sampler: that will draw it.
       sample: the picture.
-      relation: of `RELATIONS`.
+      relation: of `pokejax.attributes.RELATIONS`.
     """
     if relation not in sampler.relations:
         return None
     kin = Kin(sample.rgba.tobytes(), relation)
-    view = {"back": "back", "front": "front"}.get(relation)
-    attributes = sample.attributes.override(Attributes(view=view))
+    attributes = sample.attributes.override(kin.attributes)
     return replace(sample.recipe, attributes=attributes, kin=kin)
 
 

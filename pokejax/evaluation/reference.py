@@ -26,6 +26,8 @@ from pokejax.evaluation.vgg import VGG
 from pokejax.files import whole_file
 from pokejax.text import TextEncoder
 
+_FEW = 4096
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Pooled:
@@ -113,7 +115,13 @@ class Reference:
         return Nearest(**self._cached("nearest", self.hash, compute))
 
     def seen_by(self, network: Inception | VGG) -> Pooled:
-        """The real pictures' features in another network's space."""
+        """The real pictures' features in another network's space.
+
+        These networks are slow, and statistics take as many training pictures as there
+        are held-out ones: a few thousand, evenly spaced, will do.
+        """
+        few = min(_FEW, len(self.train))
+        train = self.train.take(np.arange(few) * len(self.train) // few)
 
         def pooled(split: Split, name: str) -> np.ndarray:
             key = _hash(network.fingerprint, split)
@@ -125,7 +133,7 @@ class Reference:
             )
             return found["pooled"]
 
-        return Pooled(pooled(self.train, "train"), pooled(self.heldout, self.split))
+        return Pooled(pooled(train, "train"), pooled(self.heldout, self.split))
 
     def prompt_rows(self, seed: int) -> Int[np.ndarray, " n"]:
         """For each held-out picture a row of `prompts`, one of its own at random."""

@@ -100,14 +100,15 @@ class Header:
                 raise BundleError(
                     f"{origin}: text_dim is {text_dim}; expected 1 to {_WIDEST_TEXT}"
                 )
+            # Earlier versions wrote none.
+            fingerprint = _of_type({"fingerprint": {}} | values, "fingerprint", dict)
             return cls(
                 config=config_lib.from_dict(values["config"]),
                 text_dim=text_dim,
                 encoder=_of_type(values, "encoder", str),
                 epoch=_of_type(values, "epoch", int),
                 val_loss=_of_type(values, "val_loss", float),
-                # Earlier versions wrote none.
-                fingerprint=_of_type({"fingerprint": {}} | values, "fingerprint", dict),
+                fingerprint={k: _of_type(fingerprint, k, str) for k in fingerprint},
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise BundleError(f"{origin} has a broken header: {error!r}") from None
@@ -218,8 +219,10 @@ def read(path: Path) -> Bundle:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError) as error:
-        raise BundleError(f"{path} is not a readable bundle: {error}") from None
+    # The last two are what safetensors says of a type that numpy hasn't.
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:
+        told = _shown(str(error))
+        raise BundleError(f"{path} is not a readable bundle: {told}") from None
     text = metadata.get(_HEADER_KEY)
     if text is None:
         raise BundleError(f"{path} is a safetensors file, but not a pokejax bundle")
@@ -233,6 +236,8 @@ def read(path: Path) -> Bundle:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} has a broken header: {error}") from None
+    if not isinstance(values, dict):
+        raise BundleError(f"{path} has a broken header: it is no object")
     header = Header.from_dict(values, path)
     return from_arrays(header, arrays, origin=path)
 
@@ -315,23 +320,34 @@ def _filled(
     make: Callable[[], Any], arrays: dict[str, np.ndarray], origin: str | Path
 ) -> Any:
     """The module that `make` makes, with these weights."""
-    graphdef, abstract = nnx.split(nnx.eval_shape(make))
+    try:
+        graphdef, abstract = nnx.split(nnx.eval_shape(make))
+    except (ValueError, TypeError, ArithmeticError) as error:
+        told = _shown(str(error))
+        raise BundleError(
+            f"{origin}: no model has its config's sizes: {told}"
+        ) from None
     expected = {name: leaf.shape for name, leaf in named_leaves(abstract)}
     for name in sorted(expected.keys() | arrays.keys()):
         if name in arrays and arrays[name].dtype not in _DTYPES:
             raise BundleError(
-                f"{origin}: weight {name[:100]} is {arrays[name].dtype}; expected"
+                f"{origin}: weight {_shown(name)} is {arrays[name].dtype}; expected"
                 f" {' or '.join(_DTYPES)}"
             )
         have = arrays[name].shape if name in arrays else None
         want = expected.get(name)
         if have != want:
             raise BundleError(
-                f"{origin}: weight {name[:100]} is {have or 'missing'};"
+                f"{origin}: weight {_shown(name)} is {have or 'missing'};"
                 f" the model of its config has {want or 'no such weight'}"
             )
     leaves = [jnp.asarray(arrays[name], jnp.float32) for name in expected]
     return nnx.merge(graphdef, jax.tree.unflatten(jax.tree.structure(abstract), leaves))
+
+
+def _shown(text: str) -> str:
+    """Text that comes from a file, in one line of no great length."""
+    return repr(text)[1:-1][:200]
 
 
 def named_leaves(params: nnx.State | dict[str, Any]) -> list[tuple[str, Any]]:

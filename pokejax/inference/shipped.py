@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "thumbnail64.safetensors"
-SHA256 = "1efaa304b9f4a4103c0c2ece122afabf1628a4c62501d53a52596e057a4a7840"
+SHA256 = "819e526f696384248643a5871ebd2d56f52d6d712a75816aed87c7a26bb11c42"

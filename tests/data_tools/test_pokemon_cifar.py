@@ -251,7 +251,9 @@ def test_the_checksum_covers_every_field_and_the_order(manual_dir: Path):
         sums.add(changed.sha256())
     changed = rows()
     sums.add(dataclasses.replace(changed, images=changed.images[:][::-1]).sha256())
-    assert len(sums) == 8
+    relatives = np.zeros((len(changed), 4), np.int32)
+    sums.add(dataclasses.replace(changed, relatives=relatives).sha256())
+    assert len(sums) == 9
 
 
 def truncate(directory: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import is_hypothesis_test
 from tests.helpers.fuzzing import SECONDS
 
 _HANG_S = 600.0  # busy machines included
-_ROOM = 2 * 2**30  # bytes that no example may come near
+_ROOM = 4 * 2**30  # bytes that no example may come near
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Bundles: safetensors files, and the JSON in their header."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,15 @@ def test_a_header_that_is_nested_too_deeply(flow_model: Path, path: Path):
     _, arrays = bundles.content(flow_model)
     save_file(arrays, path, metadata={"pokejax": "[" * 100_000})
     with pytest.raises(bundle.BundleError, match="broken header"):
+        bundle.read(path)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [("BF16", 2), ("F8_E4M3", 1), ("F64", 8)])
+def test_types_that_numpy_has_not(path: Path, dtype: str, size: int):
+    tensor = {"dtype": dtype, "shape": [4], "data_offsets": [0, 4 * size]}
+    header = json.dumps({"encoder.fc.kernel": tensor}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4 * size))
+    with pytest.raises(bundle.BundleError, match=str(path)):
         bundle.read(path)
 
 

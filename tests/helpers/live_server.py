@@ -39,11 +39,11 @@ class Live:
         return httpx.Client(base_url=self.url, timeout=60)
 
 
-class HeldSampler:
+class HeldSampler(Sampler):
     """The real sampler, which waits at a gate before it draws."""
 
     def __init__(self, sampler: Sampler, gate: threading.Event):
-        self._sampler = sampler
+        self.__dict__.update(sampler.__dict__)
         self._gate = gate
         self.held = False
 
@@ -51,10 +51,7 @@ class HeldSampler:
         self.held = not self._gate.is_set()
         assert self._gate.wait(60)
         self.held = False
-        yield from self._sampler.rounds(*args, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._sampler, name)
+        yield from super().rounds(*args, **options)
 
 
 @contextlib.contextmanager

@@ -15,11 +15,15 @@ from data_tools.native_sprites import read_palette
 from pokejax import Sampler, creature
 from pokejax.attributes import Attributes
 from pokejax.creatures.card import describe
-from pokejax.creatures.creature import in_one_palette
+from pokejax.creatures.creature import draw, in_one_palette
 from pokejax.creatures.kin import lowered, related
 from pokejax.creatures.names import known_names, suggest_name
+from pokejax.creatures.pack import files_of
 from pokejax.creatures.sheet import icon_of
 from pokejax.images.finish import PixelArt
+from pokejax.inference.recipe import recipes_for
+from pokejax.prompts.rules import parse_by_rules
+from tests.helpers.flow import KIN, write_flow_model
 from tests.unit.test_shiny import PALETTE, art
 
 PROMPT = "a small blue water turtle with a red shell"
@@ -65,7 +69,7 @@ def test_the_command_packs_a_creature(
     assert card["types"] == ["Water"] and card["size"] == "Small"
     assert card["name"].lower() not in known_names()
     assert Image.open(io.BytesIO(files["card.png"])).size == (400, 180)
-    assert recipe["drawn"]["front"]["seed"] == "42" and len(recipe["notes"]) == 3
+    assert recipe["drawn"]["front"]["seed"] == "42" and len(recipe["notes"]) == 2
 
 
 def check_sheet(files: dict[str, bytes]) -> None:
@@ -179,3 +183,23 @@ def test_a_model_without_relations_draws_no_kin(flow_model: Path):
     sampler = Sampler.load(flow_model)
     (front,) = sampler.generate(PROMPT, seed=1)
     assert related(sampler, front, "back") is None
+
+
+def test_a_model_that_knows_relatives_draws_the_same_creature(tmp_path: Path):
+    path = tmp_path / "kin.safetensors"
+    write_flow_model(path, KIN)
+    sampler = Sampler.load(path)
+    (recipe,) = recipes_for(parse_by_rules(PROMPT), [1], colors=15)
+    drawn = draw(sampler, recipe)
+    assert drawn.drawn.keys() == {"front", "back", "front_2"} and not drawn.notes
+    for view, relation in (("back", "back"), ("front_2", "frame")):
+        own = drawn.drawn[view].recipe
+        assert own.kin and own.kin.relation == relation
+        assert own.kin.rgba == drawn.front.rgba.tobytes()
+    assert drawn.drawn["back"].attributes.view == "back"
+    # What is drawn beside a picture takes its colours, and others while there is room.
+    front = drawn.front.art
+    assert front is not None
+    room = 15 - len(np.unique(front.indices[front.indices > 0]))
+    assert len(drawn.palette) <= len(front.palette) + 2 * room
+    assert "relation" in files_of(drawn)["recipe.json"].decode()

@@ -9,9 +9,18 @@ import pytest
 from flax import nnx
 
 from pokejax.attributes import UNKNOWN_ID
-from pokejax.config import Config, DataConfig, ModelConfig, PriorConfig
-from pokejax.data.split import Split
+from pokejax.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    ModelConfig,
+    PriorConfig,
+    TextConfig,
+)
+from pokejax.data.split import Dataset, Split
 from pokejax.models.prior import Prior, advance
+from pokejax.training.feed import Feed
+from pokejax.training.mesh import make_mesh
 from pokejax.training.step import augmented, beside_relatives, gather, split_arrays
 
 MODEL = ModelConfig(latent="thumbnail", channels=(8, 16), latent_dim=256, blocks=1)
@@ -91,6 +100,19 @@ def test_each_picture_is_beside_one_of_its_relatives(split: Split, key: jax.Arra
     assert 0.4 < shown[rows < 6].mean() < 0.6
     both = relation[shown & (rows < 3)]
     assert set(both.tolist()) == {0, 3} and 0.3 < (both == 0).mean() < 0.7
+
+
+def test_data_that_show_no_relatives_are_refused(split: Split):
+    text_emb = np.zeros((1, 4), np.float16)
+    config = Config(data=DataConfig(resident_mb=0), prior=LEARNS)
+    for train, told in (
+        (dataclasses.replace(split, relatives=None), "holds no relatives"),
+        (split, "resident_mb is 0; expected at least 1"),
+    ):
+        splits = {"train": train, "val": train, "test": train}
+        dataset = Dataset(splits, text_emb, "some", TextConfig())
+        with pytest.raises(ConfigError, match=told):
+            Feed(config, dataset, make_mesh(config))
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ def _with_critic(
         return fools(of_model(image, seen)), told
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
-        weights, drawn = frozen if config.loss.drawn_by else (frozen, None)
+        weights = frozen["lpips"] if drawn else frozen
         (recon, image), terms, stats = rebuilt(
             params["model"], weights, batch, random, beta, dropout_key
         )
@@ -154,7 +154,7 @@ def _with_critic(
         terms["Loss"] += voice * terms["Adversarial"] + terms["Critic"]
         if drawn:
             half, key = len(image) // 2, jax.random.fold_in(dropout_key, 2)
-            some = Drawn(*drawn).some(key, half)
+            some = Drawn(**frozen["drawn"]).some(key, half)
             model = nnx.merge(graphdef, params["model"])
             cond = model.condition(some.text_emb, some.attributes)
             made = model.decoder(some.z, cond, dropout_key=key)
@@ -168,7 +168,9 @@ def _with_critic(
 
     return task._replace(
         init=init,
-        frozen=(task.frozen, tuple(drawn)) if drawn else task.frozen,
+        frozen=(
+            {"lpips": task.frozen, "drawn": drawn._asdict()} if drawn else task.frozen
+        ),
         parts=(*task.parts, "Adversarial", "Critic"),
         terms=terms,
         show=lambda params, *rest: task.show(params["model"], *rest),
