@@ -15,6 +15,8 @@ from pathlib import Path
 from pokejax import startup
 from pokejax.arguments import Parser
 from pokejax.commands import call_of
+from pokejax.images.training_index import IndexFileError
+from pokejax.images.training_index import read as read_index
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.bundle import read as read_bundle
 
@@ -83,7 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Checked before any port is opened or worker started.
         if not settings.model.is_dir():
             read_bundle(settings.model)
-    except (SettingsError, BundleError) as error:
+        if settings.training_index:
+            read_index(settings.training_index)
+    except (SettingsError, BundleError, IndexFileError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pokejax.images.training_index import IndexFileError
 from pokejax.inference.bundle import BundleError
 
 from .service import Service
@@ -44,7 +45,7 @@ class Lifecycle:
         await receive()
         try:
             await self._service.start()
-        except (BundleError, OSError) as error:
+        except (BundleError, IndexFileError, OSError) as error:
             await send(
                 {"type": "lifespan.startup.failed", "message": f"error: {error}"}
             )

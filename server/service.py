@@ -17,6 +17,8 @@ from typing import Any, Literal
 import msgspec
 
 from pokejax.attributes import Attributes
+from pokejax.images.training_index import TrainingIndex
+from pokejax.images.training_index import read as read_index
 from pokejax.inference.recipe import Recipe, Sample
 from pokejax.inference.sampler import Sampler
 from pokejax.inference.slides import idle, without_words
@@ -57,16 +59,21 @@ class Service:
         self._text_thread = ThreadPoolExecutor(1, thread_name_prefix="text")
         self._reader = LlmReader()
         self.uploads = Uploads()
+        self.training_index: TrainingIndex | None = None
         self.streams = OpenStreams(settings.client_streams, self.metrics.streams)
 
     async def start(self) -> None:
         """Load the model, then compile it in the background.
 
-        Raises:
-          BundleError: the model can't be used.
-          FileNotFoundError: the text encoder's weights are missing.
+          Raises:
+            BundleError: the model can't be used.
+        IndexFileError: the index of training pictures can't be used.
+            FileNotFoundError: the text encoder's weights are missing.
         """
         settings = self.settings
+        if settings.training_index:
+            index = await asyncio.to_thread(read_index, settings.training_index)
+            self.training_index = index
         sampler = await asyncio.to_thread(
             Sampler.load, settings.model, tile_rows=settings.tile_rows or None
         )

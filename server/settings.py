@@ -93,6 +93,10 @@ class Settings:
     runs_dir: Path | None = _setting(  # noqa: RUF009
         None, "directory of training runs for the studio to show"
     )
+    training_index: Path | None = _setting(  # noqa: RUF009
+        None,
+        "file of pokejax.pack --index, to tell how near a picture is to training's",
+    )
     log_prompts: bool = _setting(False, "1 writes prompts to the log")
     llm_timeout_s: float = _setting(
         8.0,

@@ -11,12 +11,14 @@ from functools import partial
 from typing import NamedTuple
 
 from pokejax.images.given import PictureError, read_mask, read_picture
+from pokejax.images.training_index import Nearness, TrainingIndex
 from pokejax.inference.recipe import Kin, PromptError, Start
 from pokejax.inference.sampler import Sampler
 
 from .errors import ApiError
 
 _THREADS = 2
+_COMPARED = 64  # pixels a side of pictures that are compared with others
 
 
 class Upload(NamedTuple):
@@ -85,6 +87,15 @@ class Uploads:
         start = await loop.run_in_executor(self._threads, work)
         return Kin(start.rgba, relation)
 
+    async def nearness(self, index: TrainingIndex, picture: Upload) -> Nearness:
+        """How near a picture is to the training pictures.
+
+        Raises:
+          ApiError: 400, it can't be used.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, _nearness, index, picture)
+
     def close(self) -> None:
         """End the threads."""
         self._threads.shutdown()
@@ -107,6 +118,14 @@ def _decode(
         return Start.of(pixels, anew, strength)
     except PictureError as error:
         raise _bad(field, f"{field}: {error}") from None
+
+
+def _nearness(index: TrainingIndex, picture: Upload) -> Nearness:
+    try:
+        pixels = read_picture(_file(picture), _COMPARED)
+    except PictureError as error:
+        raise _bad(picture.field, f"{picture.field}: {error}") from None
+    return index.nearness(pixels[..., :3])
 
 
 def _file(upload: Upload) -> bytes:

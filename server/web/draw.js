@@ -28,6 +28,16 @@ export function fileOf(dataUrl) {
   return new Blob([bytes], { type: head.slice(5).split(";")[0] });
 }
 
+/** A blob as a data URL. */
+export function dataUrlOf(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}
+
 /**
  * Draw a job.
  * @param {object} job

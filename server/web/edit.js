@@ -3,7 +3,7 @@
 import { ask, fieldsOf, patiently } from "./api.js";
 import { card, walkable } from "./card.js";
 import { el, toast } from "./dom.js";
-import { fileOf, keepFile } from "./draw.js";
+import { dataUrlOf, fileOf, keepFile } from "./draw.js";
 import { easel } from "./easel.js";
 import { paletteOf } from "./pixels.js";
 import { canvasOf } from "./png.js";
@@ -91,15 +91,6 @@ async function urlOf({ data, width, height }) {
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
   return dataUrlOf(await canvas.convertToBlob({ type: "image/png" }));
-}
-
-function dataUrlOf(blob) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(blob);
-  });
 }
 
 const isMasked = () => painting.mask.includes(1);

@@ -1,7 +1,9 @@
 // One picture, large: how it was made, and what can be done with it.
 
+import { ask } from "./api.js";
 import { altOf } from "./card.js";
 import { copy, dialog, el, spoken, swatch, toast } from "./dom.js";
+import { dataUrlOf } from "./draw.js";
 import { savePalette, savePng } from "./export.js";
 import { neighbours } from "./gallery.js";
 import { isWalk, linkTo, restore } from "./recipe.js";
@@ -58,6 +60,26 @@ function made(picture) {
   }
   if (unrecognised?.length) rows.push(["not understood", unrecognised.join(", ")]);
   return facts(rows);
+}
+
+const nearness = new Map(); // by the picture's id
+let knows = true; // until the server says that it doesn't
+
+/** Add how near it is to what the model learned from, if the server knows. */
+async function addNearness({ id, file }, list) {
+  if (!knows) return;
+  try {
+    const body = { image: await dataUrlOf(file) };
+    if (!nearness.has(id)) nearness.set(id, await ask("nearest", { body }));
+  } catch {
+    return; // busy, say: the page is good without it
+  }
+  const { distance, nearer } = nearness.get(id);
+  knows = distance !== null;
+  if (!knows) return;
+  const far = `the nearest is ${distance.toFixed(3)} away; of real pictures never trained on,`;
+  const share = `${Math.round(100 * nearer)} % are nearer to one`;
+  list.append(el("dt", {}, "in training"), el("dd", {}, `${far} ${share}`));
 }
 
 function exportRow(picture) {
@@ -171,7 +193,9 @@ export function showPicture(id, leave) {
   actions.append(button("Delete", gone));
   right.append(actions, exportRow(picture));
   if (!recipe.towards && !recipe.start) right.append(variationRow(picture, box));
-  right.append(el("h3", {}, "How this was made"), made(picture));
+  const how = made(picture);
+  addNearness(picture, how);
+  right.append(el("h3", {}, "How this was made"), how);
   right.append(el("h3", {}, "How it was understood"), attributesOf(picture));
   box.addEventListener("keydown", (event) => {
     const other = { ArrowLeft: before, ArrowRight: after }[event.key];

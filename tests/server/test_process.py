@@ -358,6 +358,14 @@ def test_a_bad_command_line_is_one_line_and_code_2(
     assert message in capsys.readouterr().err
 
 
+def test_an_index_that_is_none_is_told_before_a_port_is_opened(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("POKEJAX_TRAINING_INDEX", "nowhere.npz")
+    assert command.main([]) == 2
+    assert "nowhere.npz can't be read: No such file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [

@@ -1,12 +1,16 @@
 """What the studio asks beside pictures: how a prompt reads, and training runs."""
 
+import base64
 import dataclasses
 import json
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
+from pokejax.images.given import read_picture
+from pokejax.images.training_index import TrainingIndex
 from tests.helpers.live_server import Live, Starter
 
 
@@ -26,6 +30,23 @@ def test_typing_costs_no_drawing(start: Starter):
             assert client.get("/api/v1/parse", params=asked).status_code == 200
         assert client.post("/api/v1/generate", json=asked).status_code == 200
         assert client.post("/api/v1/generate", json=asked).status_code == 429
+
+
+def test_how_near_a_picture_is_to_training(
+    client: httpx.Client, live: Live, monkeypatch: pytest.MonkeyPatch
+):
+    drawn = client.post("/api/v1/generate", json={"prompt": "a fox"}).json()["image"]
+    ask = {"image": drawn}
+    unknown = client.post("/api/v1/nearest", json=ask)
+    assert unknown.json() == {"distance": None, "nearer": None}
+    own = read_picture(base64.b64decode(drawn.partition(",")[2]), 64)[..., :3]
+    white = np.full_like(own, 255)
+    index = TrainingIndex.of(np.stack([white, own]), np.stack([white]))
+    monkeypatch.setattr(live.service, "training_index", index)
+    answer = client.post("/api/v1/nearest", json=ask).json()
+    assert answer == {"distance": 0.0, "nearer": 0.0}
+    bad = client.post("/api/v1/nearest", json={"image": "%%%"})
+    assert bad.status_code == 400 and "not base64" in bad.text
 
 
 @pytest.fixture

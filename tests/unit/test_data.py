@@ -16,6 +16,7 @@ from pokejax.data import packed
 from pokejax.data.dataset import DataError
 from pokejax.data.fingerprint import fingerprint
 from pokejax.data.split import Dataset
+from pokejax.images import training_index
 
 
 def load(path: Path, **settings) -> Dataset:
@@ -89,8 +90,12 @@ def test_a_damaged_cache_is_made_anew(copy: Path, capsys: pytest.CaptureFixture[
 def test_packed_file_holds_the_same(drawn_dataset: Path, tmp_path: Path):
     packed = tmp_path / "set.npz"
     argv = ["--dir", str(drawn_dataset), "--out", str(packed), "--image-size", "32"]
-    assert pack.main(argv) == 0
+    assert pack.main([*argv, "--index", str(tmp_path / "index.npz")]) == 0
     ours, theirs = load(packed), load(drawn_dataset)
+    index = training_index.read(tmp_path / "index.npz")
+    assert len(index.heldout) == len(theirs.splits["val"])
+    for picture in theirs.splits["train"].images[:3]:
+        assert index.nearness(picture) == (0, 0)
     assert ours.prompts == theirs.prompts
     assert len(ours.prompts) == len(ours.text_emb)
     assert ours.encoder == theirs.encoder

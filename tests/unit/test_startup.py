@@ -59,6 +59,7 @@ def test_an_early_end_is_one_line(module: str, package: str, what: str, tmp_path
     [
         (generate.main, [], "arguments are required: --prompt"),
         (pack.main, ["--out=x", "--image-size=a"], "invalid int value: 'a'"),
+        (pack.main, [], "nothing to write; expected --out, --index or both"),
         (create_dataset.main, ["--fit=round"], "invalid choice: 'round'"),
     ],
 )

@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pokejax.images.given import read_picture
+from pokejax.images.training_index import TrainingIndex
 from server.bookmarks import Bookmarks
 from server.limits import ApiKeys
 from tests.helpers.live_server import wait_for
@@ -27,6 +28,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 expect.set_options(timeout=20_000)
 
 PROMPT = "a small blue water turtle"
+HALF_A_MINUTE = 30_000  # by the page's clock, which tests can turn on
 # The newest first: each picture's recipe, and its file's bytes in base64.
 _STORED = """async () => {
   const open = indexedDB.open("pokejax", 1);
@@ -122,23 +124,42 @@ def test_a_seed_is_rolled_unless_it_is_locked(page: Page):
     newest, second, first = stored(page)
     assert first["file"] == second["file"] != newest["file"]
     assert newest["recipe"]["seed"] != 5
+    page.click("#reroll")
+    rolled = int(page.input_value("#seed"))
+    assert rolled != newest["recipe"]["seed"]
+    page.fill("#count-exact", "2")
+    page.click("#copy-seeds")
+    expect(page.locator(".toast").last).to_have_text("Seeds copied")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == f"{rolled}, {(rolled + 1) % 2**31}"
     page.click("#surprise")
     expect(page.locator("#prompt")).not_to_have_value(PROMPT)
     expect(page.locator("#chips .chip").first).to_be_visible()
 
 
-def test_partial_pictures_come_first(page: Page):
+def test_partial_pictures_and_progress_come_first(page: Page):
     page.evaluate(
-        """() => new MutationObserver((changes) => {
-          for (const { target } of changes) {
-            const partial = target.matches(".waiting img") && !target.hidden;
-            if (partial) window.partials = (window.partials ?? 0) + 1;
-          }
-        }).observe(document.getElementById("results"),
-          { subtree: true, attributeFilter: ["src"] })"""
+        """() => {
+          window.partials = 0;
+          window.far = new Set();
+          window.heard = [];
+          new MutationObserver((changes) => {
+            for (const { target } of changes) {
+              window.partials += target.matches(".waiting img") && !target.hidden;
+              if (target.matches("progress")) window.far.add(target.value);
+            }
+          }).observe(document.getElementById("studio"),
+            { subtree: true, attributeFilter: ["src", "value"] });
+          const hear = ({ addedNodes }) => window.heard.push(addedNodes[0].textContent);
+          new MutationObserver((changes) => changes.forEach(hear))
+            .observe(document.getElementById("announced"), { childList: true });
+        }"""
     )
-    draw(page, count=1)
+    draw(page, count=2)
     assert page.evaluate("window.partials") >= 1
+    assert page.evaluate("window.far.size") > 2
+    heard = ["1 of 2 pictures", "2 of 2 pictures", "2 pictures are drawn"]
+    assert page.evaluate("window.heard") == heard
 
 
 def test_the_place_in_the_queue_is_shown_and_can_be_left(page: Page, site: Site):
@@ -179,6 +200,7 @@ def test_a_broken_connection_is_mended(
     page.fill("#prompt", PROMPT)
     page.press("#prompt", "Enter")
     wait_for(site.live.is_held)
+    page.clock.install()
     site.link.cut()
     expect(page.locator(".status-text").first).to_contain_text("trying again in")
     if restarted:  # it can't read the other one's bookmarks
@@ -186,6 +208,7 @@ def test_a_broken_connection_is_mended(
         monkeypatch.setattr(jobs, "_bookmarks", Bookmarks(""))
     site.link.mend()
     site.live.gate.set()
+    page.clock.run_for(HALF_A_MINUTE)
     expect(page.locator(".status-text").first).to_have_text("9 pictures are drawn")
     files = asked(site, prompt=PROMPT, seed=11, num_samples=9)
     assert sorted(p["file"] for p in stored(page)) == sorted(files)
@@ -205,18 +228,23 @@ def test_a_busy_server_is_waited_for(page: Page, site: Site, complaints: list[st
     batcher = site.live.service.batcher
     assert batcher
     wait_for(lambda: batcher.depth == 16)
+    page.clock.install()
+    page.fill("#count-exact", "1")
     page.fill("#prompt", PROMPT)
     page.press("#prompt", "Enter")
     expect(said).to_contain_text(re.compile(r"trying again in \d+ s"))
     site.live.gate.set()
-    expect(said).to_have_text("6 pictures are drawn")
     for thread in asking:
         thread.join(60)
+    page.clock.run_for(HALF_A_MINUTE)
+    expect(said).to_have_text("The picture is drawn")
     site.live.service.state = "draining"
     page.press("#prompt", "Enter")
     expect(said).to_contain_text("the server is shutting down: trying again in")
     site.live.service.state = "ready"
-    expect(said).to_have_text("6 pictures are drawn")
+    page.clock.run_for(HALF_A_MINUTE)
+    expect(said).to_have_text("The picture is drawn")
+    expect(page.locator("#gallery .card")).to_have_count(2)
 
 
 def test_a_key_is_asked_for(
@@ -263,7 +291,15 @@ def test_the_gallery_outlives_a_reload(page: Page, context: BrowserContext):
     assert [p["favourite"] for p in stored(page)] == [True, False]
 
 
-def test_any_pictures_settings_come_back(page: Page):
+def test_any_pictures_settings_come_back(
+    page: Page, site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    pictures = (
+        np.zeros((1, 64, 64, 3), np.uint8),
+        np.full((1, 64, 64, 3), 255, np.uint8),
+    )
+    index = TrainingIndex.of(*pictures)
+    monkeypatch.setattr(site.live.service, "training_index", index)
     page.fill("#guidance-exact", "1.5")
     page.fill("#temperature-exact", "0.5")
     page.select_option("#pick-habitat", "Sea")
@@ -277,6 +313,7 @@ def test_any_pictures_settings_come_back(page: Page):
     page.keyboard.press("Escape")
     page.locator("#gallery a.shown").nth(2).click()  # seed 22 of the first two
     dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("away; of real pictures never trained on, 0 % are")
     made = dialog.inner_text()
     for fact in ("22", "1.5", "Red", "from the prompt (“red”)", "Sea", "set by hand"):
         assert fact in made
@@ -627,6 +664,7 @@ def test_a_training_run_is_shown(page: Page, site: Site):
     log.write_text("".join(f"{json.dumps({'Epoch': e, **row})}\n" for e in (1, 2)))
     for epoch in (1, 2):
         Image.new("RGB", (8, 8)).save(run / f"samples_epoch_{epoch}.png")
+    page.clock.install()
     page.get_by_role("link", name="Runs").click()
     page.get_by_role("link", name="mine <b>").click()
     expect(page.locator("svg.chart")).to_have_count(3)
@@ -635,6 +673,7 @@ def test_a_training_run_is_shown(page: Page, site: Site):
     expect(page.locator("output")).to_have_text("epoch 1")
     with log.open("a") as file:  # training goes on
         file.write(json.dumps({"Epoch": 3, **row}) + "\n")
+    page.clock.run_for(HALF_A_MINUTE)
     expect(page.locator("svg.chart").first).to_contain_text("epoch 3")
     expect(page.locator("output")).to_have_text("epoch 1")
     page.go_back()
@@ -691,6 +730,9 @@ def test_axe_finds_nothing_serious(page: Page, scheme: str):
     check("studio")
     page.locator("#gallery a.shown").click()
     check("picture")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    check("keys")
     page.keyboard.press("Escape")
     for address in ("edit", "walk", "matrix", "runs"):
         page.goto(page.url.partition("#")[0] + f"#/{address}")
