@@ -1,6 +1,6 @@
-"""Draw the pictures of docs/creatures.md from creatures of docs/shipped.png.
+"""Draw the pictures of docs/creatures.md and docs/relatives.md with the shipped model.
 
-Nothing is picked: it's the first two creatures of each of its eight prompts.
+Nothing is picked: it's the first two creatures of each of README's eight prompts.
 """
 
 from pathlib import Path
@@ -8,60 +8,75 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pokejax.creatures.kin import lowered
+from pokejax import Sampler
+from pokejax.creatures import creature as creatures
+from pokejax.creatures.creature import Creature
+from pokejax.creatures.kin import related
 from pokejax.creatures.sheet import icon_of, sheet_of
-from pokejax.images.colors import foreground_mask
-from pokejax.images.finish import PixelArt, pixel_art
-from pokejax.images.shiny import shiny
+from pokejax.evaluation.protocol import SHEET_PROMPTS
+from pokejax.images.finish import PixelArt
 from pokejax.images.upscale import Upscale, enlarge
 
 HERE = Path("docs/images")
-PROMPTS, CREATURES, SIDE, SCALE = 8, 2, 64, 2
-GAP, CAPTION = 4, 22  # pixels of the sheet, see `pokejax.images.sheets`
-COLUMNS = 8
-SEED = 7  # of that sheet's first column; each further one counts up
-
-
-def drawn() -> list[PixelArt]:
-    """The creatures, as they were drawn."""
-    sheet = np.asarray(Image.open("docs/shipped.png").convert("RGB"))
-    found: list[PixelArt] = []
-    for row in range(PROMPTS):
-        top = GAP + CAPTION + row * (CAPTION + SCALE * SIDE + GAP)
-        for column in range(CREATURES):
-            left = GAP + column * (SCALE * SIDE + GAP)
-            large = sheet[top : top + SCALE * SIDE, left : left + SCALE * SIDE]
-            image = np.ascontiguousarray(large[::SCALE, ::SCALE])
-            alpha = foreground_mask(Image.fromarray(image)).astype(np.uint8) * 255
-            found.append(pixel_art(image, alpha))
-    return found
+CREATURES, COLUMNS = 2, 8
+SEED = 7  # of README's first column; each further one counts up
 
 
 def main() -> None:
-    """Write three pictures."""
-    creatures = drawn()
-    shinies = [shiny(art, SEED + i % CREATURES) for i, art in enumerate(creatures)]
-    rows = [
-        np.concatenate([art.rgb() for art in arts[start : start + COLUMNS]], axis=1)
-        for start in range(0, len(creatures), COLUMNS)
-        for arts in (creatures, shinies)
+    """Write four pictures."""
+    sampler = Sampler.load()
+    fronts = [
+        sample
+        for prompt in SHEET_PROMPTS
+        for sample in sampler.generate(prompt, num=CREATURES, seed=SEED)
     ]
-    save(np.concatenate(rows), "shiny.png")
+    drawn = [creatures.draw(sampler, sample.recipe) for sample in fronts]
+    stages = sampler.sample(
+        [
+            recipe
+            for sample in fronts
+            if (recipe := related(sampler, sample, "evolution")) is not None
+        ]
+    )
+    normal = [of.views["front"] for of in drawn]
+    shinies = [PixelArt(of.views["front"].indices, of.shiny) for of in drawn]
+    save_rows("shiny.png", [a.rgb() for a in normal], [a.rgb() for a in shinies])
+    save_rows(
+        "relatives.png",
+        [a.rgb() for a in normal],
+        *([of.views[view].rgb() for of in drawn] for view in ("back", "front_2")),
+        [sample.image for sample in stages],
+    )
+    save_pack(drawn[0])
+    ways: tuple[Upscale, ...] = ("nearest", "scale2x")
+    large = [enlarge(normal[0].rgb(), 4, way) for way in ways]
+    save(np.concatenate(large, axis=1), "scale2x.png")
 
-    front = creatures[0]
-    views = {"front": front, "front_2": lowered(front), "icon": icon_of(front, 32)}
-    views |= {"front_shiny": shinies[0], "front_2_shiny": lowered(shinies[0])}
+
+def save_pack(of: Creature) -> None:
+    """What a pack's sheet looks like."""
+    front = of.views["front"]
+    views = {**of.views, "icon": icon_of(front, 32)}
+    views |= {
+        f"{name}_shiny": PixelArt(a.indices, of.shiny) for name, a in views.items()
+    }
     pictures = {}
     for name, art in views.items():
         opaque = np.full((*art.indices.shape, 1), 255, np.uint8)
         pictures[name] = np.concatenate([art.rgb(), opaque], axis=-1)
-    strip = sheet_of(pictures, columns=3)[0]
+    strip = sheet_of(pictures, columns=4)[0]
     strip[strip[..., 3] == 0] = 255
     save(enlarge(strip[..., :3], 2), "creature.png")
 
-    ways: tuple[Upscale, ...] = ("nearest", "scale2x")
-    large = [enlarge(front.rgb(), 4, way) for way in ways]
-    save(np.concatenate(large, axis=1), "scale2x.png")
+
+def save_rows(name: str, *rows: list[np.ndarray]) -> None:
+    """Eight creatures a line; each with all of its pictures below one another."""
+    lines = [
+        np.concatenate(row[start : start + COLUMNS], axis=1)
+        for start in range(0, len(rows[0]), COLUMNS)
+        for row in rows
+    ]
+    save(np.concatenate(lines), name)
 
 
 def save(image: np.ndarray, name: str) -> None:

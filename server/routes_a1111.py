@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get, post
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from pokejax.images.png import add_text
 from pokejax.inference.recipe import SEED_LIMIT, Recipe, Start, count_up
@@ -48,8 +48,6 @@ _SAMPLER = "Flow"
 _MOST_PIXELS = 2**26  # of all pictures of a request
 # Each begins where the one before has ended, so that reading takes linear time.
 _SETTING = re.compile(r"(?:^|, )([A-Z][\w ]*): ([^,\n]*)")
-# Of a picture's text chunks, compressed ones included; Pillow's own limit is 64 MiB.
-PngImagePlugin.MAX_TEXT_MEMORY = 2**20
 _BOMBS = Image.DecompressionBombError, Image.DecompressionBombWarning
 _MOST_TEXT = 2**18  # characters in a PNG, where Pillow takes 64 million
 

@@ -403,10 +403,10 @@ def no_pictures(directory: Path) -> None:
     ("damage", "named", "message"),
     [
         (no_meta, "", "create_dataset"),
-        (cut_off, "data_batch_3", "truncated"),
+        (cut_off, "data_batch_3", "only plain numpy arrays"),
         (hostile, "data_batch_3", "refused the global"),
         (lost_batch, "data_batch_3", "is missing"),
-        (a_list, "data_batch_3", "lacks"),
+        (a_list, "data_batch_3", "doesn't hold what"),
         (wrong_size, "", "16x16 pictures; the image_size is 32"),
         (no_pictures, "", "no training picture"),
     ],

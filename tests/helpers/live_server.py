@@ -44,8 +44,12 @@ class HeldSampler(Sampler):
 
     def __init__(self, sampler: Sampler, gate: threading.Event):
         self.__dict__.update(sampler.__dict__)
+        self._sampler = sampler
         self._gate = gate
         self.held = False
+
+    def warm_up(self) -> None:
+        self._sampler.warm_up()  # which no gate holds up
 
     def rounds(self, *args: Any, **options: Any) -> Iterator[Any]:
         self.held = not self._gate.is_set()

@@ -129,7 +129,8 @@ def test_resume_from_nothing_is_refused(
         ("--train.batch_size=-8", "train.batch_size is -8"),
         ("--trian.epochs=3", "did you mean 'train.epochs'"),
         ("--data.dir=nowhere", "no dataset at nowhere"),
-        ("--model.latent_dim=1000000000", "parameters, and training it takes"),
+        ("--model.latent_dim=1000000000", "expected a whole number from 1 to 65536"),
+        ("--model.latent_dim=65536 --model.hidden_dim=65536", "training it takes"),
         ("--prior.base=README.md", "README.md is not a readable bundle"),
         ("--train.workdir=README.md/run", "README.md is not a directory"),
     ],
@@ -141,7 +142,7 @@ def test_bad_input_is_one_line_and_code_2(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ):
-    assert command(drawn_dataset, tmp_path / "run", option) == 2
+    assert command(drawn_dataset, tmp_path / "run", *option.split()) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert message in error
