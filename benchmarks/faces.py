@@ -1,4 +1,4 @@
-"""How a model's drawings of native fronts compare with real ones, in two minutes.
+"""How a model's drawings of native fronts compare with real ones, in a minute.
 
     python benchmarks/faces.py --data DIR --model FILE [--guidance 2 --color-guidance 2]
 
