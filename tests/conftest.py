@@ -1,6 +1,11 @@
 """Strict JAX and checked shapes for all; the drawn dataset and a tiny trained run."""
 
 import os
+import signal
+
+# A shell's background job, as this may be, ignores Ctrl-C, and so would the commands
+# that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Two devices on one CPU, before JAX starts: sharded code is then really sharded.
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")

@@ -412,8 +412,6 @@ def test_ctrl_c_leaves_the_old_data_set_and_nothing_else(images, tmp_path):
     process = subprocess.Popen(
         [sys.executable, *command, f"--images-dir={images}", f"--output-dir={output}"],
         stderr=subprocess.PIPE,
-        # A shell's background job, as this test may be, ignores it.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not list(tmp_path.glob(".out.*")) and process.poll() is None:
         time.sleep(0.02)

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,9 +46,7 @@ def ledger_lines(root: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-def start(
-    root: Path, server: LlmServer, *flags: str, **options: Any
-) -> subprocess.Popen:
+def start(root: Path, server: LlmServer, *flags: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "data_tools.generate_metadata", "--images-dir"]
     return subprocess.Popen(
         [*command, str(root), "--provider", "baml", "--timeout-s", "1", *flags],
@@ -57,7 +54,6 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        **options,
     )
 
 
