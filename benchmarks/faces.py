@@ -1,6 +1,6 @@
 """How a model's drawings of native fronts compare with real ones, in a minute.
 
-    python benchmarks/faces.py --data DIR --model FILE [--guidance 2 --color-guidance 2]
+    python benchmarks/faces.py --data DIR --model FILE [--guidance 2] [--best-of 4]
 
 192 pictures, four of each of 48 prompts of test species, against 256 real fronts of
 test species: KID in the features of AlexNet, which a critic was trained with, and of
@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--color-guidance", type=float)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--best-of", type=int, default=1)
     parser.add_argument("--sheet", type=Path, default=Path("outputs/faces.png"))
     args = parser.parse_args()
     bundle = open_model(args.model)
@@ -108,11 +109,12 @@ def main() -> None:
         Recipe(
             dataset.prompts[test.prompt_ids[row, 0]],
             Attributes.from_ids(test.attributes[row]),
-            1000 + i,
+            1000 + i * args.best_of + j,
         )
         for i, row in enumerate(rows)
+        for j in range(args.best_of)
     ]
-    samples = sampler.sample(recipes)
+    samples = sampler.best(sampler.sample(recipes), args.best_of)
     asked = test.attributes[rows, COLOR]
     print("| pictures | KID, AlexNet | VGG16 | fronts | told apart | colour |")
     print("|---|---:|---:|---:|---:|---:|")

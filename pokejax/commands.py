@@ -17,6 +17,7 @@ COMMANDS = {
     "train": ("pokejax.train", "a model from a dataset"),
     "evaluate": ("pokejax.evaluate", "a model's pictures against real ones"),
     "export": ("pokejax.export", "a training run's checkpoint as one file"),
+    "picker": ("pokejax.picker", "a model's judge of its drawings, for --best-of"),
     "doctor": ("pokejax.doctor", "what is here, how fast it is, what to install next"),
     "data fetch_sprites": ("data_tools.fetch_sprites", "sprites into images/"),
     "data generate_metadata": (

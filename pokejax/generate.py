@@ -32,6 +32,7 @@ from pokejax.images.upscale import MAX_SCALE, Upscale
 from pokejax.inference import shipped
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.recipe import (
+    MAX_BEST_OF,
     MAX_SLIDE,
     MIN_SLIDE,
     Kin,
@@ -75,6 +76,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--num", type=int, default=4, help="pictures per prompt (default: 4)"
+    )
+    parser.add_argument(
+        "--best-of",
+        type=int,
+        default=1,
+        metavar="N",
+        help="draw N for each picture, seeds counting on, and keep the one that a small"
+        f" judge likes best, 1 to {MAX_BEST_OF}; its seed draws it again (default: 1)",
     )
     parser.add_argument(
         "--negative",
@@ -360,7 +369,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 temperature=args.temperature,
                 guidance=args.guidance,
                 negative=args.negative,
+                best_of=args.best_of,
             )
+        if args.best_of > 1 and args.sweep:
+            raise ValueError("--best-of compares seeds, and --sweep sliders; leave one")
         if not FEWEST_COLORS <= args.colors <= MOST_COLORS:
             raise ValueError(
                 f"--colors is {args.colors}; expected {FEWEST_COLORS} to {MOST_COLORS}"
@@ -390,6 +402,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         colors = args.colors if finish == "pixel" else 0
         start = start_of(args, sampler.image_size)
         kin = kin_of(args, sampler.image_size)
+        if args.best_of > 1 and not sampler.picks:
+            raise ValueError(
+                f"--best-of: {args.model} has no picker; {call_of('pokejax.picker')}"
+                " gives it one"
+            )
         if kin:
             sampler.check_relation(kin.relation)
         args.out.mkdir(parents=True, exist_ok=True)
@@ -429,7 +446,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 tqdm.write(understood(parsed), file=sys.stderr)
             recipes = recipes_for(
                 parsed,
-                count_up(args.seed, args.num),
+                count_up(args.seed, args.num * args.best_of),
                 temperature=args.temperature,
                 guidance=args.guidance,
                 colors=colors,
@@ -438,9 +455,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 kin=kin,
                 shiny=args.shiny,
             )
-            samples = sampler.sample(
+            drawn = sampler.sample(
                 [replace(r, slides=slides_of(s)) for r in recipes for s in swept]
             )
+            samples = sampler.best(drawn, args.best_of)
             rows.append(samples)
             paths = write_samples(
                 args.out, samples, scale=args.scale, upscale=args.upscale

@@ -12,16 +12,19 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from pokejax.attributes import CONDITIONS
-from pokejax.inference.recipe import Kin, Recipe, Start, count_up
+from pokejax.inference.recipe import Kin, Recipe, Sample, Start, count_up
+from pokejax.inference.sampler import Sampler
 
 from . import animation
 from .decoding import read_query
 from .drawing import AnyRequest, Drawing, Provided, caller_of
-from .files import look_of
+from .errors import ApiError
+from .files import encode, look_of
 from .jobs import Jobs
 from .metrics import CONTENT_TYPE
 from .schemas import (
     AttributesAnswer,
+    BestOfBody,
     DownloadQuery,
     EditBody,
     GenerateAnswer,
@@ -48,9 +51,32 @@ TURTLE = "a small blue water turtle with a red shell"
     status_code=200,
     opt={"example": {"prompt": TURTLE, "num_samples": 2, "seed": 42}},
 )
-async def generate(drawing: Provided[Drawing[GenerateBody]]) -> GenerateAnswer:
-    """Draw pictures of a prompt."""
-    return await _generated(drawing)
+async def generate(drawing: Provided[Drawing[BestOfBody]]) -> GenerateAnswer:
+    """Draw pictures of a prompt, or the best of several."""
+    body = drawing.body
+    if body.best_of == 1:
+        return await _generated(drawing)
+    sampler = drawing.service.require_ready().sampler
+    if not sampler.picks:
+        raise ApiError(
+            400,
+            "invalid_request",
+            "best_of: this model has no picker to choose the best with",
+            param="best_of",
+        )
+    seeds = count_up(body.seed, body.num_samples * body.best_of)
+    drawn = await drawing.samples(drawing.recipes(seeds))
+    return await asyncio.to_thread(_best, drawing, sampler, drawn)
+
+
+def _best(
+    drawing: Drawing[BestOfBody], sampler: Sampler, drawn: list[Sample]
+) -> GenerateAnswer:
+    best = sampler.best(drawn, drawing.body.best_of)
+    look = look_of(drawing.body)
+    return _answer(
+        drawing, [encode(s, look) for s in best], [s.recipe.seed for s in best]
+    )
 
 
 async def _generated(
@@ -60,7 +86,13 @@ async def _generated(
     seeds = count_up(body.seed, body.num_samples)
     recipes = drawing.recipes(seeds, start=start, kin=kin)
     files = await drawing.draw(recipes, look_of(body))
-    images = [data_url(file, body.format) for file in files]
+    return _answer(drawing, files, seeds)
+
+
+def _answer(
+    drawing: Drawing[Any], files: list[bytes], seeds: list[int]
+) -> GenerateAnswer:
+    images = [data_url(file, drawing.body.format) for file in files]
     return GenerateAnswer(
         **msgspec.structs.asdict(parsed_answer(drawing.parsed)),
         image=images[0],

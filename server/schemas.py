@@ -20,6 +20,7 @@ from pokejax.inference.recipe import (
 from pokejax.prompts.parsed import ParsedPrompt, Source
 
 MAX_SAMPLES = 16
+MAX_BEST_OF = 8
 MAX_FRAMES = 60
 MAX_BATCH = 1024
 # Anything but control characters (tab and line ends are spaces), and not only spaces.
@@ -211,6 +212,20 @@ class GenerateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
     """A request for pictures of a prompt."""
 
     num_samples: NumSamples = 1
+
+
+class BestOfBody(GenerateBody, kw_only=True, forbid_unknown_fields=True):
+    """A request for pictures of a prompt, or the best of several."""
+
+    best_of: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=MAX_BEST_OF,
+            description="Draws so many for each picture, seeds counting on, and keeps"
+            " the one that the model's picker likes best; `seeds` has the ones kept.",
+        ),
+    ] = 1
 
 
 class EditBody(PictureFields, kw_only=True, forbid_unknown_fields=True):

@@ -27,13 +27,15 @@ from pokejax.config import Config
 from pokejax.files import whole_file
 from pokejax.inference import shipped
 from pokejax.models.cvae import CVAE
+from pokejax.models.picker import Picker
 from pokejax.models.prior import Prior
 from pokejax.models.products import bfloat16_dot_general
 
 _HEADER_KEY = "pokejax"
 _HASH_KEY = "pokejax_sha256"
 _FORMAT_VERSION = 1
-_PRIOR = "prior."  # in front of the names of its weights
+# In front of the names of their weights.
+_PRIOR, _PICKER = "prior.", "picker."
 _WIDEST_TEXT = 2**16
 _DTYPES = ("float32", "float16")
 _T = TypeVar("_T")
@@ -133,12 +135,14 @@ class Bundle:
       prior: the learned prior over its latents, or None: then z ~ N(0, 1).
       model_id: `pokejax-` and 12 digits of a hash of all that decides its pictures:
         weights, and how the prior is sampled.
+      picker: what tells its better drawings from the others, or None.
     """
 
     header: Header
     model: CVAE
     prior: Prior | None
     model_id: str
+    picker: Picker | None = None
 
 
 def new_model(header: Header, *, rngs: nnx.Rngs) -> CVAE:
@@ -193,8 +197,28 @@ def write(
         leaves = with_prior(leaves, dict(named_leaves(prior)))
     with np.errstate(over="ignore"):  # what float16 can't hold is refused below
         arrays = {name: np.asarray(value, dtype) for name, value in leaves.items()}
+    _write_arrays(path, json.dumps(header.to_dict(), sort_keys=True), arrays)
+
+
+def write_picker(path: Path, out: Path, picker: nnx.State) -> None:
+    """Write the bundle at `path` to `out`, with this picker in it; all else stays.
+
+    Raises:
+      BundleError: a bundle that can't be used, or a weight of the picker isn't finite.
+    """
+    read(path)
+    with safe_open(path, framework="numpy") as file:
+        text = file.metadata()[_HEADER_KEY]
+        names = [name for name in file.keys() if not name.startswith(_PICKER)]  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in names}
+    dtype = next(iter(arrays.values())).dtype
+    for name, value in named_leaves(picker):
+        arrays[_PICKER + name] = np.asarray(value, dtype)
+    _write_arrays(out, text, arrays)
+
+
+def _write_arrays(path: Path, text: str, arrays: dict[str, np.ndarray]) -> None:
     _check_finite(arrays, path)
-    text = json.dumps(header.to_dict(), sort_keys=True)
     metadata = {_HEADER_KEY: text, _HASH_KEY: _hash_of_all(text, arrays)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
@@ -265,19 +289,27 @@ def from_arrays(
     Raises:
       BundleError: a weight is missing, unknown, of another shape, or not finite.
     """
-    of_prior = {
-        name.removeprefix(_PRIOR): value
-        for name, value in arrays.items()
-        if name.startswith(_PRIOR)
-    }
-    of_model = {k: v for k, v in arrays.items() if not k.startswith(_PRIOR)}
+    parts = (_PRIOR, _PICKER)
+    of_prior, of_picker = (
+        {
+            name.removeprefix(start): value
+            for name, value in arrays.items()
+            if name.startswith(start)
+        }
+        for start in parts
+    )
+    of_model = {k: v for k, v in arrays.items() if not k.startswith(parts)}
     model = _filled(lambda: new_model(header, rngs=nnx.Rngs(0)), of_model, origin)
     prior = None
     if of_prior:
         prior = _filled(lambda: new_prior(header, rngs=nnx.Rngs(0)), of_prior, origin)
+    picker = None
+    if of_picker:
+        size = header.config.data.image_size
+        picker = _filled(lambda: Picker(size, rngs=nnx.Rngs(0)), of_picker, origin)
     _check_finite(arrays, origin)
     digest = hashlib.sha256()
-    for name in sorted(arrays):
+    for name in sorted(arrays.keys() - {_PICKER + name for name in of_picker}):
         digest.update(name.encode() + arrays[name].tobytes())
     if prior:  # the same weights draw different pictures with different steps
         sampling = header.config.prior
@@ -285,7 +317,7 @@ def from_arrays(
         warp = f" {sampling.time_power}" if sampling.time_power != 1 else ""
         pull = f" {sampling.color_guidance}" if sampling.color_guidance else ""
         digest.update(f"{sampling.steps} {sampling.guidance}{warp}{pull}".encode())
-    return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}")
+    return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}", picker)
 
 
 def _check_finite(arrays: dict[str, np.ndarray], origin: str | Path) -> None:

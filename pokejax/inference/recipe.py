@@ -32,6 +32,7 @@ MAX_NUM = 1024
 SEED_LIMIT = 2**31
 MAX_TEMPERATURE = 10
 MAX_GUIDANCE = 10
+MAX_BEST_OF = 16
 # How much of an attribute: 0 as if it were unknown, 1 as it is, below 0 away from it.
 MIN_SLIDE, MAX_SLIDE = -1, 3
 USUAL_STRENGTH = 0.6  # of a start without a mask; with one it is 1
@@ -394,6 +395,7 @@ def check_request(
     temperature: float,
     guidance: float = 1.0,
     negative: str = "",
+    best_of: int = 1,
 ) -> None:
     """Refuse what can't be drawn, before anything heavy is loaded.
 
@@ -411,10 +413,13 @@ def check_request(
             f"the negative prompt has {len(negative):,} characters; at most"
             f" {MAX_PROMPT_CHARS}"
         )
-    if not 1 <= num <= MAX_NUM:
-        raise PromptError(f"num is {num}; expected 1 to {MAX_NUM}")
-    if seed is not None and not 0 <= seed <= SEED_LIMIT - num:
-        raise PromptError(f"seed is {seed}; expected 0 to {SEED_LIMIT - num:,}")
+    if not 1 <= best_of <= MAX_BEST_OF:
+        raise PromptError(f"best_of is {best_of}; expected 1 to {MAX_BEST_OF}")
+    if not 1 <= num <= MAX_NUM // best_of:
+        raise PromptError(f"num is {num}; expected 1 to {MAX_NUM // best_of}")
+    last = SEED_LIMIT - num * best_of
+    if seed is not None and not 0 <= seed <= last:
+        raise PromptError(f"seed is {seed}; expected 0 to {last:,}")
     if not 0 <= temperature <= MAX_TEMPERATURE:
         raise PromptError(
             f"temperature is {temperature}; expected 0 to {MAX_TEMPERATURE}"

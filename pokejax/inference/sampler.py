@@ -7,17 +7,19 @@ into tiles, the last one padded. Within a tile, no row affects another.
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from flax import nnx
+from jaxtyping import Array, Float, Int, UInt8
 
 from pokejax.attributes import CONDITIONS, RELATIONS, UNKNOWN_ID, Attributes
 from pokejax.images.finish import USUAL_COLORS
+from pokejax.images.pixels import to_float
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
@@ -169,6 +171,54 @@ class Sampler:
         return USUAL_COLORS if drawn else 0
 
     @property
+    def picks(self) -> bool:
+        """Whether it can choose among drawings: not all models have a picker."""
+        return self.bundle.picker is not None
+
+    def best(self, samples: Sequence[Sample], best_of: int) -> list[Sample]:
+        """Of each `best_of` drawings in a row, the one that the picker likes best.
+
+        It likes what looks real, and what shows what the recipe's attributes ask for.
+
+        Args:
+          samples: drawings of this model, some multiple of `best_of`.
+          best_of: 1 or more; 1 keeps all.
+
+        Raises:
+          PromptError: the model has no picker.
+        """
+        if best_of == 1:
+            return list(samples)
+        if self._like is None:
+            raise PromptError("this model has no picker to choose the best with")
+        scores: list[np.ndarray] = []
+        for start in range(0, len(samples), self.tile_rows):
+            some = samples[start : start + self.tile_rows]
+            # The last batch is filled up with its last picture, or it'd compile anew.
+            padded = [*some, *[some[-1]] * (self.tile_rows - len(some))]
+            images = np.stack([sample.image for sample in padded])
+            asked = [_USUAL.override(s.attributes).ids() for s in padded]
+            scores.append(np.asarray(self._like(images, np.stack(asked)))[: len(some)])
+        liked = np.concatenate(scores).reshape(-1, best_of)
+        return [
+            samples[row * best_of + int(column)]
+            for row, column in enumerate(liked.argmax(axis=1))
+        ]
+
+    @functools.cached_property
+    def _like(self) -> Callable[..., Array] | None:
+        """How much the picker likes a tile of pictures, given the ids asked for."""
+        if self.bundle.picker is None:
+            return None
+        graphdef, params = nnx.split(self.bundle.picker)
+
+        @jax.jit
+        def like(params, images, asked):
+            return nnx.merge(graphdef, params).liking(to_float(images), asked)
+
+        return functools.partial(like, params)
+
+    @property
     def image_size(self) -> int:
         """Pixels a side of what is drawn."""
         return self.bundle.header.config.data.image_size
@@ -206,6 +256,7 @@ class Sampler:
         slides: Mapping[str, float] | None = None,
         kin: Kin | None = None,
         shiny: bool = False,
+        best_of: int = 1,
     ) -> list[Sample]:
         """Draw `num` pictures of a prompt, which is read by rules.
 
@@ -226,6 +277,8 @@ class Sampler:
           kin: the picture of a relative to be drawn beside, and the relation, one of
             `relations`.
           shiny: another palette, see `Recipe`; takes one of some colors.
+          best_of: draws so many times as many pictures, seeds counting on, and keeps
+            the `best`; the recipe of one that is kept draws it alone.
 
         Raises:
           PromptError: a value is out of range; the message says which.
@@ -237,10 +290,11 @@ class Sampler:
             temperature=temperature,
             guidance=guidance,
             negative=negative,
+            best_of=best_of,
         )
         parsed = parse_by_rules(prompt).override(attributes or Attributes())
-        seeds = count_up(seed, num)
-        return self.sample(
+        seeds = count_up(seed, num * best_of)
+        drawn = self.sample(
             recipes_for(
                 parsed,
                 seeds,
@@ -254,6 +308,7 @@ class Sampler:
                 shiny=shiny,
             )
         )
+        return self.best(drawn, best_of)
 
     def sample(self, recipes: Sequence[Recipe]) -> list[Sample]:
         """Draw a picture of each recipe, in order."""

@@ -68,8 +68,8 @@ def test_200_pictures_through_every_trouble_and_two_kills(tmp_path: Path):
         told += third.communicate(timeout=60)[0]
         assert third.returncode == 0, told
         twice = [p for p, times in server.answered().items() if times > 1]
-    # What was under way at the second kill may have been lost, and on a busy machine what
-    # came just after its second had passed; nothing else.
+    # What was under way at the second kill may have been lost, and on a busy machine
+    # what came just after its second had passed; nothing else.
     assert len(twice) <= 16 and recorded > len(answered)
     assert len(labels_of(tmp_path)) == 200
     assert len(server.answered()) == 200
