@@ -186,6 +186,11 @@ class PriorConfig:
         1.0, "of those steps' times, (i / steps) ** this: above 1, more of them early"
     )
     guidance: float = setting(2.0, "default guidance when sampling; 1: none")
+    tint: bool = setting(
+        False,
+        "turn the hues of a drawing whose main color isn't the one asked for; of models"
+        " that draw in a palette",
+    )
     color_guidance: float = setting(
         0.0, "guidance of the early steps by the primary color alone; adds to the other"
     )

@@ -104,8 +104,7 @@ def _named_pixels(image: Image.Image) -> tuple[np.ndarray, np.ndarray]:
     rgba = np.asarray(image.convert("RGBA"))[step // 2 :: step, step // 2 :: step]
     mask = foreground_mask(Image.fromarray(np.ascontiguousarray(rgba)))
     names, is_dark = _name_table()
-    cells = (rgba[..., :3] // (256 // _LEVELS)).astype(np.int32)
-    index = (cells[..., 0] * _LEVELS + cells[..., 1]) * _LEVELS + cells[..., 2]
+    index = _cells_of(rgba[..., :3])
     dark = is_dark[index] & mask
     counted = mask & ~(dark & ~_thick(dark))
     if not counted.any():
@@ -122,13 +121,40 @@ def primary_and_secondary(image: Image.Image) -> tuple[str, str]:
     Raises:
       ValueError: the picture is blank.
     """
-    ranked = name_colors(image)
-    if not ranked:
+    shares = np.zeros(len(COLORS))
+    for name, share in name_colors(image):
+        shares[COLORS.index(name)] = share
+    if not shares.any():
         raise ValueError("the picture is blank: nothing but background")
-    if ranked[0][0] == "Black" and ranked[0][1] < BLACK_SHARE and len(ranked) > 1:
-        ranked[:2] = ranked[1::-1]
-    second = ranked[1] if len(ranked) > 1 else (NONE, 0.0)
-    return ranked[0][0], second[0] if second[1] >= SECONDARY_SHARE else NONE
+    first, second = leading(shares)
+    return COLORS[first], NONE if second is None else COLORS[second]
+
+
+def leading(shares: np.ndarray) -> tuple[int, int | None]:
+    """Which colors lead, by the rule of `primary_and_secondary`.
+
+    Args:
+      shares: of each of `COLORS`; their sum is 1.
+
+    Returns:
+      Indices of the first and, if it has enough, the second.
+    """
+    first, second = np.argsort(-shares, kind="stable")[:2]
+    if COLORS[first] == "Black" and shares[first] < BLACK_SHARE and shares[second] > 0:
+        first, second = second, first
+    return int(first), int(second) if shares[second] >= SECONDARY_SHARE else None
+
+
+def name_of(rgb: np.ndarray) -> np.ndarray:
+    """`n` indices into `COLORS` of `n 3` uint8 sRGB."""
+    names, _ = _name_table()
+    return names[_cells_of(rgb)]
+
+
+def _cells_of(rgb: np.ndarray) -> np.ndarray:
+    """Rows of the table of names, for `... 3` uint8 sRGB."""
+    cells = (rgb // (256 // _LEVELS)).astype(np.int32)
+    return (cells[..., 0] * _LEVELS + cells[..., 1]) * _LEVELS + cells[..., 2]
 
 
 def carried_over(

@@ -316,7 +316,10 @@ def from_arrays(
         # Left out at their defaults: bundles from before there were they keep their id.
         warp = f" {sampling.time_power}" if sampling.time_power != 1 else ""
         pull = f" {sampling.color_guidance}" if sampling.color_guidance else ""
-        digest.update(f"{sampling.steps} {sampling.guidance}{warp}{pull}".encode())
+        tint = " tint" if sampling.tint else ""
+        digest.update(
+            f"{sampling.steps} {sampling.guidance}{warp}{pull}{tint}".encode()
+        )
     return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}", picker)
 
 

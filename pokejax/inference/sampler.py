@@ -17,9 +17,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
-from pokejax.attributes import CONDITIONS, RELATIONS, UNKNOWN_ID, Attributes
+from pokejax.attributes import CONDITIONS, NONE, RELATIONS, UNKNOWN_ID, Attributes
 from pokejax.images.finish import USUAL_COLORS
 from pokejax.images.pixels import to_float
+from pokejax.images.tint import in_color
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
@@ -52,12 +53,14 @@ _USUAL = Attributes(view="front", style="native")
 class Round(NamedTuple):
     """Pictures of a tile; only those of the last round are final.
 
-    `images` are RGB on white; `alpha` is None for a model that draws none.
+    `images` are RGB on white; `alpha` is None for a model that draws none. Those that
+    are `tinted` get the colour that was asked for, if there is one.
     """
 
     images: UInt8[np.ndarray, "n h w 3"]
     alpha: UInt8[np.ndarray, "n h w"] | None
     final: bool
+    tinted: bool = False
 
     def sample(self, i: int, recipe: Recipe, model_id: str) -> Sample:
         """Picture `i`, finished as its recipe says."""
@@ -67,8 +70,25 @@ class Round(NamedTuple):
             given, anew = start.image, start.anew
             image = np.where(anew[..., None], image, given[..., :3])
             alpha = None if alpha is None else np.where(anew, alpha, given[..., 3])
+        elif self.tinted and alpha is not None:
+            image = _in_its_color(image, alpha, recipe)
         drawn = Sample(image, recipe, model_id, partial, alpha=alpha)
         return drawn.finished(recipe.colors) if recipe.colors else drawn
+
+
+def _in_its_color(
+    image: UInt8[np.ndarray, "h w 3"], alpha: UInt8[np.ndarray, "h w"], recipe: Recipe
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture in the colour that its recipe asks for, or as it is.
+
+    Beside a relative it has that one's colours, and a slider may want less of one.
+    """
+    end = recipe.towards if recipe.towards and recipe.mix > 0.5 else recipe
+    color, second = end.attributes.primary_color, end.attributes.secondary_color
+    if color is None or recipe.kin or dict(recipe.slides).get("primary_color", 1) <= 0:
+        return image
+    second = None if second in (None, NONE) else second
+    return in_color(np.dstack([image, alpha]), color, second)
 
 
 class Sampler:
@@ -350,7 +370,8 @@ class Sampler:
                     )
             drawn = np.asarray(images)[: len(recipes)]
             alpha = drawn[..., 3] if drawn.shape[-1] == 4 else None
-            yield Round(np.ascontiguousarray(drawn[..., :3]), alpha, final)
+            tinted = self.bundle.header.config.prior.tint
+            yield Round(np.ascontiguousarray(drawn[..., :3]), alpha, final, tinted)
 
     def warm_up(self) -> None:
         """Compile all that drawing needs, so that no request waits for it."""
