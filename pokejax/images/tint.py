@@ -8,15 +8,18 @@ be turned together, as they are in the copies that it was trained on.
 import itertools
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from pokejax.attributes import COLORS
 from pokejax.images.colors import counted_pixels, leading, name_of, oklab, srgb
 
 _ANGLES = (0, *itertools.chain(*((a, -a) for a in range(10, 181, 10))))  # degrees
-# Of the chroma, tried in this order: brown is dull orange, and gray has hardly any.
-_CHROMAS = (1.0, 0.6, 0.1)
+_GRAY, _HUED = 1e-3, 0.04  # chroma below, and above
+_SEEN = 0.05  # share of the creature that a second colour needs to be seen
+# Factors of chroma and lightness, in the order in which they are tried: brown is dull
+# orange, dark yellow isn't yellow, and grays have hardly any chroma.
+_SHADES = ((1.0, 1.0), (0.6, 1.0), (1.0, 1.3), (0.1, 1.0), (0.1, 1.4), (0.1, 0.5))
 
 
 def in_color(
@@ -24,61 +27,78 @@ def in_color(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The picture with its hues turned so that its main colour is `color`.
 
-    It stays as it is if that is its main colour already, or if no turn makes it so.
-    Lightness stays in any case.
+    It stays as it is if that is its main colour already, or if nothing makes it so.
+    Colours become duller, lighter or darker only where a turn isn't enough. If another
+    colour is asked for beside it, what isn't of the main colour is then turned to that.
 
     Args:
       rgba: of few colours, at most 96 pixels a side.
       color: of `COLORS`.
-      second: the colour that should come second, if there is a choice.
+      second: the colour that should come second, or None if any may.
     """
     rgb = rgba[..., :3]
     counted = counted_pixels(Image.fromarray(rgba))
     palette, index = np.unique(rgb.reshape(-1, 3), axis=0, return_inverse=True)
     index = index.reshape(-1)
     counts = np.bincount(index[counted.reshape(-1)], minlength=len(palette))
-    lab = oklab(palette / 255.0)
-    grays = np.hypot(lab[:, 1], lab[:, 2]) < 1e-3
-    for chroma in _CHROMAS:
-        turned = np.stack([_turned(lab, angle, chroma) for angle in _ANGLES])
-        colors = srgb(turned.reshape(-1, 3)).reshape(turned.shape)
-        colors[:, grays] = palette[grays]  # to the byte
-        if chroma == 1:
-            colors[0] = palette
-        named = name_of(colors.reshape(-1, 3)).reshape(len(_ANGLES), -1)
-        best = _best(named, counts, color, second)
-        if best is not None:
-            return colors[best][index].reshape(rgb.shape)
-    return rgb
-
-
-def _best(
-    named: Int[np.ndarray, "a k"],
-    counts: Int[np.ndarray, " k"],
-    color: str,
-    second: str | None,
-) -> int | None:
-    """The turn after which this colour leads; the first one if it does so by itself."""
+    shares = counts / max(counts.sum(), 1)
     wanted = COLORS.index(color)
-    found: list[tuple[bool, float, int]] = []
-    for i, names in enumerate(named):
-        shares = np.bincount(names, counts, minlength=len(COLORS)) / max(
-            counts.sum(), 1
-        )
-        first, other = leading(shares)
-        if first != wanted:
-            continue
-        if i == 0 and (second is None or other == COLORS.index(second)):
-            return 0
-        matches = second is not None and other == COLORS.index(second)
-        found.append((matches, shares[wanted], -i))
-    return -max(found)[2] if found else None
+    other = None if second is None else COLORS.index(second)
+    # White is the background's, too.
+    free = ~(palette == 255).all(axis=1)
+    palette = _sought(palette, free, shares, wanted, other)
+    if other is not None:
+        lab = oklab(palette / 255.0)
+        hued = np.hypot(lab[:, 1], lab[:, 2]) > _HUED
+        rest = free & hued & (name_of(palette) != wanted)
+        palette = _sought(palette, rest, shares, wanted, other, both=True)
+    return palette[index].reshape(rgb.shape)
+
+
+def _sought(
+    palette: UInt8[np.ndarray, "k 3"],
+    free: Bool[np.ndarray, " k"],
+    shares: Float[np.ndarray, " k"],
+    wanted: int,
+    other: int | None,
+    *,
+    both: bool = False,
+) -> UInt8[np.ndarray, "k 3"]:
+    """The palette, its free colours changed until `wanted` leads; or as it is.
+
+    Of several ways, it is one in which `other` comes second; with `both`, only one that
+    has some of it will do.
+    """
+    lab = oklab(palette / 255.0)
+    grays = np.hypot(lab[:, 1], lab[:, 2]) < _GRAY
+    for chroma, light in _SHADES:
+        turned = np.stack([_turned(lab, angle, chroma, light) for angle in _ANGLES])
+        colors = srgb(turned.reshape(-1, 3)).reshape(turned.shape)
+        stays = ~free | grays if light == 1 else ~free
+        colors[:, stays] = palette[stays]  # to the byte
+        if chroma == light == 1:
+            colors[0] = palette
+        found: list[tuple[bool, bool, float, int]] = []
+        for i, row in enumerate(colors):
+            total = np.bincount(name_of(row), shares, minlength=len(COLORS))
+            first, next_one = leading(total)
+            matches = next_one == other and other is not None
+            few = other is not None and total[other] < _SEEN
+            if first != wanted or (both and few):
+                continue
+            if i == 0 and chroma == light == 1 and (matches or other is None):
+                return palette
+            share = total[wanted if other is None or not both else other]
+            found.append((matches, i == 0, share, -i))
+        if found:
+            return colors[-max(found)[3]]
+    return palette
 
 
 def _turned(
-    lab: Float[np.ndarray, "k 3"], degrees: float, chroma: float
+    lab: Float[np.ndarray, "k 3"], degrees: float, chroma: float, light: float
 ) -> Float[np.ndarray, "k 3"]:
     angle = np.radians(degrees)
     cosine, sine = chroma * np.cos(angle), chroma * np.sin(angle)
     plane = lab[:, 1:] @ np.array([[cosine, sine], [-sine, cosine]])
-    return np.concatenate([lab[:, :1], plane], axis=1)
+    return np.concatenate([light * lab[:, :1], plane], axis=1)

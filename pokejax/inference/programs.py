@@ -327,7 +327,7 @@ def _flow_programs(
         if config.color_guidance:
             alone = _blend(prior.embed_color, text_emb, attributes, mix)
             pull = config.color_guidance * guidance * of_color
-            color = alone, pull[:, 0]
+            color = alone, _blend(embed, *nothing, mix), pull[:, 0]
         return cond, opened, config.guidance * guidance[:, 0], color
 
     @jax.jit

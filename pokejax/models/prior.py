@@ -338,7 +338,8 @@ def advance(
     open_cond: Float[Array, "b e"],
     guidance: Float[Array, " b"],
     away: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
-    pull: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
+    pull: tuple[Float[Array, "b d"], Float[Array, "b d"], Float[Array, " b"]]
+    | None = None,
     beside: Float[Array, "b n d"] | None = None,
 ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
     """One Euler step along the flow.
@@ -353,8 +354,9 @@ def advance(
       guidance: 1 follows the condition; more, so many times as far from the open one.
       away: another condition to lead away from, and how far, as a multiple of
         `guidance`.
-      pull: from `Prior.embed_color`, and how far that leads away from the open one,
-        beside all the rest, while the time is before `COLOR_TIME`.
+      pull: from `Prior.embed_color`; the prior's own open condition; and how far the
+        one leads away from the other, beside all the rest, while the time is before
+        `COLOR_TIME`.
       beside: from `Prior.relate`; guidance leads away from having no relative, too.
 
     Returns:
@@ -368,6 +370,8 @@ def advance(
         led["away"] = away[0], True
     if pull is not None:
         led["color"] = pull[0], False
+        if prior.weak is not None:
+            led["plain"] = pull[1], False
     n = len(led)
     besides = None
     if beside is not None:
@@ -389,8 +393,9 @@ def advance(
         lean = guidance * away[1]
         velocity = velocity + lean[:, None] * (guided - said["away"])
     if pull is not None:
-        early = jnp.where(time < COLOR_TIME, pull[1], 0)
-        velocity = velocity + early[:, None] * (said["color"] - free)
+        early = jnp.where(time < COLOR_TIME, pull[2], 0)
+        lean = said["color"] - said.get("plain", free)
+        velocity = velocity + early[:, None] * lean
     left = (1 - time)[:, None]
     return x + (until - time)[:, None] * velocity, x + left * velocity
 
@@ -417,11 +422,10 @@ def sample(
 ) -> Float[Array, "b z"]:
     """Follow the flow from noise to latents for the CVAE's decoder."""
     cond = prior.embed(text_emb, attributes)
-    open_cond = prior.rival.embed(
-        jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
-    )
+    nothing = jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
+    open_cond, plain = prior.rival.embed(*nothing), prior.embed(*nothing)
     one = jnp.ones(len(noise))
-    color = prior.embed_color(text_emb, attributes), color_guidance * one
+    color = prior.embed_color(text_emb, attributes), plain, color_guidance * one
     x = noise
     for time, until in itertools.pairwise(times(steps, time_power)):
         flow = time * one, until * one, cond, open_cond, guidance * one
