@@ -158,16 +158,6 @@ class PriorConfig:
     depth: int = setting(6, "transformer blocks")
     heads: int = setting(4, "attention heads")
     patch: int = setting(2, "side of the square of latent that becomes one token")
-    local_width: int = setting(
-        0, "features of the convolutions that refine the velocity; 0: none"
-    )
-    local_depth: int = setting(3, "residual blocks of two convolutions each")
-    weak_width: int = setting(
-        0,
-        "width of a token of a weaker prior beside it, which guidance leads away from;"
-        " 0: none, and guidance leads away from having no condition",
-    )
-    weak_depth: int = setting(3, "transformer blocks of the weaker prior")
     condition_drop_prob: float = setting(
         0.1, "chance of hiding prompt and attributes together; guidance needs it"
     )
@@ -201,18 +191,12 @@ class PriorConfig:
             _check_positive(f"prior.{name}", getattr(self, name), _WIDEST)
         _check_positive("prior.steps", self.steps, _MOST_STEPS)
         _check_positive("prior.depth", self.depth, _MOST_LAYERS)
-        for name in ("local", "weak"):
-            width, depth = f"{name}_width", f"{name}_depth"
-            if getattr(self, width):
-                _check_positive(f"prior.{width}", getattr(self, width), _WIDEST)
-            _check_positive(f"prior.{depth}", getattr(self, depth), _MOST_LAYERS)
-        if self.local_width:
-            ok = self.patch % 2 == 0
-            _check(ok, "prior.patch", self.patch, "an even one with prior.local_width")
-        for name in ("width", "weak_width"):
-            width = getattr(self, name)
-            told = f"a divisor of prior.{name} = {width}"
-            _check(width % self.heads == 0, "prior.heads", self.heads, told)
+        _check(
+            self.width % self.heads == 0,
+            "prior.heads",
+            self.heads,
+            f"a divisor of prior.width = {self.width}",
+        )
         for name in (
             "condition_drop_prob",
             "attribute_drop_prob",

@@ -266,8 +266,7 @@ def _avoid_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
     @jax.jit
     def avoid(prior_params, text_emb, attributes, given, opened):
         # A program of its own, so that rows without one keep their exact bits.
-        rival = nnx.merge(prior_graphdef, prior_params).rival
-        away = rival.embed(text_emb, attributes)
+        away = nnx.merge(prior_graphdef, prior_params).embed(text_emb, attributes)
         return jnp.where(given[:, None], away, opened)
 
     return avoid
@@ -322,12 +321,12 @@ def _flow_programs(
         nothing = jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
         mix, _, guidance, of_color = jnp.split(knobs, 4, axis=1)
         cond = _blend(embed, text_emb, attributes, mix)
-        opened = _blend(prior.rival.embed, *nothing, mix)
+        opened = _blend(embed, *nothing, mix)
         color = None
         if config.color_guidance:
             alone = _blend(prior.embed_color, text_emb, attributes, mix)
             pull = config.color_guidance * guidance * of_color
-            color = alone, _blend(embed, *nothing, mix), pull[:, 0]
+            color = alone, pull[:, 0]
         return cond, opened, config.guidance * guidance[:, 0], color
 
     @jax.jit

@@ -9,17 +9,12 @@ A prior may also look at the picture of a relative, of which the one to be drawn
 back, say. Its z enters beside the noise, token by token, so it costs next to nothing;
 what the relation is joins the condition.
 
-Guidance leads away from having no condition or, better, from a smaller prior that has
-none: what that gets wrong, the large one gets wrong a little, too, and is led off.
-
 Source: Liu et al., arXiv 2209.03003 (flow); Peebles & Xie, arXiv 2212.09748 (blocks);
-Ho & Salimans, arXiv 2207.12598 (guidance); Liu et al., arXiv 2206.01714 (of parts);
-Karras et al., arXiv 2406.02507 (by a weaker model).
+Ho & Salimans, arXiv 2207.12598 (guidance); Liu et al., arXiv 2206.01714 (of parts).
 """
 
 import itertools
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import jax
@@ -75,35 +70,6 @@ class Block(nnx.Module):
         return x + gate2 * y.reshape(x.shape)
 
 
-class LocalBlock(nnx.Module):
-    """Two 3x3 convolutions, shifted and scaled by the condition.
-
-    They are matrix products of rows of nine neighbours: XLA's CPU backend runs those at
-    several times a convolution's speed, above all backwards.
-    """
-
-    def __init__(self, features: int, width: int, dot_general, *, rngs: nnx.Rngs):
-        linear = partial(nnx.Linear, dot_general=dot_general, rngs=rngs)
-        self.norm1 = nnx.LayerNorm(features, use_bias=False, use_scale=False, rngs=rngs)
-        self.modulation = nnx.Linear(
-            width, 2 * features, kernel_init=nnx.initializers.normal(0.002), rngs=rngs
-        )
-        self.conv1 = linear(9 * features, features)
-        self.norm2 = nnx.LayerNorm(features, rngs=rngs)
-        self.conv2 = linear(
-            9 * features, features, kernel_init=nnx.initializers.normal(0.002)
-        )
-
-    def __call__(
-        self, x: Float[Array, "b h w d"], cond: Float[Array, "b c"]
-    ) -> Float[Array, "b h w d"]:
-        """One round of mixing among neighbours."""
-        shift, scale = jnp.split(self.modulation(cond)[:, None, None], 2, axis=-1)
-        y = nnx.silu(self.norm1(x) * (1 + scale) + shift)
-        y = nnx.silu(self.norm2(self.conv1(_neighbours(y))))
-        return x + self.conv2(_neighbours(y))
-
-
 class Prior(nnx.Module):
     """The velocity field, and the statistics that make latents unit-sized."""
 
@@ -157,37 +123,6 @@ class Prior(nnx.Module):
         self.token_out = nnx.Linear(
             width, features, kernel_init=nnx.initializers.zeros, rngs=rngs
         )
-        self.local = nnx.List([])
-        if config.local_width:
-            half = features // 4
-            self.local_in = nnx.Linear(half, config.local_width, rngs=rngs)
-            self.local_coarse = nnx.Linear(width, 4 * config.local_width, rngs=rngs)
-            self.local = nnx.List(
-                LocalBlock(config.local_width, width, dot_general, rngs=rngs)
-                for _ in range(config.local_depth)
-            )
-            self.local_norm = nnx.LayerNorm(config.local_width, rngs=rngs)
-            # Zeros, so that it begins as what it was without them.
-            self.local_out = nnx.Linear(
-                config.local_width,
-                half,
-                kernel_init=nnx.initializers.zeros,
-                rngs=rngs,
-            )
-        weak = replace(
-            config,
-            width=config.weak_width or width,
-            depth=config.weak_depth,
-            weak_width=0,
-            local_width=0,
-            relative_prob=0.0,
-        )
-        sizes = {"image_size": image_size, "text_dim": text_dim}
-        self.weak = (
-            Prior(weak, model, **sizes, rngs=rngs, dot_general=dot_general)
-            if config.weak_width
-            else None
-        )
         if config.relative_prob:
             # Zeros, so that it begins as what it was without relatives.
             zeros = nnx.initializers.zeros
@@ -197,11 +132,6 @@ class Prior(nnx.Module):
             self.relations = nnx.Embed(
                 len(RELATIONS), width, embedding_init=zeros, rngs=rngs
             )
-
-    @property
-    def rival(self) -> "Prior":
-        """What guidance leads away from: the weaker prior, or else this one itself."""
-        return self.weak or self
 
     def embed(
         self,
@@ -264,25 +194,7 @@ class Prior(nnx.Module):
             tokens = tokens + beside
         for block in self.blocks:
             tokens = block(tokens, modulation)
-        tokens = self.norm(tokens)
-        velocity = self._from_tokens(self.token_out(tokens))
-        return velocity + self._refine(x, tokens, cond) if self.local else velocity
-
-    def _refine(
-        self,
-        x: Float[Array, "b z"],
-        tokens: Float[Array, "b n d"],
-        cond: Float[Array, "b d"],
-    ) -> Float[Array, "b z"]:
-        """What neighbouring half patches add to the velocity."""
-        n, half = self.side // self.patch, self.patch // 2
-        fine = self.local_in(_cut(x.reshape(len(x), self.side, self.side, -1), half))
-        coarse = self.local_coarse(tokens).reshape(len(x), n, n, -1)
-        fine = fine + _paste(coarse, 2)
-        for block in self.local:
-            fine = block(fine, cond)
-        out = self.local_out(nnx.silu(self.local_norm(fine)))
-        return _paste(out, half).reshape(len(x), -1)
+        return self._from_tokens(self.token_out(self.norm(tokens)))
 
     def normalise(self, z: Float[Array, "b z"]) -> Float[Array, "b z"]:
         """Latents of the CVAE -> roughly unit-sized ones, in which the flow lives."""
@@ -297,36 +209,14 @@ class Prior(nnx.Module):
         return (z * scale[None, None] + shift[None, None]).reshape(x.shape)
 
     def _to_tokens(self, x: Float[Array, "b z"]) -> Float[Array, "b n f"]:
-        x = x.reshape(len(x), self.side, self.side, -1)
-        tokens = _cut(x, self.patch)
-        return tokens.reshape(len(x), -1, tokens.shape[-1])
+        n, p = self.side // self.patch, self.patch
+        x = x.reshape(len(x), n, p, n, p, -1).swapaxes(2, 3)
+        return x.reshape(len(x), n * n, -1)
 
     def _from_tokens(self, tokens: Float[Array, "b n f"]) -> Float[Array, "b z"]:
-        n = self.side // self.patch
-        x = _paste(tokens.reshape(len(tokens), n, n, -1), self.patch)
+        n, p = self.side // self.patch, self.patch
+        x = tokens.reshape(len(tokens), n, n, p, p, -1).swapaxes(2, 3)
         return x.reshape(len(tokens), -1)
-
-
-def _cut(x: Float[Array, "b h w d"], patch: int) -> Float[Array, "b i j e"]:
-    """Square patches of places, each as one place."""
-    b, h, w, d = x.shape
-    x = x.reshape(b, h // patch, patch, w // patch, patch, d).swapaxes(2, 3)
-    return x.reshape(b, h // patch, w // patch, -1)
-
-
-def _paste(x: Float[Array, "b i j e"], patch: int) -> Float[Array, "b h w d"]:
-    """The inverse of `_cut`."""
-    b, h, w, _ = x.shape
-    x = x.reshape(b, h, w, patch, patch, -1).swapaxes(2, 3)
-    return x.reshape(b, h * patch, w * patch, -1)
-
-
-def _neighbours(x: Float[Array, "b h w d"]) -> Float[Array, "b h w e"]:
-    """Each place beside its eight neighbours, zeros beyond the edge."""
-    _, h, w, _ = x.shape
-    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    parts = [x[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
-    return jnp.concatenate(parts, axis=-1)
 
 
 def advance(
@@ -335,11 +225,10 @@ def advance(
     time: Float[Array, " b"],
     until: Float[Array, " b"],
     cond: Float[Array, "b d"],
-    open_cond: Float[Array, "b e"],
+    open_cond: Float[Array, "b d"],
     guidance: Float[Array, " b"],
     away: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
-    pull: tuple[Float[Array, "b d"], Float[Array, "b d"], Float[Array, " b"]]
-    | None = None,
+    pull: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
     beside: Float[Array, "b n d"] | None = None,
 ) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
     """One Euler step along the flow.
@@ -350,52 +239,40 @@ def advance(
       time: 0 up to, but below, 1.
       until: the time at the step's end, up to 1.
       cond: from `Prior.embed`.
-      open_cond: of no prompt and no attributes, from `Prior.rival.embed`.
+      open_cond: of no prompt and no attributes.
       guidance: 1 follows the condition; more, so many times as far from the open one.
       away: another condition to lead away from, and how far, as a multiple of
         `guidance`.
-      pull: from `Prior.embed_color`; the prior's own open condition; and how far the
-        one leads away from the other, beside all the rest, while the time is before
-        `COLOR_TIME`.
+      pull: from `Prior.embed_color`, and how far that leads away from the open one,
+        beside all the rest, while the time is before `COLOR_TIME`.
       beside: from `Prior.relate`; guidance leads away from having no relative, too.
 
     Returns:
       Where it is next; and where it is heading for, at time 1. After the last step that
       is the sample; before, it can be shown.
     """
-    led = {"guided": (cond, True)}  # a condition, and whether beside the relative
-    if prior.weak is None:
-        led["free"] = open_cond, False
-    if away is not None:
-        led["away"] = away[0], True
-    if pull is not None:
-        led["color"] = pull[0], False
-        if prior.weak is not None:
-            led["plain"] = pull[1], False
-    n = len(led)
+    # With the condition and without, in one call.
+    conds = [cond, open_cond, *(part[0] for part in (away, pull) if part)]
+    n = len(conds)
     besides = None
     if beside is not None:
         none = jnp.zeros_like(beside)
-        besides = jnp.concatenate([beside if by else none for _, by in led.values()])
-    # All that one prior says, in one call.
-    found = prior(
+        of_more = [*([beside] if away else []), *([none] if pull else [])]
+        besides = jnp.concatenate([beside, none, *of_more])
+    velocity = prior(
         jnp.concatenate([x] * n),
         jnp.concatenate([time] * n),
-        jnp.concatenate([cond for cond, _ in led.values()]),
+        jnp.concatenate(conds),
         besides,
     )
-    said = dict(zip(led, jnp.split(found, n), strict=True))
-    if prior.weak is not None:
-        said["free"] = prior.weak(x, time, open_cond)
-    guided, free = said["guided"], said["free"]
+    guided, free, *more = jnp.split(velocity, n)
     velocity = free + guidance[:, None] * (guided - free)
     if away is not None:
         lean = guidance * away[1]
-        velocity = velocity + lean[:, None] * (guided - said["away"])
+        velocity = velocity + lean[:, None] * (guided - more[0])
     if pull is not None:
-        early = jnp.where(time < COLOR_TIME, pull[2], 0)
-        lean = said["color"] - said.get("plain", free)
-        velocity = velocity + early[:, None] * lean
+        early = jnp.where(time < COLOR_TIME, pull[1], 0)
+        velocity = velocity + early[:, None] * (more[-1] - free)
     left = (1 - time)[:, None]
     return x + (until - time)[:, None] * velocity, x + left * velocity
 
@@ -422,10 +299,11 @@ def sample(
 ) -> Float[Array, "b z"]:
     """Follow the flow from noise to latents for the CVAE's decoder."""
     cond = prior.embed(text_emb, attributes)
-    nothing = jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
-    open_cond, plain = prior.rival.embed(*nothing), prior.embed(*nothing)
+    open_cond = prior.embed(
+        jnp.zeros_like(text_emb), jnp.full_like(attributes, UNKNOWN_ID)
+    )
     one = jnp.ones(len(noise))
-    color = prior.embed_color(text_emb, attributes), plain, color_guidance * one
+    color = prior.embed_color(text_emb, attributes), color_guidance * one
     x = noise
     for time, until in itertools.pairwise(times(steps, time_power)):
         flow = time * one, until * one, cond, open_cond, guidance * one

@@ -12,9 +12,8 @@ from pokejax.inference import bundle
 from pokejax.inference.bundle import Header, named_leaves
 from pokejax.training.step import TrainState
 
-# Of a prior: what looks at relatives and what refines are zero at first, and a weaker
-# prior beside it changes no velocity, so they may be new.
-_MAY_BE_NEW = ("relative_in.", "relations.", "local", "weak.")
+# Of a prior: what looks at relatives is zero at first, so it may be new.
+_MAY_BE_NEW = ("relative_in.", "relations.")
 
 
 def started_from(path: Path, state: TrainState, header: Header) -> TrainState:

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import Literal
 
 import jax
@@ -112,51 +111,6 @@ def test_a_third_condition_is_led_away_from(key: jax.Array):
     np.testing.assert_allclose(led[1], plain[1], atol=1e-5)
     np.testing.assert_allclose(led[0] - plain[0], 0.5 * 2 * 3 * away[0], atol=1e-4)
     np.testing.assert_allclose(end, x + 2 * (led - x), atol=1e-4)
-
-
-def test_what_refines_begins_as_nothing_and_looks_at_neighbours(key: jax.Array):
-    config = replace(SMALL, local_width=8, local_depth=1)
-    plain = make(SPATIAL)
-    fine = Prior(config, SPATIAL, image_size=32, text_dim=4, rngs=nnx.Rngs(0))
-    for prior in (plain, fine):
-        prior.token_out.kernel[...] = jax.random.normal(key, (32, 12))
-    x, time = jax.random.normal(key, (1, 48)), jnp.zeros(1)
-    cond = plain.embed(jnp.ones((1, 4)), jnp.zeros((1, 12), jnp.int32))
-    np.testing.assert_allclose(fine(x, time, cond), plain(x, time, cond), atol=1e-5)
-    # What it adds follows a place's value to its neighbours, and no further.
-    fine.local_out.kernel[...] = jax.random.normal(key, (8, 3))
-    tokens = jnp.zeros((1, 4, 32))
-    corner = x.reshape(1, 4, 4, 3).at[0, 0, 0].add(1.0).reshape(1, -1)
-    moved = fine._refine(corner, tokens, cond) - fine._refine(x, tokens, cond)
-    moved = jnp.abs(moved.reshape(4, 4, 3)).max(axis=-1)
-    assert (moved[:3, :3] > 0).all()
-    assert not moved[3].any() and not moved[:, 3].any()
-
-
-def test_guidance_leads_away_from_the_weaker_prior(key: jax.Array):
-    config = replace(SMALL, weak_width=16, weak_depth=1)
-    prior = Prior(config, VECTOR, image_size=32, text_dim=4, rngs=nnx.Rngs(0))
-    assert prior.weak is not None and prior.rival is prior.weak
-    for i, part in enumerate((prior, prior.weak)):
-        shape = part.token_out.kernel.shape
-        part.token_out.kernel[...] = jax.random.normal(
-            jax.random.fold_in(key, i), shape
-        )
-    text_emb, attributes = jnp.ones((2, 4)), jnp.zeros((2, 12), jnp.int32)
-    unknown = jnp.full_like(attributes, UNKNOWN_ID)
-    x, time, until = jax.random.normal(key, (2, 6)), jnp.zeros(2), jnp.full(2, 0.5)
-    cond = prior.embed(text_emb, attributes)
-    opened = prior.weak.embed(0 * text_emb, unknown)
-    color = prior.embed_color(text_emb, attributes)
-    plain = prior.embed(0 * text_emb, unknown)
-    guidance, pull = jnp.array([2.0, 1.0]), (color, plain, jnp.array([0.0, 3.0]))
-    led, _ = advance(prior, x, time, until, cond, opened, guidance, pull=pull)
-    strong, weak = prior(x, time, cond), prior.weak(x, time, opened)
-    pulled = 3 * (prior(x, time, color) - prior(x, time, plain))
-    np.testing.assert_allclose(led[0] - x[0], (strong - weak / 2)[0], atol=1e-4)
-    np.testing.assert_allclose(led[1] - x[1], (strong + pulled)[1] / 2, atol=1e-4)
-    drawn = sample(prior, x, text_emb, attributes, steps=1, guidance=2.0)
-    np.testing.assert_allclose(drawn - x, 2 * strong - weak, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["adam", "muon"])
