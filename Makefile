@@ -99,10 +99,12 @@ $(DATASET)/batches.meta:
 	$(MAKE) data
 
 test: $(READY) js-client ## Run the test suite
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest -n 2 --dist worksteal
 
+# Compiled as people have it, too.
 test-all: $(READY) js-client ## Run the tests with their long variants
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m ""
+	XLA_FLAGS=--xla_force_host_platform_device_count=2 \
+	  $(PYTHON) -m pytest -n 2 --dist worksteal -m ""
 
 # Where it can't be had, what tests it is skipped, and says so.
 js-client: .venv-js/$(OPENAI_JS) ## Fetch OpenAI's JavaScript client, for the tests

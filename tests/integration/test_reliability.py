@@ -44,7 +44,7 @@ def test_killed_and_resumed_equals_unbroken(
         [sys.executable, "tests/helpers/kill_driver.py", phase, name, "--", *options],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
         env=os.environ | {"PYTHONPATH": "."},
     )
     if name == "SIGTERM":
@@ -96,7 +96,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
         ["bash", "-c", limited, "bash", *command],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
     )
     assert failed.returncode == 2
     # Threads of Orbax may have complained before, but this is the last word.
