@@ -16,6 +16,7 @@ GROUND = {
     "pokejax.commands",
     "pokejax.config",
     "pokejax.files",
+    "pokejax.npz",
     "pokejax.safe_pickle",
     "pokejax.startup",
 }
