@@ -189,11 +189,13 @@ audit: $(READY) ## Look the locked packages up among PyPI's advisories (needs Py
 # versions and hashes hold here, too; what the extra `cuda` adds to it is the newest that
 # fits. The two folders are for volumes, whoever the image runs as.
 EXTRAS := server
+# Now, since a container may write none.
+BYTECODE := --compile-bytecode
 
 image-packages: ## For an image: a VENV with the locked packages of EXTRAS
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet "uv>=$(UV_VERSION)"
-	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --compile-bytecode \
+	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) $(BYTECODE) \
 	  --constraint requirements.lock --requirement pyproject.toml \
 	  $(addprefix --extra ,$(EXTRAS))
 
