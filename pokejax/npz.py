@@ -52,7 +52,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
                         content = part.read(member.file_size)
                     arrays[member.filename.removesuffix(".npy")] = _array(content)
                 return arrays
-        except NpzError:
+        except (NpzError, MemoryError):
             raise
         except Exception as error:  # a malformed ZIP can raise nearly anything
             raise NpzError("damaged, or not an .npz") from error
