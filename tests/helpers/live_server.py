@@ -5,6 +5,7 @@ import dataclasses
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -117,6 +118,9 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url) as answer:
             return answer.status == 200
+    except urllib.error.HTTPError as refusal:
+        refusal.close()
+        return False
     except OSError:
         return False
 
