@@ -99,10 +99,12 @@ $(DATASET)/batches.meta:
 	$(MAKE) data
 
 test: $(READY) js-client ## Run the test suite
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest -n 2 --dist worksteal
 
+# Compiled as people have it, too.
 test-all: $(READY) js-client ## Run the tests with their long variants
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m ""
+	XLA_FLAGS=--xla_force_host_platform_device_count=2 \
+	  $(PYTHON) -m pytest -n 2 --dist worksteal -m ""
 
 # Where it can't be had, what tests it is skipped, and says so.
 js-client: .venv-js/$(OPENAI_JS) ## Fetch OpenAI's JavaScript client, for the tests
@@ -187,11 +189,13 @@ audit: $(READY) ## Look the locked packages up among PyPI's advisories (needs Py
 # versions and hashes hold here, too; what the extra `cuda` adds to it is the newest that
 # fits. The two folders are for volumes, whoever the image runs as.
 EXTRAS := server
+# Now, since a container may write none.
+BYTECODE := --compile-bytecode
 
 image-packages: ## For an image: a VENV with the locked packages of EXTRAS
 	python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet "uv>=$(UV_VERSION)"
-	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --compile-bytecode \
+	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) $(BYTECODE) \
 	  --constraint requirements.lock --requirement pyproject.toml \
 	  $(addprefix --extra ,$(EXTRAS))
 

@@ -4,6 +4,7 @@ Reads composed prompts out of metadata, and compares what each says with the cre
 entry in the table, the picture's attributes, and what its view and palette can show.
 """
 
+import functools
 import json
 import random
 import re
@@ -26,6 +27,7 @@ from .species import Entry
 
 _LONGEST_FIRST = sorted(COLOR_WORDS, key=len, reverse=True)
 _COLOR = re.compile(rf"\b(?:{'|'.join(map(re.escape, _LONGEST_FIRST))})\b")
+_COLOR_BEFORE = re.compile(rf"({_COLOR.pattern})[ -]\Z")
 _MEANS: dict[str, set[str]] = {}
 for _name, _words in lexicon.COLOR_WORDS.items():
     for _word in (*_words, _name.lower()):
@@ -84,12 +86,15 @@ def _untrue_color(
                 continue
             is_kept = part.color in kept and is_achromatic(part.name)
             has_it = len(kept) == len(COLORS) or is_kept
-            while match := re.search(rf"(?:({_COLOR.pattern})[ -])?\b{said}\b", text):
+            while match := _whole(said).search(text):
                 if not has_it and said != uncolored(said):
                     return said
-                if match[1] and not (has_it and part.color in _MEANS[match[1]]):
-                    return match[0]
-                text = text[: match.start()] + "," + text[match.end() :]
+                start, end = match.span()
+                if color := _COLOR_BEFORE.search(text[:start]):
+                    start = color.start()
+                    if not (has_it and part.color in _MEANS[color[1]]):
+                        return text[start:end]
+                text = text[:start] + "," + text[end:]
         text = _without(text, nouns)
     colors = {truth.primary_color, truth.secondary_color}
     # Not in what is left of "cherry-blossom" without the blossom, which is Grass.
@@ -157,12 +162,19 @@ def _phrases_of(truth: Attributes) -> list[str]:
 
 def _without(text: str, phrases: Collection[str]) -> str:
     for phrase in sorted(phrases, key=len, reverse=True):
-        text = re.sub(rf"\b{re.escape(phrase.lower())}\b", "", text)
+        text = _whole(phrase.lower()).sub("", text)
     return text
 
 
-def _stems(text: str) -> set[str]:
-    return {token.stem for token in tokenize(text)}
+# There are more patterns than `re` remembers, and compiling is most of the work.
+@functools.cache
+def _whole(phrase: str) -> re.Pattern[str]:
+    return re.compile(rf"\b{re.escape(phrase)}\b")
+
+
+@functools.cache
+def _stems(text: str) -> frozenset[str]:
+    return frozenset(token.stem for token in tokenize(text))
 
 
 def find_composed(images_dir: Path) -> list[dict]:

@@ -1,8 +1,8 @@
 """Every setting of a run: frozen dataclasses, checked on construction.
 
 A config file is a Python file that assigns `config = Config(...)`. Those of `configs/`
-come along, and are known by their names. On the command line any leaf can be changed by
-its dotted name, `--train.epochs 300`. Imports nothing of ours.
+are included, and go by their names. On the command line any leaf can be changed by its
+dotted name, `--train.epochs 300`. Imports nothing of ours.
 """
 
 import argparse
@@ -433,7 +433,7 @@ def load(path: str | Path) -> Config:
     """The `config` that a config file assigns.
 
     Args:
-      path: of the file; or the bare name of one that comes along, `"pokemon64"`.
+      path: of the file; or the bare name of an included one, `"pokemon64"`.
 
     Raises:
       ConfigError: no such file, it raises, or assigns no `Config` to `config`.
@@ -459,7 +459,7 @@ def load(path: str | Path) -> Config:
 
 
 def shipped() -> dict[str, Path]:
-    """The config files that come along, by name."""
+    """The included config files, by name."""
     here = Path(__file__).parent
     inside = here / "configs"  # in a wheel; in a checkout it stands beside the package
     folder = inside if inside.is_dir() else here.parent / "configs"

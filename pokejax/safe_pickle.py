@@ -133,6 +133,13 @@ class _Whole(io.BytesIO):
             raise EOFError("it ends in the middle of something")
         return data
 
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        # Or half a name would be taken for a name.
+        if not line.endswith(b"\n"):
+            raise EOFError("it ends in the middle of a line")
+        return line
+
 
 def _bytearray(unpickler: Any) -> None:
     # Read, and not made room for, since the length may be untrue.

@@ -209,7 +209,7 @@ def parse_arguments(
     parser.add_argument(
         "--config",
         type=Path,
-        help=f"config file, or the name of one that comes along: {names}",
+        help=f"config file, or the name of an included one: {names}",
     )
     parser.add_argument(
         "--resume",

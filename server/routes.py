@@ -105,12 +105,12 @@ def _answer(
 
 @post(
     "/api/v1/edit",
-    summary="Draw pictures that start from one, or parts of it anew",
+    summary="Draw pictures that start from one, or redraw parts of it",
     status_code=200,
     opt={"example": {"prompt": TURTLE, "image": "iVBORw0KGgo…", "strength": 0.6}},
 )
 async def edit(drawing: Provided[Drawing[EditBody]]) -> GenerateAnswer:
-    """Draw pictures that start from one, or parts of it anew."""
+    """Draw pictures that start from one, or redraw parts of it."""
     body = drawing.body
     mask = None if body.mask is None else Upload("mask", body.mask)
     picture = Upload("image", body.image)

@@ -119,7 +119,7 @@ async def txt2img(
 async def img2img(
     drawing: Provided[Drawing[A1111Img2ImgBody]], runs: Provided[Runs]
 ) -> A1111Txt2Img:
-    """Draw from a picture, or parts of it anew."""
+    """Draw from a picture, or redraw parts of it."""
     body = drawing.body
     start = await drawing.start_from(
         Upload("init_images", body.init_images[0]),

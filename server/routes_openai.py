@@ -59,7 +59,7 @@ async def images_generations(
 
 @post(
     "/v1/images/edits",
-    summary="Draw from a picture, or parts of it anew, in the shape of OpenAI's API",
+    summary="Draw from a picture, or redraw parts of it, in the shape of OpenAI's API",
     status_code=200,
     opt={
         "form": True,

@@ -229,7 +229,7 @@ class BestOfBody(GenerateBody, kw_only=True, forbid_unknown_fields=True):
 
 
 class EditBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
-    """A request for pictures that start from one, or for parts of it drawn anew."""
+    """A request for pictures that start from one, or for parts of it redrawn."""
 
     image: Picture
     mask: (
@@ -237,8 +237,8 @@ class EditBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
             str,
             Meta(
                 min_length=1,
-                description="a picture as `image` is; only its light parts are drawn"
-                " anew, or, if parts of it are transparent, these",
+                description="a picture as `image` is; only its light parts are redrawn"
+                " or, if parts of it are transparent, those",
             ),
         ]
         | None
@@ -461,7 +461,7 @@ class ImagesEditForm(ImagesFields, kw_only=True, forbid_unknown_fields=True):
     mask: (
         Annotated[
             PictureFile,
-            Meta(description="Its transparent parts are drawn anew."),
+            Meta(description="Its transparent parts are redrawn."),
         ]
         | None
     ) = None
@@ -525,7 +525,7 @@ class A1111Img2ImgBody(A1111Txt2ImgBody, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="Its light parts are drawn anew, or, if parts of it are"
+                description="Its light parts are redrawn or, if parts of it are"
                 " transparent, all others.",
             ),
         ]

@@ -2,14 +2,28 @@
 
 import os
 import signal
+import sys
 
 # A shell's background job, as this may be, ignores Ctrl-C, and so would the commands
 # that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+from tests.helpers.tools import QUICK_XLA
+
 # Two devices on one CPU, before JAX starts: sharded code is then really sharded.
-os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+os.environ.setdefault(
+    "XLA_FLAGS", f"--xla_force_host_platform_device_count=2 {QUICK_XLA}"
+)
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# Tests start a hundred processes, and load the same models over and over: whatever one
+# of them compiles, Python's bytecode or XLA's programs, the others find on disk. The
+# place is that of `pokejax.train`.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+_CACHE = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_CACHE}/pokejax/xla")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 from jaxtyping import install_import_hook
 

@@ -5,8 +5,6 @@ searched within milliseconds, as a web page wants it. What is published is in LP
 (`pokejax.evaluation.nearest`), which sees far more. Imports no JAX.
 """
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from pokejax import npz
 from pokejax.files import whole_file
 
 SIDE = 8
@@ -77,20 +76,21 @@ def read(path: Path) -> TrainingIndex:
       IndexFileError: it can't be read, or is none.
     """
     try:
-        # Opened here, because numpy leaves a torn file open.
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            train, heldout = file["train"], file["heldout"]
+        arrays = npz.read(path)
+        train, heldout = arrays["train"], arrays["heldout"]
     except OSError as error:
         raise IndexFileError(f"{path} can't be read: {error.strerror}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError):
+    except (npz.NpzError, KeyError):
         train = heldout = np.empty(0)
     whole = train.dtype == np.uint8 and train.shape[1:] == (SIDE, SIDE, 3)
-    if not whole or not len(train) or heldout.dtype != np.float32 or not heldout.size:
+    some = heldout.dtype == np.float32 and heldout.ndim == 1 and heldout.size
+    ranked = some and np.isfinite(heldout).all() and (np.sort(heldout) == heldout).all()
+    if not whole or not len(train) or not ranked:
         raise IndexFileError(
             f"{path} is no index of training pictures; expected the whole .npz that"
             " python -m pokejax.pack --index writes"
         )
-    return TrainingIndex(train, heldout.reshape(-1))
+    return TrainingIndex(train, heldout)
 
 
 def _rough(images: UInt8[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "n 8 8 3"]:

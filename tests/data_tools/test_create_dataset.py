@@ -422,7 +422,7 @@ def test_ctrl_c_leaves_the_old_data_set_and_nothing_else(images, tmp_path):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=20)
             break
-    _, error = process.communicate(timeout=20)
+    _, error = process.communicate(timeout=120)
     assert process.returncode == 130
     assert error.decode().endswith("create_dataset: stopped; nothing was written\n")
     assert files(output) == before

@@ -365,7 +365,7 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **env},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
 
 
@@ -420,7 +420,7 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
             time.sleep(0.01)
         process.kill()
         # Comes back only when no worker holds the other end any more.
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
     assert main([*command[:-1], "1"]) == 0
     assert files(out) == {f"s{i:03}/s{i:03}_front.png" for i in range(150)}
 

@@ -403,7 +403,7 @@ def no_pictures(directory: Path) -> None:
     ("damage", "named", "message"),
     [
         (no_meta, "", "create_dataset"),
-        (cut_off, "data_batch_3", "only plain numpy arrays"),
+        (cut_off, "data_batch_3", "truncated"),
         (hostile, "data_batch_3", "refused the global"),
         (lost_batch, "data_batch_3", "is missing"),
         (a_list, "data_batch_3", "doesn't hold what"),

@@ -5,6 +5,8 @@ import dataclasses
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -109,6 +111,18 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def answers(url: str) -> bool:
+    """Whether a server is there that answers with 200; cheap to ask over and over."""
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return answer.status == 200
+    except urllib.error.HTTPError as refusal:
+        refusal.close()
+        return False
+    except OSError:
+        return False
 
 
 def port_answers(port: int) -> bool:

@@ -57,7 +57,7 @@ def start(root: Path, server: LlmServer, *flags: str) -> subprocess.Popen:
     )
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"

@@ -24,6 +24,7 @@ from pokejax.training import mesh
 from pokejax.training.saving import Checkpoints
 from pokejax.training.trainer import Trainer
 from tests.helpers.runs import argv, assert_same, log, weights
+from tests.helpers.tools import QUICK_XLA
 
 # 4 steps an epoch. A step moves a weight by up to 1e-3, so 1e-5 can tell runs apart.
 LONG = ("--train.epochs=6", "--train.learning_rate=1e-3", "--train.sample_every=6")
@@ -33,9 +34,7 @@ TRAIN = ("-m", "pokejax.train")
 
 
 def environment(devices: int, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    # Only the first process uses the compilation cache: let compiling be cheap.
-    flags = "--xla_backend_optimization_level=1"
-    flags += f" --xla_force_host_platform_device_count={devices}"
+    flags = f"--xla_force_host_platform_device_count={devices} {QUICK_XLA}"
     return os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": "."} | dict(more or {})
 
 

@@ -9,6 +9,7 @@ import pytest
 from nbclient import NotebookClient
 
 from tests.helpers import drawn
+from tests.helpers.tools import QUICK_XLA
 
 NOTEBOOK = Path("notebooks/pokejax.ipynb")
 
@@ -54,7 +55,7 @@ def test_it_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     folder = str(Path(sys.executable).parent)
     monkeypatch.setenv("PATH", folder + os.pathsep + os.environ["PATH"])
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
-    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    monkeypatch.setenv("XLA_FLAGS", QUICK_XLA)
     NotebookClient(notebook, timeout=600).execute(cwd=".")
     outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
     for name in ("draw", "edited", "interpolate", "look", "curves", "sample"):

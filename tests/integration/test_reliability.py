@@ -1,5 +1,6 @@
 """Killed at any moment, or spread over devices: the same run."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -26,16 +27,17 @@ def unbroken(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return workdir
 
 
+QUICK = [("step", "SIGTERM"), ("save", "SIGKILL")]
+SLOW = itertools.product(["compile", "step", "eval", "save"], ["SIGTERM", "SIGKILL"])
+
+
 @pytest.mark.parametrize(
-    "phase",
+    ("phase", "name"),
     [
-        pytest.param("compile", marks=pytest.mark.slow),
-        "step",
-        pytest.param("eval", marks=pytest.mark.slow),
-        "save",
+        *QUICK,
+        *(pytest.param(*p, marks=pytest.mark.slow) for p in SLOW if p not in QUICK),
     ],
 )
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
 def test_killed_and_resumed_equals_unbroken(
     phase: str, name: str, drawn_dataset: Path, unbroken: Path, tmp_path: Path
 ):
@@ -44,7 +46,7 @@ def test_killed_and_resumed_equals_unbroken(
         [sys.executable, "tests/helpers/kill_driver.py", phase, name, "--", *options],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=500,
         env=os.environ | {"PYTHONPATH": "."},
     )
     if name == "SIGTERM":
@@ -96,7 +98,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
         ["bash", "-c", limited, "bash", *command],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=500,
     )
     assert failed.returncode == 2
     # Threads of Orbax may have complained before, but this is the last word.

@@ -14,15 +14,13 @@ from PIL import Image
 
 from tests.conftest import TINY
 from tests.helpers import drawn
-from tests.helpers.live_server import free_port, wait_for
-from tests.helpers.tools import tool
+from tests.helpers.live_server import answers, free_port, wait_for
+from tests.helpers.tools import QUICK_XLA, tool
 
 pytestmark = pytest.mark.network  # building needs hatchling
 
 BESIDE = ("server", "data_tools", "configs", "baml_src")
 HOSTILE = (*BESIDE, "baml_client", "commands")
-# Compiling is nearly all that these commands do here.
-QUICK = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +59,7 @@ def arguments(elsewhere: Path, *words: str) -> dict:
             "HOME": str(elsewhere),
             "PATH": os.defpath,
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": QUICK,
+            "XLA_FLAGS": QUICK_XLA,
         },
     }
 
@@ -104,14 +102,8 @@ def test_from_pictures_to_a_served_model(elsewhere: Path):
         subprocess.Popen(**serve, stderr=log) as process,
     ):
         try:
-
-            def ready() -> bool:
-                try:
-                    return httpx.get(f"{url}/api/v1/ready").status_code == 200
-                except httpx.TransportError:
-                    return process.poll() is not None
-
-            wait_for(ready, 120)
+            ready = f"{url}/api/v1/ready"
+            wait_for(lambda: answers(ready) or process.poll() is not None, 120)
             assert process.poll() is None, (elsewhere / "log").read_text()
             assert httpx.get(f"{url}/api/v1/health").json()["status"] == "ready"
             assert httpx.get(url).text.startswith("<!doctype html>")

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,24 +22,29 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.M | re.S)
 
 
+@pytest.fixture(scope="module")
+def drawing_kin(kin_model: Path) -> Iterator[Live]:
+    with serve(Settings(model=kin_model)) as live:
+        yield live
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_its_curl_commands_work(page: str, kin_model: Path, tmp_path: Path):
+def test_its_curl_commands_work(page: str, drawing_kin: Live, tmp_path: Path):
     (tmp_path / "doodle.png").write_bytes(png(art()))
     joined = "".join(blocks(page, "console")).replace("\\\n", " ")
     sent = [line for line in joined.splitlines() if line.startswith("curl ")]
     assert sent
-    with serve(Settings(model=kin_model)) as live:
-        for command in sent:
-            assert ADDRESS in command
-            quiet = "curl --fail --silent --show-error "
-            answered = subprocess.run(
-                command.replace("curl ", quiet, 1).replace(ADDRESS, live.url),
-                shell=True,
-                cwd=tmp_path,
-                capture_output=True,
-            )
-            assert answered.returncode == 0, command + answered.stderr.decode()
-            assert b'"error"' not in answered.stdout
+    for command in sent:
+        assert ADDRESS in command
+        quiet = "curl --fail --silent --show-error "
+        answered = subprocess.run(
+            command.replace("curl ", quiet, 1).replace(ADDRESS, drawing_kin.url),
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+        )
+        assert answered.returncode == 0, command + answered.stderr.decode()
+        assert b'"error"' not in answered.stdout
     for path in tmp_path.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
     for path in tmp_path.glob("*.zip"):

@@ -8,8 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +18,13 @@ import pytest
 
 from server import __main__ as command
 from server.settings import SettingsError, read_settings
-from tests.helpers.live_server import free_port, raw_post, send_raw, wait_for
+from tests.helpers.live_server import (
+    answers,
+    free_port,
+    raw_post,
+    send_raw,
+    wait_for,
+)
 from tests.helpers.llm_server import LlmServer
 
 
@@ -33,14 +37,6 @@ class Running:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-
-def is_ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/api/v1/ready") as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 @contextlib.contextmanager
@@ -58,7 +54,8 @@ def started(
         )
     running = Running(process, port, log)
     try:
-        wait_for(lambda: is_ready(running.url) or process.poll() is not None, 120)
+        ready = f"{running.url}/api/v1/ready"
+        wait_for(lambda: answers(ready) or process.poll() is not None, 120)
         assert process.poll() is None, log.read_text()
         yield running
     finally:

@@ -1,3 +1,4 @@
+import json
 import pickle
 import shutil
 from dataclasses import replace
@@ -213,6 +214,37 @@ def test_a_file_that_is_not_packed_says_what_would_be(content: bytes, tmp_path: 
     with pytest.raises(DataError, match=r"expected a dataset directory, or") as caught:
         load(path)
     assert "pickle" not in str(caught.value)
+
+
+def test_a_packed_file_that_contradicts_itself_is_refused(
+    drawn_dataset: Path, tmp_path: Path
+):
+    path = tmp_path / "set.npz"
+    packed.write(load(drawn_dataset), path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(arrays["header"].tobytes())
+
+    def head(**changes: object) -> np.ndarray:
+        return np.frombuffer(json.dumps(header | changes).encode(), np.uint8)
+
+    for name, value, told in (
+        ("train.prompt_ids", arrays["train.prompt_ids"] + 10**6, "train.prompt_ids"),
+        ("train.prompt_counts", arrays["train.prompt_counts"] * 0, "prompt_counts"),
+        ("val.attributes", arrays["val.attributes"] + 99, "val.attributes"),
+        ("val.alpha", arrays["val.alpha"][1:], "val.alpha is uint8 of shape"),
+        ("test.weights", arrays["test.weights"] * np.nan, "test.weights"),
+        ("train.images", arrays["train.images"][..., 0], "train.images"),
+        ("text_emb", arrays["text_emb"] * np.nan, "aren't finite"),
+        ("header", head(prompts=["one"]), "1 prompts have"),
+        ("header", head(text={"a\nb": 1}), "not a packed dataset"),
+        ("header", head(text={"encoder": "zzz"}), "text.encoder"),
+        ("header", np.frombuffer(b"[" * 100_000, np.uint8), "not a packed dataset"),
+    ):
+        np.savez(path, **(arrays | {name: value}))
+        with pytest.raises(DataError, match=told) as refused:
+            load(path)
+        assert str(path) in str(refused.value) and "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("content", [b"", pickle.dumps(print)])

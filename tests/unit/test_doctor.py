@@ -11,6 +11,7 @@ import pytest
 
 from pokejax import doctor
 from pokejax.inference import shipped
+from tests.helpers.tools import QUICK_XLA
 
 
 def run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -124,9 +125,7 @@ def test_without_a_device_or_any_extra(tmp_path: Path):
 
 
 def test_timings_are_told():
-    quick = "--xla_backend_optimization_level=0"
-    quick += " --xla_llvm_disable_expensive_passes=true"
-    ended = run(XLA_FLAGS=quick)
+    ended = run(XLA_FLAGS=QUICK_XLA)
     assert ended.returncode == 0, ended.stderr
     for title in ("Here", "Versions", "Extras", "Found", "Speed", "Tested", "Next"):
         assert f"\n{title}\n" in "\n" + ended.stdout

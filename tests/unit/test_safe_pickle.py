@@ -160,6 +160,16 @@ def test_a_truncated_file_is_an_error_that_names_it(tmp_path, keep):
         safe_pickle.load(path)
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_wherever_a_file_is_cut_off_that_is_what_is_told(protocol):
+    """And not that half a name is the name of something else."""
+    whole = pickle.dumps({"a": np.arange(3), "b": "x"}, protocol)
+    for keep in range(len(whole)):
+        with pytest.raises(ValueError, match="truncated") as told:
+            safe_pickle.load(whole[:keep])
+        assert not isinstance(told.value, UnsafePickleError)
+
+
 def test_sizes_that_do_not_fit_their_bytes_are_an_error():
     whole = pickle.dumps(np.zeros((2, 3), np.uint8), 2)
     assert b"K\x02K\x03" in whole
