@@ -39,6 +39,7 @@ def main() -> None:
         save(drawn(browser, url, "desktop", "light"), "desktop-light")
         page = drawn(browser, url, "desktop", "dark")
         page.locator("#results a.shown").first.click()
+        page.get_by_role("button", name="Game pack").wait_for()
         save(page, "desktop-dark")
         page = drawn(browser, url, "desktop", "light")
         edit(page, url)

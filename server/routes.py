@@ -290,6 +290,7 @@ def _health(service: Service) -> Health:
     return Health(
         status=service.state,
         model_version=service.model_version,
+        relations=service.relations,
         queued=service.batcher.depth if service.batcher else 0,
         uptime_s=round(time.monotonic() - service.born, 1),
     )

@@ -707,6 +707,10 @@ class Health(Struct, kw_only=True):
 
     status: Literal["starting", "ready", "broken", "draining"]
     model_version: str | None
+    relations: Annotated[
+        list[str],
+        Meta(description="What the model can draw of a creature in a picture."),
+    ]
     queued: Annotated[int, Meta(description="How many pictures are waiting.")]
     uptime_s: float
 

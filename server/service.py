@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from pokejax.attributes import Attributes
+from pokejax.attributes import RELATIONS, Attributes
 from pokejax.images.training_index import TrainingIndex
 from pokejax.images.training_index import read as read_index
 from pokejax.inference.recipe import Recipe, Sample
@@ -121,6 +121,12 @@ class Service:
     def model_version(self) -> str | None:
         """The model's id; None before it's loaded."""
         return self.batcher.sampler.model_id if self.batcher else None
+
+    @property
+    def relations(self) -> list[str]:
+        """What the model draws beside a relative's picture, once it is loaded."""
+        known = self.batcher.sampler.relations if self.batcher else ()
+        return [name for name in RELATIONS if name in known]
 
     def require_ready(self) -> Batcher:
         """The batcher, if requests are taken now.

@@ -87,7 +87,7 @@ export async function patiently(attempt, signal, onWait) {
 }
 
 /** The fields of a request that are the same however it is drawn. */
-export function fieldsOf({ negative, slides = {}, ...settings }) {
+export function fieldsOf({ negative, slides = {}, shiny = false, ...settings }) {
   const { guidance, temperature, finish = "auto", colors = 15 } = settings;
   return {
     guidance,
@@ -95,6 +95,7 @@ export function fieldsOf({ negative, slides = {}, ...settings }) {
     colors,
     ...(finish === "auto" ? {} : { finish }),
     ...(negative ? { negative_prompt: negative } : {}),
+    ...(shiny ? { shiny } : {}),
     ...(Object.keys(slides).length ? { slides } : {}),
   };
 }

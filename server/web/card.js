@@ -2,10 +2,14 @@
 
 import { copy, el } from "./dom.js";
 import { icon } from "./icons.js";
+import { RELATIONS } from "./state.js";
 import { setFavourite, urlOf } from "./store.js";
 
 /** What somebody who doesn't see the picture is told. */
-export const altOf = ({ recipe }) => `${recipe.prompt}, seed ${recipe.seed}`;
+export function altOf({ recipe: { prompt, seed, kin, shiny } }) {
+  const said = [prompt, `seed ${seed}`, kin && RELATIONS[kin.relation], shiny && "shiny"];
+  return said.filter(Boolean).join(", ");
+}
 
 // Pictures far below the fold cost nothing until they come near.
 const near = new IntersectionObserver(

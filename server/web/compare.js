@@ -2,6 +2,7 @@
 
 import { altOf } from "./card.js";
 import { dialog, el, spoken, toast } from "./dom.js";
+import { RELATIONS } from "./state.js";
 import { find, urlOf } from "./store.js";
 
 /** Compare pictures by their ids; `leave` is called when it is closed. */
@@ -13,8 +14,14 @@ export function showComparison(ids, leave) {
     return null;
   }
   const values = pictures.map(({ recipe }) => {
-    const { prompt, seed, guidance, temperature, model, attributes } = recipe;
-    return { prompt, seed, guidance, temperature, model, ...attributes };
+    const { prompt, seed, guidance, temperature, model, finish, attributes } = recipe;
+    const { kin, shiny, negative } = recipe;
+    return {
+      ...{ prompt, seed, guidance, temperature, model, finish, ...attributes },
+      ...(negative && { "away from": negative }),
+      ...(kin && { kin: RELATIONS[kin.relation] }),
+      ...(shiny && { palette: "shiny" }),
+    };
   });
   const names = [...new Set(values.flatMap((value) => Object.keys(value)))];
   const rows = names.map((name) => {

@@ -23,6 +23,10 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
+/** A button that does something; it sends no form. */
+export const button = (text, click, properties = {}) =>
+  el("button", { type: "button", on: { click }, ...properties }, text);
+
 export const byId = (id) => document.getElementById(id);
 
 /** "primary_color" as people say it. */
@@ -37,9 +41,12 @@ export function swatch(name, value) {
   return el("span", { class: "swatch", "data-word": value });
 }
 
+/** Where messages go: an open dialog keeps people, and screen readers, from all else. */
+const place = (kind) => document.querySelector(`dialog[open] > .${kind}`) ?? byId(kind);
+
 /** Tell screen readers, and only them. */
 export function announce(text) {
-  byId("announced").textContent = text;
+  place("announced").textContent = text;
 }
 
 /** A message that leaves by itself, with something to do about it if `action` is given. */
@@ -53,7 +60,7 @@ export function toast(text, action = null) {
     };
     box.append(el("button", { type: "button", on: { click: run } }, action.label));
   }
-  byId("toasts").append(box);
+  place("toasts").append(box);
   setTimeout(leave, action ? 10000 : 5000);
 }
 
@@ -98,6 +105,8 @@ export function dialog(title, properties, ...children) {
     { "aria-labelledby": "dialog-title", ...properties },
     el("div", { class: "dialog-head" }, heading, close),
     ...children,
+    el("p", { class: "announced visually-hidden", role: "status" }),
+    el("div", { class: "toasts", role: "status" }),
   );
   close.addEventListener("click", () => box.close());
   box.addEventListener("click", (event) => event.target === box && box.close());

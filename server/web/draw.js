@@ -5,17 +5,18 @@ import { checked, recipeOf, textsOf } from "./png.js";
 import { keep } from "./store.js";
 
 /** The settings as a job; its seed decides all of its pictures. */
-export function jobOf({ count, near, ...settings }) {
-  return { ...checked(settings), count, near };
+export function jobOf({ count, near, kin, ...settings }) {
+  return { ...checked(settings), count, near, kin };
 }
 
 export const seedsOf = ({ seed, count }) =>
   Array.from({ length: count }, (_, i) => (seed + i) % SEED_LIMIT);
 
-/** A drawn file as a picture of the gallery. */
-export async function keepFile(dataUrl, parsed, started) {
+/** A drawn file as a picture of the gallery; `of` is the id of the one it is kin to. */
+export async function keepFile(dataUrl, parsed, started, of = null) {
   const file = fileOf(dataUrl);
   const recipe = recipeOf(await textsOf(file));
+  if (recipe.kin) recipe.kin.of = of;
   const { sources = {}, words = {}, unrecognised = [] } = parsed ?? {};
   const took = Math.round(performance.now() - started);
   return keep({ file, recipe, sources, words, unrecognised, took });
@@ -48,7 +49,7 @@ export function dataUrlOf(blob) {
  */
 export async function draw(job, signal, show) {
   const started = performance.now();
-  if (job.near || job.towards || job.start) {
+  if (job.near || job.towards || job.start || job.kin) {
     await drawAtOnce(job, signal, show, started);
   } else {
     await drawStream(job, signal, show, started);
@@ -91,8 +92,9 @@ async function drawStream(job, signal, show, started) {
 }
 
 /** Where to ask for what comes in one answer, and the fields that only it has. */
-function requestOf({ count, near, towards, mix, start, seed }) {
+function requestOf({ count, near, towards, mix, start, kin, seed }) {
   if (start) return ["edit", { ...start, num_samples: count }];
+  if (kin) return ["relative", { image: kin.image, relation: kin.relation, num_samples: count }];
   if (towards) {
     const { prompt, seed: to_seed, attributes } = towards;
     return ["interpolate", { to_prompt: prompt, to_seed, to_attributes: attributes, mix }];
@@ -108,6 +110,6 @@ async function drawAtOnce(job, signal, show, started) {
   const body = { prompt, attributes, seed, ...fieldsOf(job), ...fields };
   const answer = await patiently(() => ask(path, { body, signal }), signal, show.waiting);
   for (const [i, url] of answer.images.entries()) {
-    show.picture(i, await keepFile(url, answer.start ?? answer, started));
+    show.picture(i, await keepFile(url, answer.start ?? answer, started, job.kin?.of));
   }
 }

@@ -2,7 +2,7 @@
 
 import { ask, fieldsOf, patiently } from "./api.js";
 import { card, walkable } from "./card.js";
-import { el, toast } from "./dom.js";
+import { button, el, toast } from "./dom.js";
 import { dataUrlOf, fileOf, keepFile } from "./draw.js";
 import { easel } from "./easel.js";
 import { paletteOf } from "./pixels.js";
@@ -48,8 +48,9 @@ export async function editAgain(recipe) {
   else location.hash = "#/edit";
 }
 
-const fieldsToRestore = ({ guidance, temperature, finish, colors, negative, slides = {} }) => ({
-  ...{ guidance, temperature, finish, colors, negative, slides, near: null },
+const fieldsToRestore = ({ guidance, temperature, finish, colors, negative, ...more }) => ({
+  ...{ guidance, temperature, finish, colors, negative, near: null, kin: null },
+  ...{ slides: more.slides ?? {}, shiny: more.shiny ?? false },
 });
 
 /** Show the page; `id` is of a picture of the gallery, or empty. */
@@ -62,6 +63,7 @@ export async function show(box, id) {
       ([name]) => sources?.[name] === "request",
     );
     await open(picture.file, recipe, Object.fromEntries(byHand));
+    set({ shiny: false }); // whatever palette it has is its own now
     hand.layer = "mask";
     hand.width = 3;
   } else if (!work) blank();
@@ -104,8 +106,6 @@ function maskUrl() {
 
 function build() {
   const { image } = work;
-  const button = (text, click, properties = {}) =>
-    el("button", { type: "button", on: { click }, ...properties }, text);
   const colors = el("div", { class: "row colors", role: "group", "aria-label": "Colours" });
   const tools = el("div", { class: "row", role: "group", "aria-label": "Tools" });
   const any = el("input", { type: "color", "aria-label": "Any colour" });

@@ -7,9 +7,12 @@ import { zip } from "./zip.js";
 
 const MOST_ON_A_SHEET = 400;
 
-function nameOf({ recipe }, ending = "png") {
-  const words = recipe.prompt.toLowerCase().match(/[a-z0-9]+/g) ?? ["creature"];
-  return `${words.slice(0, 8).join("-").slice(0, 60)}_${recipe.seed}.${ending}`;
+/** A name for a picture's file. */
+export function nameOf({ recipe: { prompt, seed, kin, shiny } }, ending = "png") {
+  const words = prompt.toLowerCase().match(/[a-z0-9]+/g) ?? ["creature"];
+  const title = words.slice(0, 8).join("-").slice(0, 60);
+  const parts = [title, String(seed), kin?.relation, shiny && "shiny"].filter(Boolean);
+  return `${parts.join("_")}.${ending}`;
 }
 
 export async function savePng(picture, scale, options) {

@@ -3,6 +3,8 @@
 import { card, imageOf, walkable } from "./card.js";
 import { byId, el } from "./dom.js";
 import { saveSheet, saveZip } from "./export.js";
+import { isPlain } from "./recipe.js";
+import { RELATIONS } from "./state.js";
 import { onPictures, pictures, remove } from "./store.js";
 
 const cards = new Map(); // by the picture's id
@@ -14,7 +16,9 @@ const onlyFavourites = byId("favourites");
 /** Whether a picture has every word of the search, or the attribute, as in size:tiny. */
 export function matches({ recipe }, words) {
   const values = Object.entries(recipe.attributes);
-  const all = [recipe.prompt, recipe.seed, ...values.map(([, value]) => value)];
+  const kin = RELATIONS[recipe.kin?.relation] ?? "";
+  const all = [recipe.prompt, recipe.seed, kin, ...values.map(([, value]) => value)];
+  if (recipe.shiny) all.push("shiny");
   const text = all.join(" ").toLowerCase();
   return words
     .toLowerCase()
@@ -86,7 +90,8 @@ function showSelection() {
   byId("selection").hidden = n === 0;
   byId("selection-count").textContent = `${n} selected`;
   byId("compare").disabled = n < 2 || n > 4;
-  byId("walk-between").disabled = n !== 2;
+  // A walk draws its ends anew, from words and seeds.
+  byId("walk-between").disabled = n !== 2 || !chosen().every(({ recipe }) => isPlain(recipe));
   grid.classList.toggle("selecting", n > 0);
 }
 
@@ -128,7 +133,7 @@ export function neighbours(id) {
 
 /** A stripe of small pictures to choose from. */
 export function strip(choose, most = 60) {
-  const choices = pictures.filter(({ recipe }) => !recipe.towards && !recipe.start).slice(0, most);
+  const choices = pictures.filter(({ recipe }) => isPlain(recipe)).slice(0, most);
   const box = el("div", { class: "grid strip" });
   for (const picture of choices) {
     const image = imageOf(picture, { lazy: true });

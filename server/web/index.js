@@ -14,6 +14,7 @@ import { openStore } from "./store.js";
 const PAGES = ["studio", "edit", "walk", "matrix", "runs"];
 let open = null; // the dialog that the address asked for
 let under = "#/"; // the address of the page under it
+let visits = 0;
 
 /** Show what the address says. */
 async function route() {
@@ -21,16 +22,19 @@ async function route() {
   open?.close();
   open = null;
   const asked = location.hash;
+  const visit = (visits += 1); // another one may come while a module loads
   const leave = () => {
     if (location.hash === asked) history.replaceState(null, "", under);
   };
   if (name === "picture") {
     const { showPicture } = await import("./picture.js");
+    if (visit !== visits) return;
     open = showPicture(rest, leave);
     return;
   }
   if (name === "compare") {
     const { showComparison } = await import("./compare.js");
+    if (visit !== visits) return;
     open = showComparison(rest.split(","), leave);
     return;
   }
@@ -45,7 +49,7 @@ async function route() {
   }
   if (page === "studio") return;
   const { show } = await import(`./${page}.js`);
-  show(byId(page), decoded(rest));
+  if (visit === visits) show(byId(page), decoded(rest));
 }
 
 function decoded(text) {

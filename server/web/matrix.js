@@ -68,7 +68,7 @@ function build(box) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     sheet.hidden = true;
-    const asked = { ...state, near: null, count: Number(columns.value) };
+    const asked = { ...state, near: null, kin: null, count: Number(columns.value) };
     run(table, rows(), asked, attribute.value).then(() => {
       sheet.hidden = !drawn.flat().length;
     });

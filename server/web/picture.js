@@ -2,19 +2,22 @@
 
 import { ask } from "./api.js";
 import { altOf } from "./card.js";
-import { copy, dialog, el, spoken, swatch, toast } from "./dom.js";
+import { button, copy, dialog, el, spoken, swatch, toast } from "./dom.js";
 import { dataUrlOf } from "./draw.js";
 import { savePalette, savePng } from "./export.js";
 import { neighbours } from "./gallery.js";
-import { isWalk, linkTo, restore } from "./recipe.js";
-import { randomSeed, set } from "./state.js";
+import { isPlain, isWalk, linkTo, restore } from "./recipe.js";
+import { frames, relatives } from "./relatives.js";
+import { RELATIONS, randomSeed, set } from "./state.js";
 import { find, remove, setFavourite, urlOf } from "./store.js";
 import { drawNow } from "./studio.js";
 
-const SOURCES = { rules: "from the prompt", llm: "from a language model", request: "set by hand" };
-
-const button = (text, click, properties = {}) =>
-  el("button", { type: "button", on: { click }, ...properties }, text);
+const SOURCES = {
+  rules: "from the prompt",
+  llm: "from a language model",
+  request: "set by hand",
+  kin: "as it was turned",
+};
 
 function facts(rows) {
   const list = el("dl", { class: "facts" });
@@ -28,7 +31,9 @@ function attributesOf({ recipe, sources, words }) {
   const rows = Object.entries(recipe.attributes).map(([name, value]) => {
     const much = name in slides ? `× ${slides[name]} ` : "";
     const word = words?.[name] ? ` (“${words[name]}”)` : "";
-    const from = sources?.[name] ? `${SOURCES[sources[name]] ?? sources[name]}${word}` : "";
+    const turned = name === "view" && recipe.kin?.relation === value;
+    const source = turned ? "kin" : sources?.[name];
+    const from = source ? `${SOURCES[source] ?? source}${word}` : "";
     const square = swatch(name, value);
     return [spoken(name), square, ` ${value} ${much}`, el("span", { class: "from" }, from)];
   });
@@ -46,6 +51,15 @@ function made(picture) {
   ];
   if (recipe.negative) rows.push(["away from", recipe.negative]);
   if (recipe.finish === "pixel") rows.push(["finish", `pixel art, ${recipe.colors} colours at most`]);
+  if (recipe.shiny) rows.push(["palette", "a shiny's, which the seed picks"]);
+  if (recipe.kin) {
+    const { image, relation, of } = recipe.kin;
+    const src = `data:image/png;base64,${image}`;
+    const shown = el("img", { src, alt: "the picture it is kin to", class: "began" });
+    const there = find(of);
+    const first = there ? el("a", { href: `#/picture/${of}` }, shown) : shown;
+    rows.push(["kin to", first, ` this creature, ${RELATIONS[relation]}`]);
+  }
   if (recipe.start) {
     const { image, mask, strength } = recipe.start;
     const src = `data:image/png;base64,${image}`;
@@ -86,13 +100,19 @@ function exportRow(picture) {
   const scale = el("select", { "aria-label": "Size of the PNG" });
   for (const n of [1, 2, 4, 8, 16]) scale.append(el("option", { value: n }, `${n}×`));
   scale.value = "4";
+  const way = el("select", { "aria-label": "How the PNG is enlarged" });
+  way.append(el("option", {}, "squares"), el("option", {}, "Scale2x"));
   const clear = el("input", { type: "checkbox", id: "clear" });
-  const save = () => savePng(picture, Number(scale.value), { transparent: clear.checked });
+  const save = () => {
+    const rounded = way.value === "Scale2x";
+    savePng(picture, Number(scale.value), { transparent: clear.checked, rounded });
+  };
   return el(
     "div",
     { class: "row" },
     button("Save PNG", save),
     scale,
+    way,
     el("label", { class: "check", for: "clear" }, clear, "transparent"),
     ...(picture.recipe.finish === "pixel"
       ? ["gpl", "hex"].map((ending) => button(`.${ending}`, () => savePalette(picture, ending), {
@@ -127,8 +147,8 @@ function variationRow(picture, box) {
 /** Copy a link; chats and mail cut long ones, so its length is told. */
 function copyLink(recipe) {
   const link = linkTo(recipe);
-  if (!link) toast("The picture that it began as is too large for a link: save the PNG, which holds it");
-  else copy(link, recipe.start ? `Link of ${link.length.toLocaleString()} characters` : "Link");
+  if (!link) toast("The picture that it was drawn from is too large for a link: save the PNG, which holds it");
+  else copy(link, recipe.start || recipe.kin ? `Link of ${link.length.toLocaleString()} characters` : "Link");
 }
 
 async function settingsBack({ recipe }, box) {
@@ -162,7 +182,8 @@ export function showPicture(id, leave) {
     button("Older →", () => go(after), { class: "quiet", disabled: !after }),
   );
   const right = el("div", { class: "about" });
-  const left = el("div", {}, large, arrows);
+  const moves = recipe.kin?.relation === "frame" ? frames(picture, large) : null;
+  const left = el("div", {}, large, moves, arrows);
   const both = el("div", { class: "picture" }, left, right);
   const box = dialog(recipe.prompt, {}, both);
   const heart = button(picture.favourite ? "♥ Favourite" : "♡ Favourite", () => {
@@ -192,7 +213,8 @@ export function showPicture(id, leave) {
   actions.append(button("Copy seed", () => copy(String(recipe.seed), "Seed")), heart);
   actions.append(button("Delete", gone));
   right.append(actions, exportRow(picture));
-  if (!recipe.towards && !recipe.start) right.append(variationRow(picture, box));
+  if (isPlain(recipe)) right.append(variationRow(picture, box));
+  right.append(relatives(picture, box));
   const how = made(picture);
   addNearness(picture, how);
   right.append(el("h3", {}, "How this was made"), how);

@@ -1,6 +1,6 @@
 // PNG files: the texts in them, and enlarging that keeps the texts.
 
-import { isSlide, vocabularies } from "./state.js";
+import { isSlide, RELATIONS, vocabularies } from "./state.js";
 import { SEED_LIMIT } from "./api.js";
 
 const MOST_BYTES = 20e6;
@@ -73,6 +73,9 @@ export function recipeOf(texts) {
     const strength = within(texts.strength, 0, 1, 0.6);
     recipe.start = { image: texts.init, mask: texts.mask, strength };
   }
+  if (Object.hasOwn(RELATIONS, texts.relation) && texts.relative !== undefined) {
+    recipe.kin = { image: texts.relative, relation: texts.relation };
+  }
   if (texts.towards_seed !== undefined) {
     const { prompt, seed, attributes } = checked({
       prompt: texts.towards_prompt ?? texts.prompt,
@@ -114,7 +117,7 @@ const cleaned = (text) => String(text).replace(/\p{Cc}/gu, " ").slice(0, 1000).t
 
 /** A recipe from strings that anybody may have written, with only what can be drawn. */
 export function checked({ prompt, seed, attributes, model, ...settings }) {
-  const { guidance, temperature, finish, colors, negative, slides } = settings;
+  const { guidance, temperature, finish, colors, negative, slides, shiny } = settings;
   const known = Object.entries(attributes ?? {}).filter(([name, value]) =>
     vocabularies[name]?.includes(value),
   );
@@ -132,6 +135,7 @@ export function checked({ prompt, seed, attributes, model, ...settings }) {
     finish: ["raw", "pixel"].includes(finish) ? finish : "auto",
     colors: Math.floor(within(colors, 2, 255, 15)),
     negative: cleaned(negative ?? ""),
+    shiny: String(shiny) === "true",
     model: model ?? "",
   };
 }
@@ -148,7 +152,7 @@ export async function ownPalette(blob) {
 const CLEAR_FIRST = Uint8Array.of(...[0, 0, 0, 1], ...[116, 82, 78, 83, 0], ...[64, 230, 216, 102]);
 
 /** A picture in a palette, without the background; null of any other. */
-async function withoutBackground(blob) {
+export async function withoutBackground(blob) {
   const bytes = new Uint8Array(await blob.arrayBuffer());
   const found = chunks(bytes);
   if (found.some(({ kind }) => kind === "tRNS")) return blob;
@@ -169,13 +173,51 @@ export async function canvasOf(blob, { transparent = false } = {}) {
   return canvas;
 }
 
-/** A canvas with the picture, each pixel `scale` pixels a side. */
-export async function enlarged(blob, scale, options) {
-  const small = await canvasOf(blob, options);
-  const canvas = new OffscreenCanvas(small.width * scale, small.height * scale);
+/**
+ * A canvas with the picture, each pixel `scale` pixels a side; `rounded` by Scale2x, as
+ * often as `scale` is even.
+ */
+export async function enlarged(blob, scale, { transparent = false, rounded = false } = {}) {
+  // What is around pixel art is none of its white, so that goes white only afterwards.
+  const cut = transparent || (rounded && (await withoutBackground(blob)) !== null);
+  let small = await canvasOf(blob, { transparent: cut });
+  let times = scale;
+  for (; rounded && times % 2 === 0; times /= 2) small = scale2x(small);
+  const canvas = new OffscreenCanvas(small.width * times, small.height * times);
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = false;
   context.drawImage(small, 0, 0, canvas.width, canvas.height);
+  if (cut && !transparent) {
+    context.globalCompositeOperation = "destination-over";
+    context.fillStyle = "white";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+  }
+  return canvas;
+}
+
+/** Twice as large with staircases rounded off, after Andrea Mazzoleni's "Scale2x". */
+function scale2x(small) {
+  const { width, height } = small;
+  const { data } = small.getContext("2d").getImageData(0, 0, width, height);
+  const from = new Uint32Array(data.buffer);
+  const image = new ImageData(2 * width, 2 * height);
+  const to = new Uint32Array(image.data.buffer);
+  const inside = (i, size) => Math.min(Math.max(i, 0), size - 1);
+  const at = (x, y) => from[inside(y, height) * width + inside(x, width)];
+  for (let y = 0; y < height; y += 1) {
+    for (let x = 0; x < width; x += 1) {
+      const [here, above, below] = [at(x, y), at(x, y - 1), at(x, y + 1)];
+      const [left, right] = [at(x - 1, y), at(x + 1, y)];
+      const corner = above !== below && left !== right;
+      const i = 2 * (2 * width * y + x);
+      to[i] = corner && left === above ? left : here;
+      to[i + 1] = corner && above === right ? right : here;
+      to[i + 2 * width] = corner && left === below ? left : here;
+      to[i + 2 * width + 1] = corner && below === right ? right : here;
+    }
+  }
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  canvas.getContext("2d").putImageData(image, 0, 0);
   return canvas;
 }
 

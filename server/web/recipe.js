@@ -10,15 +10,21 @@ const MOST_LINK = 16000; // characters, which any browser takes
 
 /**
  * A link that draws the same picture again; it holds what the texts of its file do. Null if
- * that is too much for a link, because of the picture that it began as.
+ * that is too much for a link, because of the picture that it began as or is kin to.
  */
 export function linkTo(recipe) {
-  const { prompt, seed, attributes, guidance, temperature, model, towards, start } = recipe;
+  const { prompt, seed, attributes, guidance, temperature, model } = recipe;
+  const { towards, start, kin } = recipe;
   const { finish = "auto", colors = 15, negative = "" } = recipe;
   const query = new URLSearchParams({
     ...{ prompt, seed, attributes: JSON.stringify(attributes), guidance, temperature },
     ...{ finish, colors, negative, slides: JSON.stringify(recipe.slides ?? {}), model },
   });
+  if (recipe.shiny) query.set("shiny", "true");
+  if (kin) {
+    query.set("relative", kin.image);
+    query.set("relation", kin.relation);
+  }
   if (towards) {
     query.set("towards_prompt", towards.prompt);
     query.set("towards_seed", towards.seed);
@@ -37,6 +43,9 @@ export function linkTo(recipe) {
 /** The recipe in a link's query; null if there is none. */
 export const recipeIn = (query) => recipeOf(Object.fromEntries(new URLSearchParams(query)));
 
+/** Whether prompt, attributes and seed alone say what is drawn. */
+export const isPlain = ({ towards, start, kin }) => !towards && !start && !kin;
+
 /** Whether it lies between two prompts or attributes, as only a walk draws it. */
 export function isWalk({ towards, prompt, attributes }) {
   if (!towards) return false;
@@ -45,7 +54,7 @@ export function isWalk({ towards, prompt, attributes }) {
 }
 
 /** How a prompt reads, and which of a recipe's attributes it doesn't say itself. */
-async function readAgain({ prompt, attributes }) {
+export async function readAgain({ prompt, attributes }) {
   const answer = await ask(`parse?${new URLSearchParams({ prompt })}`);
   const byHand = Object.entries(attributes).filter(
     ([name, value]) => answer.attributes[name] !== value,
@@ -53,15 +62,17 @@ async function readAgain({ prompt, attributes }) {
   return { answer, byHand: Object.fromEntries(byHand) };
 }
 
-/** Draw a recipe's very picture. */
+/** Draw a recipe's very picture, and leave the settings as they are. */
+export async function drawAside(recipe) {
+  const { byHand } = await readAgain(recipe);
+  await drawRecipe({ ...recipe, attributes: byHand });
+}
+
+/** Draw a recipe's very picture, by the settings if they can hold it. */
 export async function drawAgain(recipe) {
-  if (recipe.start || isWalk(recipe)) {
-    const { byHand } = await readAgain(recipe);
-    await drawRecipe({ ...recipe, attributes: byHand });
-  } else {
-    await restore(recipe);
-    await drawNow();
-  }
+  if (recipe.start || isWalk(recipe)) return drawAside(recipe);
+  await restore(recipe);
+  await drawNow();
 }
 
 /** Put a recipe into the settings, so that drawing gives its very picture. */
@@ -70,6 +81,8 @@ export async function restore(recipe, count = 1) {
   const near = recipe.towards
     ? { seed: recipe.seed, strength: recipe.mix }
     : null;
+  const { kin = null } = recipe;
+  if (byHand.view === kin?.relation) delete byHand.view; // which the relation says
   setRead(answer);
   set({
     prompt: recipe.prompt,
@@ -82,7 +95,9 @@ export async function restore(recipe, count = 1) {
     colors: recipe.colors ?? 15,
     negative: recipe.negative ?? "",
     slides: recipe.slides ?? {},
+    shiny: recipe.shiny ?? false,
     near,
+    kin,
     count,
   });
 }

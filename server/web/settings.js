@@ -4,8 +4,8 @@ import { ask } from "./api.js";
 import { byId, copy, el, spoken, swatch } from "./dom.js";
 import { icon } from "./icons.js";
 import { jobOf, seedsOf } from "./draw.js";
-import { isSlide, onChange, randomSeed, read, set, setAttribute, setRead } from "./state.js";
-import { setSlide, state, vocabularies } from "./state.js";
+import { isSlide, onChange, randomSeed, read, RELATIONS, set, setAttribute } from "./state.js";
+import { setRead, setSlide, state, vocabularies } from "./state.js";
 
 const TYPING_MS = 250;
 
@@ -171,14 +171,28 @@ function watchSeed() {
   });
 }
 
-function watchNear() {
-  byId("near-off").addEventListener("click", () => set({ near: null }));
+/** Say that what is drawn is akin to a picture, until somebody stops it. */
+function watchKin() {
+  const image = byId("near-image");
+  byId("near-off").addEventListener("click", () => set({ near: null, kin: null }));
   onChange(() => {
-    byId("near").hidden = !state.near;
-    if (!state.near) return;
-    const far = Math.round(100 * state.near.strength);
-    byId("near-text").textContent = `Variations of seed ${state.near.seed}, ${far} % away`;
+    const { near, kin } = state;
+    byId("near").hidden = !near && !kin;
+    image.hidden = !kin;
+    if (kin) {
+      image.src = `data:image/png;base64,${kin.image}`;
+      byId("near-text").textContent = `This creature, ${RELATIONS[kin.relation]}`;
+    } else if (near) {
+      const far = Math.round(100 * near.strength);
+      byId("near-text").textContent = `Variations of seed ${near.seed}, ${far} % away`;
+    }
   });
+}
+
+function watchShiny() {
+  const box = byId("shiny");
+  box.addEventListener("change", () => set({ shiny: box.checked }));
+  onChange(() => (box.checked = state.shiny));
 }
 
 export function startSettings() {
@@ -187,7 +201,8 @@ export function startSettings() {
   watchField("colors", Number);
   watchField("negative", String);
   watchSeed();
-  watchNear();
+  watchShiny();
+  watchKin();
   watchPrompt();
   onChange(() => {
     const { count } = jobOf(state);

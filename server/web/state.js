@@ -12,6 +12,14 @@ export const vocabularies = {};
 export const isSlide = (name) =>
   Object.hasOwn(vocabularies, name) && !["view", "style"].includes(name);
 
+/** What a picture can be to another one of its creature, as people say it. */
+export const RELATIONS = {
+  front: "turned to the front",
+  back: "turned round",
+  evolution: "evolved",
+  frame: "moved",
+};
+
 /** How the current prompt reads. */
 export const read = { attributes: {}, words: {}, unrecognised: [] };
 
@@ -26,8 +34,11 @@ export const state = {
   temperature: 1,
   finish: "auto", // or raw, pixel
   colors: 15, // of the palette of pixel art
+  shiny: false, // another palette, which takes pixel art
   negative: "", // what to keep away from
+  // One of these at most: what is drawn isn't new, but akin to a picture.
   near: null, // {seed, strength}: variations of `seed`, that far towards others
+  kin: null, // {image, relation, of}: a creature's PNG in base64, what of it is drawn, its id
 };
 
 try {

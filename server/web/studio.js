@@ -68,7 +68,7 @@ export const cancelDrawing = () => status.cancel();
 
 /** Fill the prompt with something lively. */
 export function surpriseMe() {
-  set({ prompt: surprise(), attributes: {}, near: null });
+  set({ prompt: surprise(), attributes: {}, near: null, kin: null });
 }
 
 export function startStudio() {
@@ -87,7 +87,7 @@ export function startStudio() {
   byId("examples").append(
     ...EXAMPLES.map((prompt) => {
       const click = () => {
-        set({ prompt });
+        set({ prompt, near: null, kin: null });
         drawNow();
       };
       return el("button", { type: "button", class: "quiet example", on: { click } }, prompt);

@@ -72,7 +72,8 @@ def serve(settings: Settings, until: str = "ready") -> Iterator[Live]:
     service, gate = gate_app.service, threading.Event()
     gate.set()
     try:
-        wait_for(lambda: service.state == until and server.started)
+        # Compiling the shipped model takes minutes on a machine that others keep busy.
+        wait_for(lambda: service.state == until and server.started, seconds=300)
         assert service.batcher
         service.batcher.sampler = HeldSampler(service.batcher.sampler, gate)  # type: ignore[assignment]
         port = server.servers[0].sockets[0].getsockname()[1]

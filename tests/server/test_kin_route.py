@@ -28,6 +28,8 @@ def test_it_is_what_the_library_draws(kin_model: Path):
     kin = Kin(read_picture(PICTURE, 32).tobytes(), "back")
     (sample,) = sampler.generate("a red fish", seed=1, kin=kin)
     with serve(Settings(model=kin_model)) as running, running.client() as client:
+        learned = client.get("/api/v1/health").json()["relations"]
+        assert learned == ["front", "back", "evolution", "frame"]
         answer = client.post("/api/v1/relative", json=BODY)
         assert answer.status_code == 200, answer.text
         image = answer.json()["image"].rpartition(",")[2]
@@ -40,5 +42,6 @@ def test_it_is_what_the_library_draws(kin_model: Path):
 
 
 def test_a_model_that_has_not_learned_it_says_so(client: httpx.Client):
+    assert client.get("/api/v1/health").json()["relations"] == []
     answer = client.post("/api/v1/relative", json=BODY)
     check_error(answer, 400, "relation", "wasn't trained")

@@ -56,9 +56,9 @@ def stored(page: Page) -> list[dict]:
     return page.evaluate(_STORED)
 
 
-def asked(site: Site, **body: object) -> list[str]:
+def asked(site: Site, route: str = "generate", **body: object) -> list[str]:
     """The files that the API gives, in base64."""
-    answer = httpx.post(f"{site.url}api/v1/generate", json=body, timeout=60)
+    answer = httpx.post(f"{site.url}api/v1/{route}", json=body, timeout=60)
     return [url.partition(",")[2] for url in answer.json()["images"]]
 
 
@@ -333,7 +333,7 @@ def test_variations_are_near_and_can_be_had_again(page: Page):
     expect(page.locator("#gallery a.shown")).to_have_count(5)
     page.locator("#gallery a.shown").first.click()
     page.get_by_role("button", name="Copy link").click()
-    expect(page.get_by_text("Link copied")).to_be_visible()
+    expect(page.get_by_role("dialog").get_by_text("Link copied")).to_be_visible()
     page.goto("about:blank")
     page.go_back()
     expect(page.locator("#gallery a.shown")).to_have_count(5)
@@ -431,10 +431,13 @@ def test_pictures_are_compared(page: Page):
     expect(differing).to_have_text(["seed"])
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
+    to = page.locator("#gallery a.shown").first.get_attribute("href")
+    page.evaluate("(to) => { location.hash = '#/edit'; location.hash = to; }", to)
+    expect(page.get_by_role("dialog")).to_have_count(1)
 
 
 def test_a_dropped_picture_brings_its_settings(page: Page):
-    wild = "a red fox <img src=x onerror=alert(1)>"
+    wild = "a red fox <script>alert(1)</script><img src=x onerror=alert(1)>"
     attributes = '{"size": "Huge", "type1": "Cheese"}'
     texts = {"prompt": wild, "seed": "77", "attributes": attributes}
     drop(page, png(texts | {"guidance": "2.5", "temperature": "1e99"}))
@@ -639,6 +642,137 @@ def test_pixel_art_and_its_palette(page: Page):
     assert stored(page)[0]["file"] == picture["file"]
 
 
+def more(page: Page, name: str) -> None:
+    """Take one of the buttons below "More of this creature"."""
+    page.get_by_role("dialog").get_by_role("button", name=name, exact=True).click()
+
+
+def test_a_creature_is_turned_round_and_moves(page: Page, site: Site):
+    draw(page, count=1)
+    page.locator("#results a.shown").click()
+    more(page, "Turn round")
+    expect(page.get_by_role("dialog")).to_contain_text("this creature, turned round")
+    body = {"prompt": PROMPT, "seed": 7}
+    (image,) = asked(site, **body, background="transparent")
+    back, _ = stored(page)
+    assert [back["file"]] == asked(
+        site, "relative", **body, image=image, relation="back"
+    )
+    page.get_by_role("link", name="the picture it is kin to").click()
+    expect(page.get_by_role("dialog").locator("img.large")).to_have_attribute(
+        "alt", f"{PROMPT}, seed 7"
+    )
+    more(page, "Move")
+    pause = page.get_by_role("button", name="Pause")
+    moving = page.get_by_role("dialog").locator("img.large")
+    expect(moving).to_have_attribute("alt", f"{PROMPT}, seed 7, moved")
+    for kind in ("data:", "blob:"):
+        expect(moving).to_have_attribute("src", re.compile(kind))
+    pause.click()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.keyboard.press("Escape")
+    check_link(page)
+    page.fill("#search", "turned")
+    expect(page.locator("#gallery .card:visible")).to_have_count(1)
+    page.fill("#search", "")
+    page.fill("#prompt", "a fish")
+    drop(page, base64.b64decode(back["file"]))
+    expect(page.locator("#near-text")).to_have_text("This creature, turned round")
+    expect(page.locator("#prompt")).to_have_value(PROMPT)
+    expect(page.locator(".by-hand")).to_have_count(0)
+    page.press("#prompt", "Enter")
+    expect(page.locator("#gallery .card")).to_have_count(4)
+    assert stored(page)[0]["file"] == back["file"]
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#near")).to_be_hidden()
+
+
+def test_a_creature_evolves_or_the_page_says_that_it_cannot(
+    page: Page,
+    site: Site,
+    complaints: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    draw(page, count=1)
+    page.locator("#results a.shown").click()
+    more(page, "Evolve")
+    expect(page.locator("#gallery .card")).to_have_count(5)
+    made = [picture["recipe"] for picture in stored(page)[:4]]
+    assert [recipe["seed"] for recipe in made] == [10, 9, 8, 7]
+    assert {recipe["kin"]["relation"] for recipe in made} == {"evolution"}
+    page.fill("#prompt", "a huge blue water turtle")  # of the same creature
+    expect(page.locator("#near-text")).to_have_text("This creature, evolved")
+    with page.expect_download() as saving:
+        page.click("#save-zip")
+    with zipfile.ZipFile(saving.value.path()) as archive:
+        assert archive.namelist()[0].endswith("_10_evolution.png")
+        kept = json.loads(archive.read("recipes.json"))[0]
+        assert kept["kin"]["relation"] == "evolution"
+    for i in (0, 1):
+        page.locator("#gallery .mark").nth(i).check()
+    expect(page.locator("#walk-between")).to_be_disabled()
+    page.click("#select-none")
+    texts = {"prompt": "a fox", "seed": "1", "relative": "aGk=", "relation": "side"}
+    drop(page, png(texts))
+    expect(page.locator("#prompt")).to_have_value("a fox")
+    expect(page.locator("#near")).to_be_hidden()
+    complaints.append("400")
+    drop(page, png(texts | {"relation": "back"}))
+    expect(page.locator("#near")).to_be_visible()
+    page.press("#prompt", "Enter")
+    said = page.locator("#status .status-text")
+    expect(said).to_contain_text("image: not a picture")
+    sampler = site.live.service.require_ready().sampler
+    monkeypatch.setattr(sampler, "relations", frozenset(("front",)))
+    page.locator("#gallery a.shown").last.click()
+    section = page.locator(".relatives")
+    expect(section).to_contain_text("hasn't learned to turn round, evolve, move.")
+    names = section.locator(".row button").all_text_contents()
+    assert names == ["Shiny", "Game pack"]
+
+
+def test_shinies_scale2x_and_a_game_pack(page: Page, site: Site):
+    draw(page, count=1)
+    page.locator("#results a.shown").click()
+    more(page, "Shiny")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("a shiny's")
+    body = {"prompt": PROMPT, "seed": 7}
+    shiny, plain = stored(page)
+    assert [shiny["file"]] == asked(site, **body, shiny=True)
+    files = [base64.b64decode(picture["file"]) for picture in (plain, shiny)]
+    first, second = (Image.open(io.BytesIO(file)) for file in files)
+    np.testing.assert_array_equal(np.asarray(first), np.asarray(second))
+    assert first.getpalette() != second.getpalette()
+    page.get_by_label("How the PNG is enlarged").select_option("Scale2x")
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Save PNG").click()
+    assert saving.value.suggested_filename.endswith("_7_shiny.png")
+    saved = base64.b64encode(saving.value.path().read_bytes()).decode()
+    (large,) = asked(site, **body, shiny=True, scale=4, upscale="scale2x")
+    np.testing.assert_array_equal(rgba(saved), rgba(large))
+    site.live.gate.clear()
+    with page.expect_download() as saving:
+        more(page, "Game pack")
+        expect(dialog.locator(".status-text")).to_have_text("Packing …")
+        expect(dialog.locator("progress")).to_be_visible()
+        site.live.gate.set()
+    expect(dialog.locator(".announced")).to_have_text("The game pack is saved")
+    pack = httpx.post(f"{site.url}api/v1/creature", json=body, timeout=60).content
+    assert saving.value.path().read_bytes() == pack
+    more(page, "Usual palette")  # which is in the gallery, and isn't drawn anew
+    expect(dialog.get_by_role("button", name="Shiny")).to_be_visible()
+    assert len(stored(page)) == 2
+    page.keyboard.press("Escape")
+    check_link(page)
+    page.locator("#gallery a.shown").first.click()
+    page.get_by_role("button", name="Use these settings").click()
+    expect(page.locator("#shiny")).to_be_checked()
+    page.press("#prompt", "Enter")
+    expect(page.locator("#gallery .card")).to_have_count(3)
+    assert stored(page)[0]["file"] == shiny["file"]
+
+
 def test_a_matrix_of_prompts_seeds_and_values(page: Page):
     page.get_by_role("link", name="Matrix").click()
     page.fill("#matrix-prompts", "a fox\na snake")
@@ -664,18 +798,20 @@ def test_a_training_run_is_shown(page: Page, site: Site):
     log.write_text("".join(f"{json.dumps({'Epoch': e, **row})}\n" for e in (1, 2)))
     for epoch in (1, 2):
         Image.new("RGB", (8, 8)).save(run / f"samples_epoch_{epoch}.png")
+    Image.new("RGB", (8, 8)).save(run / "latent_kl.png")
     page.clock.install()
     page.get_by_role("link", name="Runs").click()
     page.get_by_role("link", name="mine <b>").click()
     expect(page.locator("svg.chart")).to_have_count(3)
-    expect(page.locator("output")).to_have_text("epoch 2")
-    page.get_by_label("Epoch:").press("Home")
-    expect(page.locator("output")).to_have_text("epoch 1")
+    expect(page.get_by_alt_text("KL of each latent dimension")).to_be_visible()
+    expect(page.locator("output").first).to_have_text("epoch 2")
+    page.get_by_label("Epoch: Held-out").press("Home")
+    expect(page.locator("output").first).to_have_text("epoch 1")
     with log.open("a") as file:  # training goes on
         file.write(json.dumps({"Epoch": 3, **row}) + "\n")
     page.clock.run_for(HALF_A_MINUTE)
     expect(page.locator("svg.chart").first).to_contain_text("epoch 3")
-    expect(page.locator("output")).to_have_text("epoch 1")
+    expect(page.locator("output").first).to_have_text("epoch 1")
     page.go_back()
     expect(page.get_by_role("link", name="mine <b>")).to_be_visible()
 
@@ -713,6 +849,7 @@ def test_nothing_is_wider_than_a_small_phone(page: Page):
         assert width <= 320, address
     page.goto(page.url.partition("#")[0] + "#/")
     page.locator("#results a.shown").first.click()
+    page.get_by_role("button", name="Game pack").wait_for()
     assert page.locator("dialog").evaluate("(d) => d.scrollWidth <= d.clientWidth")
 
 
@@ -729,7 +866,11 @@ def test_axe_finds_nothing_serious(page: Page, scheme: str):
 
     check("studio")
     page.locator("#gallery a.shown").click()
+    page.get_by_role("button", name="Move").wait_for()
     check("picture")
+    more(page, "Move")
+    page.get_by_role("button", name="Play").wait_for()  # it stands still at first
+    check("moving")
     page.keyboard.press("Escape")
     page.keyboard.press("?")
     check("keys")
