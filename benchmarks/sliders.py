@@ -6,13 +6,14 @@ Draws short prompts that name one value of an attribute, at each value of its sl
 with the same seeds, and reads the pictures: colours by the rule that labels training
 pictures, all else by a judge of real ones (`pokejax.evaluation.judge`), beside what
 these read in held-out pictures. Prints a table, and writes a plot of the curves and a
-sheet of unpicked pictures.
+sheet of unpicked pictures. What is done is kept beside them: a run that was interrupted
+goes on at the next attribute.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,17 +141,43 @@ def verdict(hits: np.ndarray) -> str:
     return "yes" if change(0, len(hits) - 1) > 2 else "flat"
 
 
-def measure(sampler: Sampler, judged: judge.Judge, num: int) -> dict[str, np.ndarray]:
-    """For each attribute, `points pictures`: which show what was asked."""
-    hits: dict[str, np.ndarray] = {}
-    for name, vocabulary in VOCABULARIES.items():
-        recipes = asked(name, num)
-        wished = [vocabulary.index(getattr(r.attributes, name)) for r in recipes]
-        slid = [recipe for value in AT for recipe in at(recipes, name, value)]
-        images = subject.draw(sampler, slid, name)
-        seen = read(images, judged, [name])[name].reshape(len(AT), num)
-        hits[name] = seen == np.array(wished)[None]
-    return hits
+def measure(sampler: Sampler, judged: judge.Judge, name: str, num: int) -> np.ndarray:
+    """`points pictures`: which show what was asked of an attribute."""
+    recipes, vocabulary = asked(name, num), VOCABULARIES[name]
+    wished = [vocabulary.index(getattr(r.attributes, name)) for r in recipes]
+    slid = [recipe for value in AT for recipe in at(recipes, name, value)]
+    images = subject.draw(sampler, slid, name)
+    seen = read(images, judged, [name])[name].reshape(len(AT), num)
+    return seen == np.array(wished)[None]
+
+
+def learned(reference: Reference) -> dict[str, np.ndarray]:
+    """The judge's arrays, and as `real` what it reads in held-out pictures, `10 2`."""
+    train, heldout = reference.train, reference.heldout
+    layout = features.extract(
+        train.images[:], perceptual=False, progress="judge"
+    ).layout
+    judged = judge.fit(layout, train.attributes, JUDGED)
+    seen = read(heldout.images[:], judged)
+    real: list[tuple[float, float]] = []
+    for i, name in enumerate(VOCABULARIES):
+        ids = heldout.attributes[:, i]
+        known = ids != UNKNOWN_ID
+        real.append(real_shares(name, seen[name][known], ids[known]))
+    return {**vars(judged), "real": np.array(real)}
+
+
+def kept(
+    path: Path, compute: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What was computed by a run before, or else now."""
+    if path.is_file():
+        with np.load(path) as arrays:
+            return dict(arrays)
+    arrays = compute()
+    with whole_file(path) as partial:
+        np.savez(partial, **arrays)  # type: ignore[arg-type]
+    return arrays
 
 
 def table(
@@ -227,19 +254,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not sampler.takes_pictures:
         print(f"error: {args.model} has no learned prior to slide", file=sys.stderr)
         return 2
-    train, heldout = reference.train, reference.heldout
-    layout = features.extract(
-        train.images[:], perceptual=False, progress="judge"
-    ).layout
-    judged = judge.fit(layout, train.attributes, JUDGED)
-    seen = read(heldout.images[:], judged)
-    real: dict[str, tuple[float, float]] = {}
-    for i, name in enumerate(VOCABULARIES):
-        ids = heldout.attributes[:, i]
-        known = ids != UNKNOWN_ID
-        real[name] = real_shares(name, seen[name][known], ids[known])
-    hits = measure(sampler, judged, args.num)
     args.out.parent.mkdir(parents=True, exist_ok=True)
+
+    def beside(what: str) -> Path:
+        return args.out.with_name(f"{args.out.name}_{what}.npz")
+
+    own = kept(beside(f"judge_{reference.hash[:8]}"), lambda: learned(reference))
+    real = dict(zip(VOCABULARIES, own.pop("real").tolist(), strict=True))
+    judged = judge.Judge(**own)
+    hits = {
+        name: kept(
+            beside(f"{name}_{args.num}_{sampler.model_id}"),
+            lambda name=name: {"hits": measure(sampler, judged, name, args.num)},
+        )["hits"]
+        for name in VOCABULARIES
+    }
     print(*table(hits, real), sep="\n")
     plot(args.out.with_name(args.out.name + "_curves.png"), hits, real)
     sheet(args.out.with_name(args.out.name + "_sheet.png"), sampler)

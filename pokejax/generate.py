@@ -24,11 +24,19 @@ from pokejax.attributes import (
     Attributes,
 )
 from pokejax.commands import call_of
+from pokejax.creatures.evolution import MAX_STAGES, draw_lines, line_png
+from pokejax.creatures.kin import idle_frames
 from pokejax.files import check_writable, whole_file
-from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
+from pokejax.images import moving
+from pokejax.images.finish import (
+    FEWEST_COLORS,
+    MOST_COLORS,
+    USUAL_COLORS,
+    PixelArt,
+)
 from pokejax.images.given import MAX_BYTES, PictureError, read_mask, read_picture
 from pokejax.images.sheets import contact_sheet
-from pokejax.images.upscale import MAX_SCALE, Upscale
+from pokejax.images.upscale import MAX_SCALE, Upscale, enlarge
 from pokejax.inference import shipped
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.recipe import (
@@ -216,6 +224,14 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         " evolves, or the other frame of its animation",
     )
     parser.add_argument(
+        "--stages",
+        type=int,
+        default=1,
+        metavar="N",
+        help="draw each creature's next stages, too, up to N of them in all, 1 to"
+        f" {MAX_STAGES}, and all on one sheet",
+    )
+    parser.add_argument(
         "--out",
         type=_directory,
         default=Path("outputs"),
@@ -323,22 +339,43 @@ def file_stem(prompt: str) -> str:
     return words[:60].rstrip("-") or "prompt"
 
 
-def write_samples(
+def write_line(
     out: Path,
-    samples: Sequence[Sample],
+    line: Sequence[Sample],
     *,
     scale: int = 1,
     upscale: Upscale = "nearest",
-) -> list[Path]:
-    """Write each sample as a PNG of its own, enlarged as said; returns the paths."""
-    paths: list[Path] = []
-    for sample in samples:
-        slid = "".join(f"_{name}={value:g}" for name, value in sample.recipe.slides)
-        path = out / f"{file_stem(sample.prompt)}_{sample.seed}{slid}.png"
-        with whole_file(path) as unfinished:
-            unfinished.write_bytes(sample.png(scale=scale, upscale=upscale))
-        paths.append(path)
-    return paths
+) -> tuple[list[Path], list[Path]]:
+    """Write a creature's stages, mostly one, as PNGs, enlarged as said.
+
+    Returns:
+      Their paths, and those of what is made of them: the sheet of several stages; a
+      GIF and an animated PNG, if it is the second frame of an animation.
+    """
+    first = line[0]
+    slid = "".join(f"_{name}={value:g}" for name, value in first.recipe.slides)
+    stem = f"{file_stem(first.prompt)}_{first.seed}{slid}"
+    more: dict[str, bytes] = {}
+    if len(line) > 1:
+        more[f"{stem}_line.png"] = line_png(line, scale=scale, upscale=upscale)
+    kin = first.recipe.kin
+    if kin and kin.relation == "frame" and first.art:
+        frames = [
+            PixelArt(enlarge(indices[..., None], scale, upscale)[..., 0], palette)
+            for indices, palette in idle_frames(first)
+        ]
+        more[f"{stem}_idle.gif"] = moving.gif(frames)
+        more[f"{stem}_idle.png"] = moving.apng(frames, first.texts)
+    own = {
+        f"{stem}{f'_stage{i + 1}' if i else ''}.png": sample.png(
+            scale=scale, upscale=upscale
+        )
+        for i, sample in enumerate(line)
+    }
+    for name, data in (own | more).items():
+        with whole_file(out / name) as unfinished:
+            unfinished.write_bytes(data)
+    return [out / name for name in own], [out / name for name in more]
 
 
 def understood(parsed: ParsedPrompt) -> str:
@@ -379,6 +416,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         if not 1 <= args.scale <= MAX_SCALE:
             raise ValueError(f"--scale is {args.scale}; expected 1 to {MAX_SCALE}")
+        if not 1 <= args.stages <= MAX_STAGES:
+            raise ValueError(f"--stages is {args.stages}; expected 1 to {MAX_STAGES}")
         if args.shiny and args.finish == "raw":
             raise ValueError(
                 "--shiny gives a palette another one; expected --finish pixel"
@@ -409,9 +448,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         if kin:
             sampler.check_relation(kin.relation)
+        if args.stages > 1:
+            sampler.check_relation("evolution")
         args.out.mkdir(parents=True, exist_ok=True)
         rows: list[list[Sample]] = []
         report: list[dict[str, object]] = []
+        written: list[Path] = []
         prompts: list[dict[str, object]] = []
         progress = tqdm(
             args.prompt, unit="prompt", disable=len(args.prompt) == 1 or None
@@ -458,13 +500,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             drawn = sampler.sample(
                 [replace(r, slides=slides_of(s)) for r in recipes for s in swept]
             )
-            samples = sampler.best(drawn, args.best_of)
-            rows.append(samples)
-            paths = write_samples(
-                args.out, samples, scale=args.scale, upscale=args.upscale
-            )
-            for sample, path in zip(samples, paths, strict=True):
-                report.append(
+            lines = draw_lines(sampler, sampler.best(drawn, args.best_of), args.stages)
+            rows.append([sample for line in lines for sample in line])
+            for line in lines:
+                paths, more = write_line(
+                    args.out, line, scale=args.scale, upscale=args.upscale
+                )
+                written += [*paths, *more]
+                report += [
                     {
                         "path": str(path),
                         "prompt": prompt,
@@ -473,11 +516,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                         "slides": dict(sample.recipe.slides),
                         "model": sample.model_id,
                     }
-                )
+                    for sample, path in zip(line, paths, strict=True)
+                ]
         sheet = args.out / "contact_sheet.png"
         with whole_file(sheet) as unfinished:
             images = [[s.image for s in row] for row in rows]
-            columns = len(_SWEEP) if args.sweep else 12
+            columns = len(_SWEEP) * args.stages if args.sweep else 12
             contact_sheet(images, args.prompt, columns=columns).save(unfinished)
     except (PromptError, BundleError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -486,9 +530,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer = {"prompts": prompts, "samples": report, "contact_sheet": str(sheet)}
         print(json.dumps(answer, indent=2))
     else:
-        for entry in report:
-            print(entry["path"])
-        print(sheet)
+        print(*written, sheet, sep="\n")
     return 0
 
 

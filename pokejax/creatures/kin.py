@@ -1,4 +1,4 @@
-"""Other pictures of the same creature: from behind, and a moment later.
+"""Other pictures of the same creature: from behind, a moment later, and grown.
 
 A model that has learned how such pictures belong together draws them from the first
 one. For any other, the back is drawn from the same words and seed, which is not the
@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pokejax.images.colors import oklab
-from pokejax.images.finish import PixelArt
+from pokejax.images.finish import PixelArt, pixel_art
 from pokejax.inference.recipe import Kin, Recipe, Sample
 from pokejax.inference.sampler import Sampler
 
@@ -32,7 +32,23 @@ def related(sampler: Sampler, sample: Sample, relation: str) -> Recipe | None:
         return None
     kin = Kin(sample.rgba.tobytes(), relation)
     attributes = sample.attributes.override(kin.attributes)
-    return replace(sample.recipe, attributes=attributes, kin=kin)
+    # Its colours and place are the picture's already.
+    bare = replace(sample.recipe, start=None, shiny=False)
+    return replace(bare, attributes=attributes, kin=kin)
+
+
+def idle_frames(sample: Sample) -> tuple[PixelArt, PixelArt]:
+    """Both frames of an animation, in one palette.
+
+    Args:
+      sample: the second one, drawn beside the first and finished; its palette begins
+        with that one's.
+    """
+    recipe = sample.recipe
+    assert recipe.kin and recipe.kin.relation == "frame" and sample.art
+    given = recipe.kin.image
+    first = pixel_art(given[..., :3], given[..., 3], colors=recipe.colors)
+    return PixelArt(first.indices, sample.art.palette), sample.art
 
 
 def lowered(art: PixelArt) -> PixelArt:

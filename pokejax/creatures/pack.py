@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from pokejax.creatures.card import card_of, card_png
 from pokejax.creatures.creature import Creature
 from pokejax.creatures.sheet import icon_of, sheet_of, texture_packer
-from pokejax.images import palettes
+from pokejax.images import moving, palettes
 from pokejax.images.finish import PixelArt
 from pokejax.images.png import encode_indexed_png, encode_png
 from pokejax.inference.recipe import Recipe
@@ -22,7 +22,7 @@ _READABLE = 0o644 << 16  # without which some programs unpack files that nobody 
 
 
 def files_of(creature: Creature) -> dict[str, bytes]:
-    """Pictures, sheet, palettes, card and recipe, by file name."""
+    """Pictures, animations, sheet, palettes, card and recipe, by file name."""
     card = card_of(creature)
     pictures = {
         **creature.views,
@@ -41,6 +41,10 @@ def files_of(creature: Creature) -> dict[str, bytes]:
         "idle": ["front", "front_2"],
         "idle_shiny": ["front_shiny", "front_2_shiny"],
     }
+    for name, frames in idle.items():
+        arts = [pictures[frame] for frame in frames]
+        files[f"{name}.gif"] = moving.gif(arts)
+        files[f"{name}.png"] = moving.apng(arts, _texts(creature, name))
     size = sheet.shape[1], sheet.shape[0]
     files["sheet.json"] = _json(texture_packer(places, size, "sheet.png", idle))
     for suffix, palette in (("", creature.palette), ("_shiny", creature.shiny)):

@@ -9,8 +9,8 @@ from PIL import Image
 
 from pokejax.images.colors import oklab
 from pokejax.images.finish import PixelArt
+from pokejax.images.moving import FRAME_MS
 
-_FRAME_MS = 500
 _OPAQUE = 128  # of 255
 
 
@@ -94,7 +94,7 @@ def texture_packer(
             "trimmed": False,
             "spriteSourceSize": {"x": 0, "y": 0, "w": w, "h": h},
             "sourceSize": {"w": w, "h": h},
-            "duration": _FRAME_MS,
+            "duration": FRAME_MS,
         }
     order = list(places)
     tags = [

@@ -1,6 +1,6 @@
 """Enlarging pixel art: each pixel a square, or by Scale2x, which rounds off staircases.
 
-Both invent no colour: every pixel of the result has that of one nearby.
+None of it invents a colour: every pixel of the result has that of one nearby.
 """
 
 from typing import Literal
@@ -34,6 +34,32 @@ def enlarge(
     if scale == 1:
         return image
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def swell(
+    picture: UInt8[np.ndarray, "s s 4"], times: float
+) -> UInt8[np.ndarray, "s s 4"]:
+    """A creature enlarged about its middle, in squares, as far as its picture has room.
+
+    Args:
+      picture: RGB on white, and alpha.
+      times: as high and wide, 1 or more.
+    """
+    side, opaque = len(picture), picture[..., 3] > 0
+    if not opaque.any():
+        return picture
+    spans = [np.flatnonzero(opaque.any(axis=axis))[[0, -1]] for axis in (1, 0)]
+    times = min(times, *(side / (last + 1 - first) for first, last in spans))
+    sources: list[np.ndarray] = []  # of the result's rows, and of its columns
+    for first, last in spans:
+        size = round((last + 1 - first) * times)
+        start = np.clip((first + last + 1 - size) // 2, 0, side - size)
+        place = (np.arange(side) - start + 0.5) / times + first
+        sources.append(np.floor(place).astype(int))
+    swollen = picture[np.ix_(*(s.clip(0, side - 1) for s in sources))]
+    inside = [(s >= 0) & (s < side) for s in sources]
+    swollen[~np.logical_and.outer(*inside)] = 255, 255, 255, 0
+    return swollen
 
 
 def _scale2x(codes: Int[np.ndarray, "h w"]) -> Int[np.ndarray, "h2 w2"]:

@@ -24,7 +24,7 @@ from pokejax.attributes import (
 from pokejax.images.finish import USUAL_COLORS, PixelArt, cut_out, pixel_art, redrawn
 from pokejax.images.png import encode_indexed_png, encode_png, encode_small_png
 from pokejax.images.shiny import shiny
-from pokejax.images.upscale import Upscale, enlarge
+from pokejax.images.upscale import Upscale, enlarge, swell
 from pokejax.prompts.parsed import ParsedPrompt
 
 MAX_PROMPT_CHARS = 1000
@@ -35,6 +35,9 @@ MAX_GUIDANCE = 10
 MAX_BEST_OF = 16
 # How much of an attribute: 0 as if it were unknown, 1 as it is, below 0 away from it.
 MIN_SLIDE, MAX_SLIDE = -1, 3
+# What is drawn beside a picture comes out as large as it is. Next stages are larger, so
+# the model is shown a picture so many times as high and wide.
+GROWTH = 1.3
 USUAL_STRENGTH = 0.6  # of a start without a mask; with one it is 1
 
 
@@ -128,6 +131,11 @@ class Kin:
     def image(self) -> UInt8[np.ndarray, "h w 4"]:
         """RGB on white, and alpha."""
         return _square_of(self.rgba)
+
+    @property
+    def shown(self) -> UInt8[np.ndarray, "h w 4"]:
+        """As a model is shown it: what it evolves into is larger."""
+        return self.image if self.is_same else swell(self.image, GROWTH)
 
     @property
     def is_same(self) -> bool:

@@ -469,7 +469,7 @@ class Sampler:
         for i, kin in enumerate(recipe.kin for recipe in recipes):
             if kin:
                 self.check_relation(kin.relation)
-                relatives.images[i] = kin.image
+                relatives.images[i] = kin.shown
                 relatives.relation[i] = RELATIONS.index(kin.relation)
         return relatives
 

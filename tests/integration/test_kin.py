@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from pokejax import Sampler, generate
 from pokejax.attributes import Attributes
 from pokejax.images.given import read_picture
-from pokejax.inference.recipe import Kin, PromptError, Recipe
+from pokejax.inference.recipe import Kin, PromptError, Recipe, Sample
 from tests.unit.test_given import art, png
 
 PROMPT = "a red fish"
@@ -25,6 +25,22 @@ def sampler(kin_model: Path) -> Sampler:
     return Sampler.load(kin_model)
 
 
+def redrawn(sampler: Sampler, texts: dict[str, str]) -> Sample:
+    """The picture that a file's texts say how to draw."""
+    kin = None
+    if "relative" in texts:
+        given = read_picture(base64.b64decode(texts["relative"]), 32)
+        kin = Kin(given.tobytes(), texts["relation"])
+    recipe = Recipe(
+        texts["prompt"],
+        Attributes(**json.loads(texts["attributes"])),
+        int(texts["seed"]),
+        colors=int(texts["colors"]),
+        kin=kin,
+    )
+    return sampler.sample([recipe])[0]
+
+
 def test_a_relative_is_drawn_beside_and_its_file_redraws_it(sampler: Sampler):
     assert sampler.relations == {"front", "back", "evolution", "frame"}
     (plain,) = sampler.generate(PROMPT, seed=1)
@@ -34,18 +50,8 @@ def test_a_relative_is_drawn_beside_and_its_file_redraws_it(sampler: Sampler):
     own = {tuple(color) for color in PICTURE[PICTURE[..., 3] > 0][:, :3].tolist()}
     palette = set(map(tuple, back.art.palette.tolist()))
     assert own < palette  # the same creature's colours
-    told = Image.open(io.BytesIO(back.png())).info
-    recipe = Recipe(
-        told["prompt"],
-        Attributes(**json.loads(told["attributes"])),
-        int(told["seed"]),
-        colors=int(told["colors"]),
-        kin=Kin(
-            read_picture(base64.b64decode(told["relative"]), 32).tobytes(),
-            told["relation"],
-        ),
-    )
-    assert sampler.sample([recipe])[0].png() == back.png()
+    told = Image.open(io.BytesIO(back.png())).text  # type: ignore[attr-defined]
+    assert redrawn(sampler, told).png() == back.png()
 
 
 def test_picture_and_relation_count_and_others_beside_them_do_not(sampler: Sampler):
@@ -92,9 +98,56 @@ def test_the_command_draws_what_the_library_does(
     assert drawn.read_bytes() == sample.png()
 
 
+def test_a_second_frame_comes_with_the_animation(
+    sampler: Sampler, kin_model: Path, tmp_path: Path
+):
+    source = tmp_path / "in.png"
+    source.write_bytes(png(art()))
+    argv = ["--prompt", PROMPT, "--seed=1", "--num=1", "--model", str(kin_model)]
+    argv += ["--relative", str(source), "--as=frame", "--scale=2", "--shiny"]
+    assert generate.main([*argv, "--out", str(tmp_path)]) == 0
+    still = Image.open(tmp_path / "a-red-fish_1.png").convert("RGBA")
+    own = np.asarray(still)[..., 3] > 0
+    for kind in ("gif", "png"):
+        moving = Image.open(tmp_path / f"a-red-fish_1_idle.{kind}")
+        frames = [x.convert("RGBA") for x in ImageSequence.Iterator(moving)]
+        assert len(frames) == 2 and frames[0].size == (64, 64)
+        first = np.asarray(frames[0])[::2, ::2, 3] > 0
+        np.testing.assert_array_equal(first, PICTURE[..., 3] > 127)
+        second = np.asarray(frames[1])
+        np.testing.assert_array_equal(second[own], np.asarray(still)[own])
+
+
+def test_a_line_is_one_sheet_that_says_how_to_draw_it(
+    sampler: Sampler, kin_model: Path, tmp_path: Path
+):
+    argv = ["--prompt", "a small red fish", "--seed=1", "--num=1", "--stages=3"]
+    assert (
+        generate.main([*argv, "--model", str(kin_model), "--out", str(tmp_path)]) == 0
+    )
+    names = [f"a-small-red-fish_1{end}.png" for end in ("", "_stage2", "_stage3")]
+    (plain,) = sampler.generate("a small red fish", seed=1)
+    assert (tmp_path / names[0]).read_bytes() == plain.png()
+    sheet = Image.open(tmp_path / "a-small-red-fish_1_line.png")
+    assert sheet.size == (3 * 32, 32)
+    told = json.loads(sheet.info["stages"])
+    for i, (texts, name) in enumerate(zip(told, names, strict=True)):
+        sample = redrawn(sampler, texts)
+        assert sample.png() == (tmp_path / name).read_bytes()
+        cut = np.asarray(sheet)[:, 32 * i : 32 * (i + 1)]
+        np.testing.assert_array_equal(cut, sample.rgba)
+    sizes = [json.loads(texts["attributes"])["size"] for texts in told]
+    assert sizes == ["Small", "Medium", "Large"]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (lambda kin, flow: ["--model", kin, "--stages=4"], "expected 1 to 3"),
+        (
+            lambda kin, flow: ["--model", flow, "--stages=2"],
+            "wasn't trained to draw a picture's relatives",
+        ),
         (lambda kin, flow: ["--model", kin, "--relative", "x.png"], "need each other"),
         (lambda kin, flow: ["--model", kin, "--as", "back"], "need each other"),
         (

@@ -3,11 +3,12 @@
 import io
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 from PIL.GimpPaletteFile import GimpPaletteFile
 
 from data_tools import species
@@ -16,10 +17,12 @@ from pokejax import Sampler, creature
 from pokejax.attributes import Attributes
 from pokejax.creatures.card import describe
 from pokejax.creatures.creature import draw, in_one_palette
+from pokejax.creatures.evolution import grown
 from pokejax.creatures.kin import lowered, related
 from pokejax.creatures.names import known_names, suggest_name
 from pokejax.creatures.pack import files_of
 from pokejax.creatures.sheet import icon_of
+from pokejax.images import moving
 from pokejax.images.finish import PixelArt
 from pokejax.inference.recipe import recipes_for
 from pokejax.prompts.rules import parse_by_rules
@@ -64,6 +67,7 @@ def test_the_command_packs_a_creature(
     assert rgba(files["icon.png"]).shape == (32, 32, 4)
 
     check_sheet(files)
+    check_idle(files)
     check_palettes(files, tmp_path)
     card, recipe = (json.loads(files[f"{n}.json"]) for n in ("card", "recipe"))
     assert card["types"] == ["Water"] and card["size"] == "Small"
@@ -91,6 +95,25 @@ def check_sheet(files: dict[str, bytes]) -> None:
     for tag in told["meta"]["frameTags"]:
         members = told["animations"][tag["name"]]
         assert [order[tag["from"]], order[tag["to"]]] == members
+
+
+def check_idle(files: dict[str, bytes]) -> None:
+    for end in ("", "_shiny"):
+        still = [rgba(files[f"front{frame}{end}.png"]) for frame in ("", "_2")]
+        for kind in ("gif", "png"):
+            check_moves(files[f"idle{end}.{kind}"], still)
+
+
+def check_moves(file: bytes, frames: Sequence[np.ndarray]) -> None:
+    """It plays these frames forever, half a second each, to the exact colour."""
+    image = Image.open(io.BytesIO(file))
+    assert image.n_frames == len(frames) and image.info["loop"] == 0  # type: ignore[attr-defined]
+    for shown, frame in zip(ImageSequence.Iterator(image), frames, strict=True):
+        assert shown.info["duration"] == 500
+        own = np.asarray(shown.convert("RGBA"))
+        np.testing.assert_array_equal(own[..., 3], frame[..., 3])
+        there = frame[..., 3] > 0
+        np.testing.assert_array_equal(own[there], frame[there])
 
 
 def check_palettes(files: dict[str, bytes], tmp_path: Path) -> None:
@@ -152,6 +175,19 @@ def test_a_breath_lowers_the_body_and_leaves_the_feet():
     assert lowered(blank) is blank
 
 
+def test_white_that_comes_later_is_not_taken_for_nothing():
+    palette = np.concatenate([PALETTE[:8], [[255, 255, 255]]]).astype(np.uint8)
+    later = np.roll(art().indices, 1, axis=0)
+    later[0, 0] = later[15, 15] = 8
+    frames = [PixelArt(indices, palette) for indices in (art().indices, later)]
+    still = [
+        np.dstack([a.rgb(), (a.indices > 0).astype(np.uint8) * 255]) for a in frames
+    ]
+    check_moves(moving.gif(frames), still)
+    check_moves(moving.apng(frames, {"prompt": "half a pair: \ud800"}), still)
+    assert moving.gif(frames) == moving.gif(frames)
+
+
 def test_icons_stand_on_the_ground():
     icon = icon_of(art(), 32).indices
     np.testing.assert_array_equal(icon[8:, 4:28], art().indices[4:28, 4:28])
@@ -177,6 +213,18 @@ def test_a_card_says_what_is_known():
     legend = Attributes(size="Huge", legendary="Yes", type1="Ice", type2="Dragon")
     assert describe(legend) == "A huge legendary ice-and-dragon-type creature."
     assert describe(Attributes()) == "A creature."
+
+
+def test_what_evolves_grows_to_the_end_of_its_line():
+    young = Attributes(size="Tiny", evolution_stage="Baby", type1="Fire")
+    assert grown(young) == Attributes(
+        size="Small", evolution_stage="Basic", type1="Fire"
+    )
+    assert grown(Attributes()) == Attributes(size="Medium", evolution_stage="Stage 1")
+    last = Attributes(size="Huge", evolution_stage="Stage 2")
+    assert grown(last) == last
+    alone = Attributes(size="Small", evolution_stage="Single")
+    assert grown(alone) == Attributes(size="Medium", evolution_stage="Single")
 
 
 def test_a_model_without_relations_draws_no_kin(flow_model: Path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pokejax.images.upscale import enlarge
+from pokejax.images.upscale import enlarge, swell
 
 
 def by_the_book(image: np.ndarray, times: int) -> np.ndarray:
@@ -70,3 +70,18 @@ def test_what_is_left_of_a_factor_becomes_squares():
     np.testing.assert_array_equal(enlarge(image, 5, "scale2x"), enlarge(image, 5))
     ten = enlarge(enlarge(image, 2, "scale2x"), 5)
     np.testing.assert_array_equal(enlarge(image, 10, "scale2x"), ten)
+
+
+def test_a_creature_swells_as_far_as_its_picture_has_room():
+    def box(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        picture = np.full((32, 32, 4), 255, np.uint8)
+        picture[..., 3] = 0
+        picture[top:bottom, left:right] = 9, 9, 9, 255
+        return picture
+
+    np.testing.assert_array_equal(swell(box(8, 18, 12, 16), 2.0), box(3, 23, 10, 18))
+    np.testing.assert_array_equal(swell(box(27, 32, 0, 4), 2.0), box(22, 32, 0, 8))
+    full = box(0, 32, 3, 9)
+    np.testing.assert_array_equal(swell(full, 1.3), full)
+    blank = box(0, 0, 0, 0)
+    np.testing.assert_array_equal(swell(blank, 1.3), blank)
