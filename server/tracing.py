@@ -56,12 +56,9 @@ class Trace:
 class Traces:
     """Begins the spans of requests, and sends them off."""
 
-    def __init__(self, provider: Any = None):
-        """Take OpenTelemetry's provider of tracers; None: that of the environment.
-
-        Where the environment names no collector, no request has a trace.
-        """
-        self._provider = provider or _provider_of_environment()
+    def __init__(self):
+        """As the environment says; where it names no collector, nothing has a trace."""
+        self._provider = _provider_of_environment()
         self._tracer = self._provider and self._provider.get_tracer("pokejax")
 
     def begin(self, headers: Mapping[bytes, bytes]) -> Trace | None:
