@@ -359,6 +359,11 @@ class MeshConfig:
     shard_params: bool = setting(
         False, "also shard weights and optimiser state over the devices"
     )
+    fsdp: int = setting(
+        0,
+        "with shard_params: neighbouring devices that hold one copy of them, a divisor"
+        " of all devices; 0: all",
+    )
     coordinator: str = setting(
         "", "address:port of process 0; auto: ask the cluster; empty: a single process"
     )
@@ -368,6 +373,13 @@ class MeshConfig:
     def __post_init__(self) -> None:
         _check_types("mesh", self)
         _check_not_negative("mesh.devices", self.devices)
+        _check_not_negative("mesh.fsdp", self.fsdp)
+        _check(
+            self.shard_params or not self.fsdp,
+            "mesh.fsdp",
+            self.fsdp,
+            "0 without mesh.shard_params",
+        )
         _check_positive("mesh.processes", self.processes)
         _check(
             0 <= self.process_id < self.processes,

@@ -138,6 +138,8 @@ def _prepare(config: Config, debug_samples: int) -> Trainer:
     counts = {name: len(split) for name, split in dataset.splits.items()}
     say("Train: {train}, Val: {val}, Test: {test}\n".format(**counts))
     trainer = Trainer(config, dataset)
+    if (cut := trainer.mesh.shape["fsdp"]) > 1:
+        say(f"Weights: cut over {cut} devices\n")
     say(log.architecture(trainer.task.parameter_counts(), trainer.header))
     wanted, taken = config.train.batch_size, trainer.config.train.batch_size
     if taken < wanted:

@@ -25,6 +25,7 @@ from pokejax.inference.sampler import Round, Sampler
 from .errors import ApiError, busy
 from .fair_queue import FairQueue
 from .metrics import Metrics
+from .tracing import Trace
 
 LOG = logging.getLogger("pokejax.server")
 _MAX_BACKLOG = 4  # batches drawn but not yet encoded
@@ -38,12 +39,14 @@ class Caller(NamedTuple):
       deadline: by `time.monotonic`, seconds.
       route: that was called.
       key: number of the key that was shown, or empty.
+      trace: of the request, if traces are kept.
     """
 
     client: str
     deadline: float
     route: str = ""
     key: str = ""
+    trace: Trace | None = None
 
 
 @dataclass(eq=False)
@@ -244,6 +247,8 @@ class Batcher:
                         self.metrics.queue_seconds.labels(
                             ticket.caller.route, ticket.caller.key
                         ).observe(now - ticket.queued)
+                        if ticket.caller.trace:
+                            ticket.caller.trace.part("queue", ticket.queued, now)
                 self.metrics.queued.set(self.depth)
                 if taken:
                     return taken
@@ -262,7 +267,7 @@ class Batcher:
 
     def _draw(self, tickets: list[Ticket]) -> None:
         previews = any(ticket.preview for ticket in tickets)
-        start = time.perf_counter()
+        start = time.monotonic()
         recipes = [ticket.recipe for ticket in tickets]
         for round in self.sampler.rounds(recipes, previews=previews):
             # Don't run too far ahead of the encoder, which big pictures slow down.
@@ -275,7 +280,8 @@ class Batcher:
             if len(quick) < len(drawn):
                 slow = [pair for pair in drawn if pair[0].slow]
                 self._slow_encoder.submit(encode, slow)
-        seconds = time.perf_counter() - start
+        end = time.monotonic()
+        seconds = end - start
         self._tile_s += 0.1 * (seconds - self._tile_s)
         self.metrics.draw_seconds.observe(seconds)
         self.metrics.batch_rows.observe(len(tickets))
@@ -284,6 +290,8 @@ class Batcher:
             labels = ticket.caller.route, ticket.caller.key
             self.metrics.pictures.labels(*labels).inc()
             self.metrics.picture_seconds.labels(*labels).observe(seconds)
+            if ticket.caller.trace:
+                ticket.caller.trace.part("tile", start, end, pictures=len(tickets))
 
     def _encode_previews(self, drawn: list[Drawn]) -> None:
         try:
@@ -299,8 +307,11 @@ class Batcher:
         try:
             for ticket, round, i in drawn:
                 if not ticket.dropped:
+                    start = time.monotonic()
                     sample = round.sample(i, ticket.recipe, self.sampler.model_id)
                     results.append((ticket, ticket.encode(sample)))
+                    if ticket.caller.trace:
+                        ticket.caller.trace.part("encode", start, time.monotonic())
         except Exception as error:
             LOG.error("encoding failed", exc_info=error)
             failed = ApiError(500, "internal", "encoding failed; the log says why")

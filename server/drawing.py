@@ -218,6 +218,7 @@ def caller_of(request: AnyRequest, service: Service) -> Caller:
         time.monotonic() + service.settings.deadline_s,
         min(request.route_handler.paths),
         state["key"],
+        state.get("trace"),
     )
 
 

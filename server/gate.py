@@ -18,6 +18,7 @@ from .errors import ApiError, busy
 from .lifecycle import Lifecycle
 from .limits import SLOWEST_BYTES, ApiKeys, PicturePlaces, Quotas
 from .service import Service
+from .tracing import Trace
 from .wire import EVENT_STREAM, sse_event
 
 LOG = logging.getLogger("pokejax.server")
@@ -78,6 +79,7 @@ class Exchange:
         self.streams = False  # events, in an answer that hasn't ended
         self.body = b""
         self.holds_picture = False  # takes one of the places for these
+        self.trace: Trace | None = None
 
     @property
     def client(self) -> str:
@@ -113,6 +115,9 @@ class Gate:
     async def _exchange(self, scope: Scope, receive: Any, send: Any) -> None:
         exchange = Exchange(scope)
         scope.setdefault("state", {})["request_id"] = exchange.id
+        if exchange.path not in _PROBES:
+            exchange.trace = self.service.traces.begin(exchange.headers)
+            scope["state"]["trace"] = exchange.trace
         head_only = exchange.method == "HEAD"
         if head_only:
             scope = {**scope, "method": "GET"}
@@ -303,6 +308,9 @@ class Gate:
             "status": exchange.status,
             "ms": round(1000 * seconds, 1),
         }
+        if exchange.trace:
+            exchange.trace.end(exchange.method, route, exchange.status, exchange.id)
+            entry["trace_id"] = exchange.trace.id
         if self.service.settings.log_prompts:
             asked = exchange.body or scope["query_string"]
             entry["asked"] = asked.decode("utf-8", "replace")

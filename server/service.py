@@ -34,6 +34,7 @@ from .metrics import Metrics
 from .reader import LlmReader
 from .schemas import MAX_FRAMES
 from .settings import Settings
+from .tracing import Traces
 from .uploads import Uploads
 
 LOG = logging.getLogger("pokejax.server")
@@ -48,6 +49,7 @@ class Service:
     def __init__(self, settings: Settings):
         self.settings = settings
         self.metrics = Metrics()
+        self.traces = Traces()
         self.state: State = "starting"
         self.born = time.monotonic()
         self.born_at = int(time.time())
@@ -116,6 +118,7 @@ class Service:
             await asyncio.to_thread(self.batcher.close)
         self._text_thread.shutdown()
         self.uploads.close()
+        await asyncio.to_thread(self.traces.close)
 
     @property
     def model_version(self) -> str | None:

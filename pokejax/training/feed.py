@@ -17,7 +17,7 @@ from pokejax.config import Config, ConfigError
 from pokejax.data.dataset import Order
 from pokejax.data.split import Dataset
 from pokejax.data.stream import stream
-from pokejax.training.mesh import put, replicate
+from pokejax.training.mesh import BATCH, put, replicate
 from pokejax.training.step import DeviceSplit, split_arrays
 
 _DEFAULT_STEPS_PER_CALL = 32
@@ -87,7 +87,7 @@ class Feed:
           first: step to begin with, counted from 0.
           last: step to stop before.
         """
-        by_batch = NamedSharding(self._mesh, PartitionSpec(None, "data"))
+        by_batch = NamedSharding(self._mesh, PartitionSpec(None, BATCH))
         if "train" in self.resident:
             count = self._train.steps_per_call or (
                 1 if jax.default_backend() == "cpu" else _DEFAULT_STEPS_PER_CALL
@@ -105,7 +105,7 @@ class Feed:
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         )
-        by_example = NamedSharding(self._mesh, PartitionSpec("data"))
+        by_example = NamedSharding(self._mesh, PartitionSpec(BATCH))
         rows = put(np.arange(self.batch_size, dtype=np.int32)[None], by_batch)
         for step, part in enumerate(batches, first):
             local = split_arrays(part, self._text_emb)

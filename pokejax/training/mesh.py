@@ -1,7 +1,8 @@
 """Devices and processes: how they meet, what they hold, which one reports.
 
-One axis, `data`, over all devices. Every process runs the same program on the same
-values; only the first one writes files.
+Two axes, over both of which each batch is shared: weights are cut over `fsdp`, whose
+devices are neighbours, and copied over `data`. Every process runs the same program on
+the same values; only the first one writes files.
 """
 
 import ctypes
@@ -23,6 +24,8 @@ from jaxtyping import Array
 
 from pokejax.config import Config, ConfigError
 
+# The axes that an array's examples are shared over.
+BATCH = ("data", "fsdp")
 # After this long without a heartbeat a process counts as lost, and the others end.
 _HEARTBEAT_SECONDS = 30
 # How long the processes may take to find each other.
@@ -126,11 +129,11 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
 
 
 def make_mesh(config: Config) -> Mesh:
-    """The devices of a run along one axis, `data`.
+    """The devices of a run, `data` by `fsdp`; the latter is 1 for whole weights.
 
     Raises:
       ConfigError: more devices are asked for than there are, or fewer than there are in
-        all processes.
+        all processes; or they can't be grouped by `mesh.fsdp`.
     """
     devices = jax.devices()
     count = config.mesh.devices or len(devices)
@@ -140,19 +143,28 @@ def make_mesh(config: Config) -> Mesh:
             f" ({jax.default_backend()}) in {jax.process_count()} process(es);"
             " several processes always use all of theirs"
         )
+    together = (config.mesh.fsdp or count) if config.mesh.shard_params else 1
+    if count % together:
+        raise ConfigError(
+            f"mesh.fsdp is {together}; expected a divisor of the {count} devices"
+        )
     # Under Explicit axes, the default, an embedding by sharded ids raises.
     return jax.make_mesh(
-        (count,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:count]
+        (count // together, together),
+        BATCH,
+        axis_types=(AxisType.Auto, AxisType.Auto),
+        devices=devices[:count],
     )
 
 
-def spread(shape: tuple[int, ...], count: int) -> PartitionSpec:
-    """Cut the largest axis that divides evenly; small arrays stay whole."""
+def spread(shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+    """Cut the largest axis that `fsdp` divides evenly; small arrays stay whole."""
+    count = mesh.shape["fsdp"]
     axes = [i for i, size in enumerate(shape) if size % count == 0]
-    if not axes or int(np.prod(shape)) < 2**12:
+    if count == 1 or not axes or int(np.prod(shape)) < 2**12:
         return PartitionSpec()
     largest = max(axes, key=lambda i: shape[i])
-    return PartitionSpec(*("data" if i == largest else None for i in range(len(shape))))
+    return PartitionSpec(*("fsdp" if i == largest else None for i in range(len(shape))))
 
 
 def put(leaf: Any, sharding: NamedSharding) -> Array:
@@ -180,6 +192,11 @@ def whole(tree: Any, mesh: Mesh) -> Any:
     """A tree whose arrays each process can read; all processes must call this."""
     if jax.process_count() == 1:
         return tree  # each of its arrays can be read as it is
+    return gathered(tree, mesh)
+
+
+def gathered(tree: Any, mesh: Mesh) -> Any:
+    """A tree whose arrays, cut or not, are whole on every device; likewise."""
     return _whole(tree, NamedSharding(mesh, PartitionSpec()))
 
 
@@ -195,7 +212,7 @@ def any_process(wish: bool, mesh: Mesh) -> bool | Array:
     """
     if jax.process_count() == 1:
         return wish
-    by_device = NamedSharding(mesh, PartitionSpec("data"))
+    by_device = NamedSharding(mesh, PartitionSpec(BATCH))
     ballots = jax.make_array_from_callback(
         (mesh.size,), by_device, lambda index: np.array([wish])
     )

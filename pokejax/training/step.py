@@ -20,6 +20,7 @@ from pokejax.config import Config
 from pokejax.data.split import Split
 from pokejax.images.pixels import to_float
 from pokejax.training.augment import augment
+from pokejax.training.mesh import BATCH
 from pokejax.training.muon import muon
 from pokejax.training.tasks.task import Batch, Task
 
@@ -211,7 +212,7 @@ def make_train_steps(
       task: what is trained.
       tx: the optimiser.
       config: of the run.
-      mesh: with an axis `data`, over which each batch is shared.
+      mesh: over all of which each batch is shared.
       state_shardings: where the state lives, and comes back to.
 
     Returns:
@@ -219,9 +220,14 @@ def make_train_steps(
       rows `k b`. The state that goes in is given up (donated). `parts` are `k` means
       over each batch.
     """
-    by_example = NamedSharding(mesh, PartitionSpec("data"))
+    by_example = NamedSharding(mesh, PartitionSpec(BATCH))
+    everywhere = NamedSharding(mesh, PartitionSpec())
 
     def gradients(params, batch, random, frozen, beta, dropout_key):
+        # Cut weights are put together for the step. Left to choose, XLA computes with
+        # the parts, and on a mesh of 2 x 4 got another loss (jax 0.10.2, on CPU).
+        params = jax.lax.with_sharding_constraint(params, everywhere)
+
         def mean_loss(params: Any) -> tuple[Array, Parts]:
             terms, _ = task.terms(
                 params, frozen, batch, random, beta=beta, dropout_key=dropout_key
@@ -272,7 +278,6 @@ def make_train_steps(
         state, parts = body(state, rows[0])
         return state, jax.tree.map(lambda x: x[None], parts)
 
-    everywhere = NamedSharding(mesh, PartitionSpec())
     return jax.jit(
         train_steps, donate_argnums=0, out_shardings=(state_shardings, everywhere)
     )

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 from jaxtyping import Array, Float, Int
 
 from pokejax.config import Config, ConfigError
@@ -25,6 +25,7 @@ from pokejax.training.feed import Feed
 from pokejax.training.latents import ACTIVE_VARIANCE, Latents
 from pokejax.training.mesh import (
     any_process,
+    gathered,
     make_mesh,
     memory_bytes,
     replicate,
@@ -232,12 +233,13 @@ class Trainer:
         n = min(len(pictures), most or len(pictures))
         chosen = np.arange(n) * len(pictures) // max(n, 1)
         sums: dict[str, Any] = {}
+        params = self._eval_params()
         for start in range(0, n, batch_size):
             wanted = np.arange(start, start + batch_size)
             # Padded to one compiled shape with rows from the start, at weight zero.
             split, rows = self.feed.chosen(name, chosen[wanted % n])
             new = self._evaluate(
-                self.state.eval_params,
+                params,
                 self.frozen,
                 split,
                 rows,
@@ -264,13 +266,18 @@ class Trainer:
         split, places = self.feed.chosen(name, rows)
         shape = (samples, self.config.model.latent_dim)
         z = self._replicate(jax.random.normal(jax.random.key(0), shape))
-        shown = self._show(self.state.eval_params, self.frozen, split, places, z)
+        shown = self._show(self._eval_params(), self.frozen, split, places, z)
         return jax.device_get(whole(shown, self.mesh))
 
     def whole_params(self) -> tuple[Any, Any]:
         """The weights to keep, of CVAE and prior, where each process can read them."""
         trained = whole(self.state.eval_params, self.mesh)
         return self.task.kept(trained, self.frozen)
+
+    def _eval_params(self) -> Any:
+        """The weights to evaluate, put together where they are cut, as in a step."""
+        params = self.state.eval_params
+        return gathered(params, self.mesh) if self.mesh.shape["fsdp"] > 1 else params
 
     def first_batch(self) -> Batch:
         """The first training batch, exactly as the model will see it."""
@@ -310,9 +317,8 @@ class Trainer:
         leaves, weights = jax.tree.leaves(abstract), jax.tree.leaves(abstract.params)
         # Gradients are as large as the weights.
         needed = sum(x.size * x.dtype.itemsize for x in (*leaves, *weights))
-        shared_by = self.mesh.size if self.config.mesh.shard_params else 1
         there = memory_bytes()
-        if needed / shared_by > there:
+        if needed / self.mesh.shape["fsdp"] > there:
             raise ConfigError(
                 f"the model has {sum(x.size for x in weights):,} parameters, and"
                 f" training it takes {needed / 2**30:,.0f} GiB or more; there are"
@@ -321,10 +327,7 @@ class Trainer:
 
     def _sharding(self, leaf: jax.ShapeDtypeStruct) -> NamedSharding:
         """Where a part of the state lives: whole everywhere, or spread by an axis."""
-        spec = PartitionSpec()
-        if self.config.mesh.shard_params:
-            spec = spread(leaf.shape, self.mesh.size)
-        return NamedSharding(self.mesh, spec)
+        return NamedSharding(self.mesh, spread(leaf.shape, self.mesh))
 
     def _replicate(self, tree: Any) -> Any:
         return replicate(tree, self.mesh)

@@ -16,6 +16,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
 from pokejax import train
 from pokejax.config import Config, ConfigError, MeshConfig, override
@@ -102,10 +103,10 @@ def alone(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return workdir
 
 
-def assert_equal_runs(ours: Path, theirs: Path) -> None:
+def assert_equal_runs(ours: Path, theirs: Path, tolerance: float = 1e-5) -> None:
     """All steps were done, with the same weights and losses at their end."""
     assert (ours / "checkpoints" / str(STEPS)).is_dir()
-    assert_same(ours, theirs, tolerance=1e-5)
+    assert_same(ours, theirs, tolerance)
     rows, expected = log(ours), log(theirs)
     assert [row["Epoch"] for row in rows] == [row["Epoch"] for row in expected]
     for row, other in zip(rows, expected, strict=True):
@@ -124,7 +125,9 @@ def test_the_comparison_can_fail(drawn_dataset: Path, alone: Path, tmp_path: Pat
 def test_eight_devices_equal_one_and_restore_on_fewer(
     drawn_dataset: Path, alone: Path, tmp_path: Path
 ):
+    """Two copies of the weights, each cut into four."""
     options = argv(drawn_dataset, tmp_path, *LONG, "--mesh.shard_params")
+    options += ["--mesh.fsdp=4"]
     eight = subprocess.run(
         [sys.executable, *TRAIN, *options],
         env=environment(8),
@@ -133,15 +136,16 @@ def test_eight_devices_equal_one_and_restore_on_fewer(
         timeout=SECONDS,
     )
     assert eight.returncode == 0, eight.stderr
-    assert "Device: 8 x" in eight.stdout
-    assert_equal_runs(tmp_path, alone)
+    assert "Device: 8 x" in eight.stdout and "cut over 4 devices" in eight.stdout
+    # One picture a device: more sums are taken in another order.
+    assert_equal_runs(tmp_path, alone, tolerance=1e-4)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     best = checkpoints.best
     assert best is not None
     expected = min(float(row["Val_Loss"]) for row in log(tmp_path))
     for devices in (1, 2):
         config = train.parse_arguments(options)[1]
-        config = override(config, {"mesh.devices": devices})
+        config = override(config, {"mesh.devices": devices, "mesh.fsdp": 0})
         trainer = Trainer(config, data.load(config.data, config.text))
         trainer.state = best.restore(trainer.state)
         on = [len(x.sharding.device_set) for x in jax.tree.leaves(trainer.state)]
@@ -179,8 +183,11 @@ def test_two_processes_equal_one(
 def test_one_process_then_two_that_are_stopped_then_one(
     drawn_dataset: Path, alone: Path, tmp_path: Path
 ):
-    """SIGTERM comes to the second process only; both stop, at the same step."""
-    options = argv(drawn_dataset, tmp_path, *LONG)
+    """SIGTERM comes to the second process only; both stop, at the same step.
+
+    Each of the two holds, and saves, half of the weights.
+    """
+    options = argv(drawn_dataset, tmp_path, *LONG, "--mesh.shard_params")
     assert train.main([*options, "--train.epochs=1"]) == 0
     (tmp_path / "model.safetensors").unlink()
     kill = ("tests/helpers/kill_driver.py", "step", "SIGTERM", "--")
@@ -203,6 +210,20 @@ def test_a_lost_process_ends_the_other(
     assert codes[0] not in (0, None) and codes[1] == -signal.SIGKILL, outputs
     assert train.main([*options, "--mesh.devices=1", "--resume", "auto"]) == 0
     assert_equal_runs(tmp_path, alone)
+
+
+def test_weights_are_cut_over_neighbours():
+    cut = MeshConfig(shard_params=True, fsdp=2)
+    both = mesh.make_mesh(Config(mesh=cut))
+    assert both.shape == {"data": 1, "fsdp": 2}
+    assert mesh.spread((256, 16), both) == PartitionSpec("fsdp", None)
+    assert mesh.spread((16, 16), both) == PartitionSpec()  # small
+    for whole in (MeshConfig(), MeshConfig(shard_params=True, fsdp=1)):
+        assert mesh.make_mesh(Config(mesh=whole)).shape == {"data": 2, "fsdp": 1}
+    with pytest.raises(ConfigError, match="expected a divisor of the 2 devices"):
+        mesh.make_mesh(Config(mesh=MeshConfig(shard_params=True, fsdp=3)))
+    with pytest.raises(ConfigError, match="expected 0 without"):
+        MeshConfig(fsdp=2)
 
 
 @pytest.mark.parametrize(

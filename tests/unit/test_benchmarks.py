@@ -95,3 +95,21 @@ def test_resident_pictures_cost_what_uint8_costs(capsys):
     gpu_training.print_resident(10)
     images = re.findall(r"images\s+([\d,]+) uint8", capsys.readouterr().out)
     assert images == ["122,880"]
+
+
+def test_simulated_replicas_follow_the_arithmetic():
+    pytest.importorskip("simpy")
+    simulate = importlib.import_module("capacity").simulate
+    times = {"draws": [0.2], "overheads": [0.03], "tile": 8, "requests": 2000}
+    alone = simulate(1, clients=1, **times)
+    assert alone.percentile(95) == pytest.approx(0.23)
+    assert alone.throughput == pytest.approx(1 / 0.23, rel=0.01)
+    for replicas in (1, 2):
+        full = simulate(replicas, clients=40 * replicas, **times)
+        assert full.throughput == pytest.approx(replicas * 8 / 0.2, rel=0.05)
+        assert full.busy > 0.95
+    # Half of a tile's time until the next begins, then one's own.
+    random = simulate(2, rate=40, **times)
+    assert random.throughput == pytest.approx(40, rel=0.1)
+    assert random.percentile(50) == pytest.approx(0.03 + 1.5 * 0.2, rel=0.1)
+    assert random.percentile(95) == pytest.approx(0.03 + 2 * 0.2, rel=0.1)
