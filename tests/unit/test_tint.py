@@ -1,5 +1,8 @@
 """A drawing's hues, turned to the colour that was asked for."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -60,9 +63,9 @@ def test_only_what_asks_for_a_color_and_begins_with_none_is_turned():
     images, alpha = rgba[None, ..., :3], rgba[None, ..., 3]
     blue = Recipe("a blue fish", Attributes(primary_color="Blue"), 0)
 
-    def drawn(tinted: bool = True, **changes) -> np.ndarray:
-        given = {"prompt": "a", "attributes": blue.attributes, "seed": 0} | changes
-        return Round(images, alpha, True, tinted).sample(0, Recipe(**given), "m").image
+    def drawn(tinted: bool = True, **changes: Any) -> np.ndarray:
+        recipe = replace(blue, **changes)
+        return Round(images, alpha, True, tinted).sample(0, recipe, "m").image
 
     assert colors_of(rgba, drawn())[0] == "Blue"
     green = Recipe("a", Attributes(primary_color="Green"), 0)
@@ -71,10 +74,10 @@ def test_only_what_asks_for_a_color_and_begins_with_none_is_turned():
     assert colors_of(rgba, drawn(slides=(("primary_color", 2.0),)))[0] == "Blue"
     start = Start.of(np.full((32, 32, 4), 255, np.uint8))
     for stays in (
-        {"attributes": Attributes()},
-        {"slides": (("primary_color", 0.0),)},
-        {"kin": Kin(rgba.tobytes(), "back")},
-        {"tinted": False},
+        drawn(attributes=Attributes()),
+        drawn(slides=(("primary_color", 0.0),)),
+        drawn(kin=Kin(rgba.tobytes(), "back")),
+        drawn(tinted=False),
     ):
-        np.testing.assert_array_equal(drawn(**stays), images[0], err_msg=str(stays))
+        np.testing.assert_array_equal(stays, images[0])
     assert colors_of(rgba, drawn(start=start))[0] != "Blue"
