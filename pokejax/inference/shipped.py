@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "thumbnail64.safetensors"
-SHA256 = "819e526f696384248643a5871ebd2d56f52d6d712a75816aed87c7a26bb11c42"
+SHA256 = "964c108f9b63e01fb9d3e14b271ad056f2da78e00a5141ba9288ea9bb75a7851"
