@@ -37,7 +37,7 @@ MAX_BEST_OF = 16
 MIN_SLIDE, MAX_SLIDE = -1, 3
 # What is drawn beside a picture comes out as large as it is. Next stages are larger, so
 # the model is shown a picture so many times as high and wide.
-GROWTH = 1.3
+GROWTH = 1.2
 USUAL_STRENGTH = 0.6  # of a start without a mask; with one it is 1
 
 
