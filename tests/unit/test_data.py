@@ -241,7 +241,7 @@ def test_a_packed_file_that_contradicts_itself_is_refused(
         ("header", head(text={"encoder": "zzz"}), "text.encoder"),
         ("header", np.frombuffer(b"[" * 100_000, np.uint8), "not a packed dataset"),
     ):
-        np.savez(path, **(arrays | {name: value}))
+        np.savez(path, allow_pickle=False, **(arrays | {name: value}))
         with pytest.raises(DataError, match=told) as refused:
             load(path)
         assert str(path) in str(refused.value) and "\n" not in str(refused.value)
