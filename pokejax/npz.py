@@ -29,7 +29,7 @@ class NpzError(ValueError):
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a file by name; read-only.
+    """The arrays of a file by name, row by row in memory; some can't be written to.
 
     Raises:
       NpzError: it is damaged, hostile, or no `.npz`.
@@ -65,4 +65,5 @@ def _array(content: bytes) -> np.ndarray:
     if dtype.kind not in _PLAIN:
         raise NpzError(f"it holds an array of dtype {str(dtype)[:100]!r}")
     flat = np.frombuffer(content, dtype, offset=file.tell())
-    return flat.reshape(shape, order="F" if by_column else "C")
+    # However it was written: what is hashed and decoded later goes row by row.
+    return np.asarray(flat.reshape(shape, order="F" if by_column else "C"), order="C")

@@ -37,7 +37,7 @@ def test_what_numpy_writes_comes_back(save, tmp_path: Path):
     found = npz.read(tmp_path / "a.npz")
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
-        assert found[name].dtype == array.dtype
+        assert found[name].dtype == array.dtype and found[name].flags.c_contiguous
         np.testing.assert_array_equal(found[name], array)
 
 
