@@ -18,7 +18,6 @@ from pokejax.inference.sampler import Sampler
 from . import animation
 from .decoding import read_query
 from .drawing import AnyRequest, Drawing, Provided, caller_of
-from .errors import ApiError
 from .files import encode, look_of
 from .jobs import Jobs
 from .metrics import CONTENT_TYPE
@@ -54,16 +53,14 @@ TURTLE = "a small blue water turtle with a red shell"
 async def generate(drawing: Provided[Drawing[BestOfBody]]) -> GenerateAnswer:
     """Draw pictures of a prompt, or the best of several."""
     body = drawing.body
+    sampler = drawing.service.require_ready().sampler
     if body.best_of == 1:
         return await _generated(drawing)
-    sampler = drawing.service.require_ready().sampler
     if not sampler.picks:
-        raise ApiError(
-            400,
-            "invalid_request",
-            "best_of: this model has no picker to choose the best with",
-            param="best_of",
-        )
+        why = "best_of changes nothing: the model has no picker"
+        told = "; ".join(filter(None, [drawing.parsed.warning, why]))
+        parsed = dataclasses.replace(drawing.parsed, warning=told)
+        return await _generated(dataclasses.replace(drawing, parsed=parsed))
     seeds = count_up(body.seed, body.num_samples * body.best_of)
     drawn = await drawing.samples(drawing.recipes(seeds))
     return await asyncio.to_thread(_best, drawing, sampler, drawn)

@@ -106,11 +106,12 @@ def test_a_second_frame_comes_with_the_animation(
     argv = ["--prompt", PROMPT, "--seed=1", "--num=1", "--model", str(kin_model)]
     argv += ["--relative", str(source), "--as=frame", "--scale=2", "--shiny"]
     assert generate.main([*argv, "--out", str(tmp_path)]) == 0
-    still = Image.open(tmp_path / "a-red-fish_1.png").convert("RGBA")
+    with Image.open(tmp_path / "a-red-fish_1.png") as file:
+        still = file.convert("RGBA")
     own = np.asarray(still)[..., 3] > 0
     for kind in ("gif", "png"):
-        moving = Image.open(tmp_path / f"a-red-fish_1_idle.{kind}")
-        frames = [x.convert("RGBA") for x in ImageSequence.Iterator(moving)]
+        with Image.open(tmp_path / f"a-red-fish_1_idle.{kind}") as moving:
+            frames = [x.convert("RGBA") for x in ImageSequence.Iterator(moving)]
         assert len(frames) == 2 and frames[0].size == (64, 64)
         first = np.asarray(frames[0])[::2, ::2, 3] > 0
         np.testing.assert_array_equal(first, PICTURE[..., 3] > 127)

@@ -97,6 +97,9 @@ def test_command_and_service_pick_the_same(
         assert drawn == files
         bad = client.post("/api/v1/generate", json=body | {"best_of": 9})
         assert bad.status_code == 400 and "best_of" in bad.text
+    with serve(Settings(model=flow_model)) as running, running.client() as client:
+        answer = client.post("/api/v1/generate", json=body).json()
+        assert answer["seeds"] == [5, 6] and "no picker" in answer["warning"]
     assert generate.main([*argv, "--model", str(flow_model), "--best-of=2"]) == 2
     assert "has no picker; python -m pokejax.picker gives" in capsys.readouterr().err
     assert generate.main([*argv, *flags, "--sweep=size"]) == 2
