@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -19,48 +18,12 @@ import pytest
 from server import __main__ as command
 from server.settings import SettingsError, read_settings
 from tests.helpers.live_server import (
-    answers,
-    free_port,
     raw_post,
     send_raw,
     wait_for,
 )
 from tests.helpers.llm_server import LlmServer
-
-
-@dataclass
-class Running:
-    process: subprocess.Popen[bytes]
-    port: int
-    log: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-
-@contextlib.contextmanager
-def started(
-    model: Path, log: Path, *options: str, code: str = "", **env: str
-) -> Iterator[Running]:
-    port = free_port()
-    what = ["-c", code] if code else ["-m", "server"]
-    command = [sys.executable, *what, "--port", str(port)]
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [*command, "--model", str(model), *options],
-            env={**os.environ, **env},
-            stderr=file,
-        )
-    running = Running(process, port, log)
-    try:
-        ready = f"{running.url}/api/v1/ready"
-        wait_for(lambda: answers(ready) or process.poll() is not None, 120)
-        assert process.poll() is None, log.read_text()
-        yield running
-    finally:
-        process.terminate()
-        process.wait(60)
+from tests.helpers.server_process import Running, started
 
 
 @pytest.fixture(scope="module")
