@@ -29,7 +29,7 @@ config = replace(
         guidance=2.25,
         color_guidance=1.0,
         tint=True,
-        steps=16,
+        steps=8,
         time_power=1.5,
     ),
     loss=replace(thumbnail64.loss, adversarial_weight=0.0),

@@ -171,7 +171,7 @@ class PriorConfig:
         "chance that a picture is drawn beside one of a relative, if the dataset holds"
         " any; 0: the model never learns to look at one",
     )
-    steps: int = setting(8, "Euler steps per sample")
+    steps: int = setting(8, "steps per sample, each of which looks back at the last")
     time_power: float = setting(
         1.0, "of those steps' times, (i / steps) ** this: above 1, more of them early"
     )

@@ -317,9 +317,8 @@ def from_arrays(
         warp = f" {sampling.time_power}" if sampling.time_power != 1 else ""
         pull = f" {sampling.color_guidance}" if sampling.color_guidance else ""
         tint = " tint" if sampling.tint else ""
-        digest.update(
-            f"{sampling.steps} {sampling.guidance}{warp}{pull}{tint}".encode()
-        )
+        way = f"{sampling.steps} two-step {sampling.guidance}{warp}{pull}{tint}"
+        digest.update(way.encode())
     return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}", picker)
 
 

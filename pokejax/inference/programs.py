@@ -19,7 +19,7 @@ from pokejax.attributes import UNKNOWN_ID
 from pokejax.config import PriorConfig
 from pokejax.images.pixels import to_float, to_uint8
 from pokejax.inference.bundle import Bundle
-from pokejax.models.prior import COLOR_TIME, Prior, advance, times
+from pokejax.models.prior import COLOR_TIME, Prior, advance, times, trends
 
 
 class Given(NamedTuple):
@@ -216,19 +216,24 @@ class Programs:
             start = 1 - given.strength
             anchor, stays = self._anchor(*both, given.images, given.stays, *ends)
             z = (1 - start)[:, None] * noise + start[:, None] * anchor
-        for step in itertools.pairwise(self._times):
+        velocity = jnp.zeros_like(z)
+        steps = itertools.pairwise(self._times)
+        for step, trend in zip(steps, trends(self._times), strict=True):
             span = [start + (1 - start) * np.float32(time) for time in step]
             # By the step's number, not the row's time: what stands beside a row must
             # not decide which program draws it.
             pull = color if color and step[0] < COLOR_TIME else None
             held = anchor, stays, noise
-            z, latent = self._step(z, *span, flow, held, pull, beside, away=away)
+            before = velocity, np.float32(trend)
+            z, latent, velocity = self._step(
+                z, *span, flow, held, pull, beside, before, away=away
+            )
             final = step[1] == 1
             if previews or final:
                 yield *self._decode(self._params, latent, cond), final
 
     def _step(self, *inputs, away: tuple[Array, np.ndarray] | None):
-        """Where the flow is next, and the latent that it is heading for.
+        """Where the flow is next, the latent that it is heading for, its velocity.
 
         Rows that lean away from something take a program that evaluates a third
         condition; the others keep the exact bits of the usual one.
@@ -330,15 +335,14 @@ def _flow_programs(
         return cond, opened, config.guidance * guidance[:, 0], color
 
     @jax.jit
-    def step(params, x, time, until, flow, held, pull, beside, away=None):
+    def step(params, x, time, until, flow, held, pull, beside, before, away=None):
         prior: Prior = nnx.merge(graphdef, params)
-        x, end = advance(
-            prior, x, time, until, *flow, beside=beside, away=away, pull=pull
-        )
+        more = {"away": away, "pull": pull, "beside": beside, "before": before}
+        x, end, velocity = advance(prior, x, time, until, *flow, **more)
         anchor, stays, noise = held
         kept = (1 - until)[:, None] * noise + until[:, None] * anchor
         x, end = jnp.where(stays, kept, x), jnp.where(stays, anchor, end)
-        return x, prior.denormalise(end)
+        return x, prior.denormalise(end), velocity
 
     return enter, step
 

@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "thumbnail64.safetensors"
-SHA256 = "964c108f9b63e01fb9d3e14b271ad056f2da78e00a5141ba9288ea9bb75a7851"
+SHA256 = "718134358bb012c50dcf483cab48c7459252f5ea05b26af502eb58cfd26406b6"

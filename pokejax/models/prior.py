@@ -2,7 +2,8 @@
 
 The latents of real pictures don't fill N(0, I), so decoded noise is a blur. The flow
 learns the velocity that carries noise (time 0) to latents (time 1) in straight lines,
-under the CVAE's condition, and sampling follows it in a few steps. z is cut into square
+under the CVAE's condition, and sampling follows it in a few steps, each of which looks
+back at the one before (Adams and Bashforth's second order). z is cut into square
 patches, one token each; a z without places is a single token.
 
 A prior may also look at the picture of a relative, of which the one to be drawn is the
@@ -14,7 +15,7 @@ Ho & Salimans, arXiv 2207.12598 (guidance); Liu et al., arXiv 2206.01714 (of par
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -230,8 +231,9 @@ def advance(
     away: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
     pull: tuple[Float[Array, "b d"], Float[Array, " b"]] | None = None,
     beside: Float[Array, "b n d"] | None = None,
-) -> tuple[Float[Array, "b z"], Float[Array, "b z"]]:
-    """One Euler step along the flow.
+    before: tuple[Float[Array, "b z"], Float[Array, ""]] | None = None,
+) -> tuple[Float[Array, "b z"], Float[Array, "b z"], Float[Array, "b z"]]:
+    """One step along the flow.
 
     Args:
       prior: the velocity field.
@@ -246,10 +248,12 @@ def advance(
       pull: from `Prior.embed_color`, and how far that leads away from the open one,
         beside all the rest, while the time is before `COLOR_TIME`.
       beside: from `Prior.relate`; guidance leads away from having no relative, too.
+      before: the velocity of the step before, and from `trends` how far its change
+        since then goes on; None is an Euler step, as is a trend of 0.
 
     Returns:
-      Where it is next; and where it is heading for, at time 1. After the last step that
-      is the sample; before, it can be shown.
+      Where it is next; where it is heading for, at time 1: after the last step that is
+      the sample, before, it can be shown; and the velocity.
     """
     # With the condition and without, in one call.
     conds = [cond, open_cond, *(part[0] for part in (away, pull) if part)]
@@ -273,17 +277,29 @@ def advance(
     if pull is not None:
         early = jnp.where(time < COLOR_TIME, pull[1], 0)
         velocity = velocity + early[:, None] * (more[-1] - free)
+    slope = velocity
+    if before is not None:
+        slope = velocity + before[1] * (velocity - before[0])
     left = (1 - time)[:, None]
-    return x + (until - time)[:, None] * velocity, x + left * velocity
+    return x + (until - time)[:, None] * slope, x + left * slope, velocity
 
 
 def times(steps: int, power: float) -> list[float]:
-    """When the Euler steps begin, from 0, and the end, 1.
+    """When the steps begin, from 0, and the end, 1.
 
     Above a power of 1 the early steps, in which colors and outlines are settled, are
     smaller than the late ones.
     """
     return [(i / steps) ** power for i in range(steps + 1)]
+
+
+def trends(times: Sequence[float]) -> list[float]:
+    """How much of the velocity's change since the step before each step adds to it.
+
+    That is half of its length, over that of the step before; the first has none.
+    """
+    lengths = np.diff(times)
+    return [0.0, *(lengths[1:] / lengths[:-1] / 2)]
 
 
 def sample(
@@ -304,11 +320,14 @@ def sample(
     )
     one = jnp.ones(len(noise))
     color = prior.embed_color(text_emb, attributes), color_guidance * one
-    x = noise
-    for time, until in itertools.pairwise(times(steps, time_power)):
+    x, velocity = noise, jnp.zeros_like(noise)
+    of_steps = times(steps, time_power)
+    spans = itertools.pairwise(of_steps)
+    for (time, until), trend in zip(spans, trends(of_steps), strict=True):
         flow = time * one, until * one, cond, open_cond, guidance * one
         pull = color if color_guidance and time < COLOR_TIME else None
-        x, _ = advance(prior, x, *flow, pull=pull)
+        before = velocity, jnp.asarray(trend)
+        x, _, velocity = advance(prior, x, *flow, pull=pull, before=before)
     return prior.denormalise(x)
 
 

@@ -27,7 +27,7 @@ export const state = {
   prompt: "",
   attributes: {}, // set by hand; they win over the prompt
   slides: {}, // how much of an attribute, where that isn't 1
-  count: 6, // two rows of three; on a CPU a tile of eight takes as long as one
+  count: 6, // two rows of three
   seed: randomSeed(),
   locked: false,
   guidance: 1,

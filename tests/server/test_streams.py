@@ -287,9 +287,11 @@ def test_a_full_queue_says_when_to_come_again(start: Starter):
     with start(max_queue=16) as live, live.client() as client:
         live.gate.clear()
         results: list[httpx.Response] = []
+        assert live.service.batcher
+        drawn = live.service.batcher.max_rows
         threads = [ask(live, results, num_samples=16)]
-        wait_for(lambda: depth(live) == 8)  # the other eight are being drawn
-        threads.append(ask(live, results, num_samples=8))
+        wait_for(lambda: depth(live) == 16 - drawn)  # the others are being drawn
+        threads.append(ask(live, results, num_samples=drawn))
         wait_for(lambda: depth(live) == 16)
         body = {"prompt": "a fish", "num_samples": 1}
         for answer in (

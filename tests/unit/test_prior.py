@@ -90,6 +90,22 @@ def test_color_guidance_pulls_towards_the_color_alone(key: jax.Array):
     np.testing.assert_array_equal(pulled, plain)  # of an unknown color there is no pull
 
 
+@pytest.mark.parametrize("power", [1.0, 1.5])
+def test_half_the_step_is_a_quarter_of_the_error(power: float):
+    """Along dx/dt = x, which leads from 1 to e."""
+    prior = make(VECTOR)
+    condition = jnp.zeros((1, 4)), jnp.full((1, 12), UNKNOWN_ID)
+
+    def error(steps: int) -> float:
+        options = {"steps": steps, "guidance": 1.0, "time_power": power}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Prior, "__call__", lambda self, x, time, cond, beside: x)
+            end = sample(prior, jnp.ones((1, 6)), *condition, **options)
+        return abs(float(end[0, 0]) - np.e)
+
+    assert 3.5 < error(16) / error(32) < 4.5
+
+
 def test_a_third_condition_is_led_away_from(key: jax.Array):
     prior = make(VECTOR)
     prior.token_out.kernel[...] = jax.random.normal(key, (32, 6))
@@ -105,8 +121,8 @@ def test_a_third_condition_is_led_away_from(key: jax.Array):
     x, time, until = jax.random.normal(key, (2, 6)), jnp.zeros(2), jnp.full(2, 0.5)
     guidance, lean = jnp.array([2.0, 1.0]), jnp.array([3.0, 0.0])
     flow = cond, opened, guidance
-    led, end = advance(prior, x, time, until, *flow, (far, lean))
-    plain, _ = advance(prior, x, time, until, *flow)
+    led, end, _ = advance(prior, x, time, until, *flow, (far, lean))
+    plain, *_ = advance(prior, x, time, until, *flow)
     away = prior(x, time, cond) - prior(x, time, far)
     np.testing.assert_allclose(led[1], plain[1], atol=1e-5)
     np.testing.assert_allclose(led[0] - plain[0], 0.5 * 2 * 3 * away[0], atol=1e-4)

@@ -180,16 +180,17 @@ def test_the_place_in_the_queue_is_shown_and_can_be_left(page: Page, site: Site)
     body = {"prompt": "a fish", "num_samples": 16}
     other = threading.Thread(target=asked, args=(site,), kwargs=body)
     other.start()
-    wait_for(lambda: batcher.depth == 8)  # the other eight are being drawn
+    ahead = 16 - batcher.max_rows  # the others are being drawn
+    wait_for(lambda: batcher.depth == ahead)
     page.fill("#prompt", PROMPT)
     page.click("#draw")
     said = page.locator(".status-text").first
-    expect(said).to_have_text("In the queue, 8 pictures ahead")
-    wait_for(lambda: batcher.depth == 14)
+    expect(said).to_have_text(f"In the queue, {ahead} pictures ahead")
+    wait_for(lambda: batcher.depth == ahead + 6)
     page.get_by_role("button", name="Cancel").click()
     expect(said).to_have_text("Cancelled")
     expect(page.locator("#results .card")).to_have_count(0)
-    wait_for(lambda: batcher.depth == 8)
+    wait_for(lambda: batcher.depth == ahead)
     site.live.gate.set()
     other.join(60)
     draw(page)
@@ -254,16 +255,19 @@ def test_a_killed_server_is_waited_for(
 def test_a_busy_server_is_waited_for(page: Page, site: Site, complaints: list[str]):
     complaints += ["429", "503"]
     said = page.locator(".status-text").first
-    site.live.gate.clear()
-    body = {"prompt": "a fish", "num_samples": 8}
-    asking = [threading.Thread(target=asked, args=(site,), kwargs=body)]
-    asking[0].start()
-    wait_for(site.live.is_held)
-    asking += [threading.Thread(target=asked, args=(site,), kwargs=body) for _ in "ab"]
-    for thread in asking[1:]:
-        thread.start()
     batcher = site.live.service.batcher
     assert batcher
+
+    def ask(count: int) -> threading.Thread:
+        body = {"prompt": "a fish", "num_samples": count}
+        thread = threading.Thread(target=asked, args=(site,), kwargs=body)
+        thread.start()
+        return thread
+
+    site.live.gate.clear()
+    asking = [ask(batcher.max_rows)]  # a tile, which is being drawn
+    wait_for(site.live.is_held)
+    asking += [ask(8), ask(8)]
     wait_for(lambda: batcher.depth == 16)
     page.clock.install()
     page.fill("#count-exact", "1")
