@@ -154,6 +154,11 @@ class PriorConfig:
         "",
         "bundle over whose latents to train a prior; empty: train a CVAE instead",
     )
+    distil: bool = setting(
+        False,
+        "learn to draw in `prior.steps` steps what the prior in `prior.base` draws in"
+        " its own, guidance and all; for requests that leave guidance as it is",
+    )
     width: int = setting(256, "width of a token")
     depth: int = setting(6, "transformer blocks")
     heads: int = setting(4, "attention heads")
@@ -203,6 +208,18 @@ class PriorConfig:
             "relative_prob",
         ):
             _check_fraction(f"prior.{name}", getattr(self, name))
+        _check(
+            bool(self.base) or not self.distil,
+            "prior.distil",
+            self.distil,
+            "off unless prior.base is set",
+        )
+        _check(
+            not (self.distil and self.relative_prob),
+            "prior.relative_prob",
+            self.relative_prob,
+            "0 with prior.distil",
+        )
         _check_not_negative("prior.guidance", self.guidance)
         _check_not_negative("prior.color_guidance", self.color_guidance)
         ok = 0 < self.time_power <= 8

@@ -14,6 +14,7 @@ from pokejax.config import ConfigError, override
 from pokejax.files import check_writable
 from pokejax.inference import bundle as bundle_lib
 from pokejax.inference.bundle import Bundle, BundleError, Header
+from pokejax.inference.sampler import open_model
 from pokejax.training.checkpoint import CheckpointError, load_bundle
 
 
@@ -28,6 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--checkpoint", type=Path, required=True, help="directory of a training run"
     )
     parser.add_argument("--out", type=Path, required=True, help="the file to write")
+    parser.add_argument(
+        "--quick",
+        type=Path,
+        metavar="RUN",
+        help="directory of a run that distilled this one's prior, or its bundle: added,"
+        " for requests that leave guidance as it is",
+    )
     parser.add_argument(
         "--which",
         choices=("best", "latest"),
@@ -57,7 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         prior = nnx.state(bundle.prior) if bundle.prior else None
         params = nnx.state(bundle.model)
         header = _tuned(bundle, args.guidance, args.steps)
-        bundle_lib.write(args.out, header, params, prior, dtype=args.dtype)
+        quick = None
+        if args.quick:
+            given = open_model(args.quick)
+            header = bundle_lib.with_quick(header, given, args.quick)
+            quick = nnx.state(given.prior)
+        bundle_lib.write(args.out, header, params, prior, quick=quick, dtype=args.dtype)
         written = bundle_lib.read(args.out)
     except (CheckpointError, BundleError, ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pokejax.inference.recipe import Recipe, Sample
-from pokejax.inference.sampler import Round, Sampler
+from pokejax.inference.sampler import Round, Sampler, alike
 
 from .errors import ApiError, busy
 from .fair_queue import FairQueue
@@ -213,7 +213,8 @@ class Batcher:
         self._tell(on_compiled, failure)
         while tickets := self._take():
             try:
-                self._draw(tickets)
+                for some in alike(tickets, lambda ticket: ticket.recipe):
+                    self._draw(some)
             except Exception as error:
                 LOG.error("drawing failed", exc_info=error)
                 failed = ApiError(500, "internal", "drawing failed; the log says why")

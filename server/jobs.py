@@ -86,6 +86,7 @@ class Job:
         batcher = self._service.require_ready()
         body = self.mark.body
         self._say_position(batcher.depth)
+        is_new = self.mark.attributes is None
         if self.mark.attributes is None:
             parsed = await self._service.parse(
                 body.prompt,
@@ -97,9 +98,6 @@ class Job:
             )
             known = parsed.attributes.known()
             self._emit("parsed", parsed_answer(parsed), attributes=known)
-            sampler = batcher.sampler
-            encoded = {"encoder": sampler.encoder.identity, "steps": sampler.previews}
-            self._emit("encoded", encoded)
         else:
             attributes = Attributes(**self.mark.attributes)
             parsed = ParsedPrompt(body.prompt, attributes)
@@ -113,6 +111,11 @@ class Job:
             slides=slides_in(body.slides),
             shiny=body.shiny,
         )
+        if is_new:
+            sampler = batcher.sampler
+            steps = sampler.previews(recipes[0])
+            encoded = {"encoder": sampler.encoder.identity, "steps": steps}
+            self._emit("encoded", encoded)
         left = {i: r for i, r in enumerate(recipes) if not self.mark.drawn >> i & 1}
         if left:
             await self._order(left)

@@ -235,7 +235,8 @@ async def _events(
                 previews=wanted,
             )
             end.callback(service.drop, tickets)
-            kept = _spread(partial, service.require_ready().sampler.previews)
+            sampler = service.require_ready().sampler
+            kept = _spread(partial, sampler.previews(recipes[0]))
             number = 0
             async for i, file in _until(tickets[0].done, shown):
                 if i in kept:

@@ -9,7 +9,7 @@ import json
 import os
 import reprlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +23,7 @@ from safetensors.numpy import save
 from pokejax import config as config_lib
 from pokejax.attributes import CONDITIONS
 from pokejax.commands import call_of
-from pokejax.config import Config
+from pokejax.config import Config, PriorConfig
 from pokejax.files import whole_file
 from pokejax.inference import shipped
 from pokejax.models.cvae import CVAE
@@ -35,7 +35,7 @@ _HEADER_KEY = "pokejax"
 _HASH_KEY = "pokejax_sha256"
 _FORMAT_VERSION = 1
 # In front of the names of their weights.
-_PRIOR, _PICKER = "prior.", "picker."
+_PRIOR, _QUICK, _PICKER = "prior.", "quick.", "picker."
 _WIDEST_TEXT = 2**16
 _DTYPES = ("float32", "float16")
 _T = TypeVar("_T")
@@ -57,6 +57,7 @@ class Header:
       val_loss: on the validation split, at beta = 1.
       fingerprint: short hashes of what it was trained on, by name, from
         `pokejax.data.fingerprint`; empty if an earlier version trained it.
+      quick: of the run that made the quick prior, if there is one in the bundle.
     """
 
     config: Config
@@ -65,6 +66,7 @@ class Header:
     epoch: int
     val_loss: float
     fingerprint: Mapping[str, str] = field(default_factory=dict)
+    quick: PriorConfig | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The header as plain values for JSON, with the attribute vocabularies."""
@@ -77,6 +79,7 @@ class Header:
             "val_loss": self.val_loss,
             "fingerprint": dict(self.fingerprint),
             "vocabularies": {name: list(v) for name, v in CONDITIONS.items()},
+            **({"quick": asdict(self.quick)} if self.quick else {}),
         }
 
     @classmethod
@@ -104,8 +107,13 @@ class Header:
                 )
             # Earlier versions wrote none.
             fingerprint = _of_type({"fingerprint": {}} | values, "fingerprint", dict)
+            quick = None
+            if "quick" in values:
+                settings = {"prior": _of_type(values, "quick", dict)}
+                quick = config_lib.from_dict(settings).prior
             return cls(
                 config=config_lib.from_dict(values["config"]),
+                quick=quick,
                 text_dim=text_dim,
                 encoder=_of_type(values, "encoder", str),
                 epoch=_of_type(values, "epoch", int),
@@ -133,6 +141,7 @@ class Bundle:
       header: what the weights are.
       model: the CVAE with its weights.
       prior: the learned prior over its latents, or None: then z ~ N(0, 1).
+      quick: a prior that takes a few steps to where that one's guidance leads, or None.
       model_id: `pokejax-` and 12 digits of a hash of all that decides its pictures:
         weights, and how the prior is sampled.
       picker: what tells its better drawings from the others, or None.
@@ -143,6 +152,7 @@ class Bundle:
     prior: Prior | None
     model_id: str
     picker: Picker | None = None
+    quick: Prior | None = None
 
 
 def new_model(header: Header, *, rngs: nnx.Rngs) -> CVAE:
@@ -178,6 +188,7 @@ def write(
     params: nnx.State,
     prior: nnx.State | None = None,
     *,
+    quick: nnx.State | None = None,
     dtype: str = "float32",
 ) -> None:
     """Write a bundle; the file appears complete or not at all.
@@ -187,6 +198,7 @@ def write(
       header: what the weights are.
       params: of the CVAE.
       prior: of the prior, if there is one.
+      quick: of the quick prior, if there is one; `with_quick` makes the header.
       dtype: that weights are kept in, `"float32"` or `"float16"`.
 
     Raises:
@@ -195,6 +207,8 @@ def write(
     leaves = dict(named_leaves(params))
     if prior is not None:
         leaves = with_prior(leaves, dict(named_leaves(prior)))
+    if quick is not None:
+        leaves |= {_QUICK + name: value for name, value in named_leaves(quick)}
     with np.errstate(over="ignore"):  # what float16 can't hold is refused below
         arrays = {name: np.asarray(value, dtype) for name, value in leaves.items()}
     _write_arrays(path, json.dumps(header.to_dict(), sort_keys=True), arrays)
@@ -215,6 +229,32 @@ def write_picker(path: Path, out: Path, picker: nnx.State) -> None:
     for name, value in named_leaves(picker):
         arrays[_PICKER + name] = np.asarray(value, dtype)
     _write_arrays(out, text, arrays)
+
+
+def with_quick(header: Header, quick: "Bundle", origin: Path) -> Header:
+    """The header of a bundle that `write` gets this one's prior for, as its quick one.
+
+    Args:
+      header: of a bundle with a prior.
+      quick: what `prior.distil` trained.
+      origin: where that is from.
+
+    Raises:
+      BundleError: it isn't that, or draws another kind of latent.
+    """
+    if not quick.header.config.prior.distil:
+        raise BundleError(
+            f"{origin} holds no quick prior; expected what --prior.distil trains"
+        )
+    mine, other = (
+        (h.config.model.latent, h.config.model.latent_dim, h.encoder)
+        for h in (header, quick.header)
+    )
+    if mine != other:
+        raise BundleError(
+            f"{origin} draws latents of another kind: {other}; expected {mine}"
+        )
+    return replace(header, quick=quick.header.config.prior)
 
 
 def _write_arrays(path: Path, text: str, arrays: dict[str, np.ndarray]) -> None:
@@ -289,8 +329,8 @@ def from_arrays(
     Raises:
       BundleError: a weight is missing, unknown, of another shape, or not finite.
     """
-    parts = (_PRIOR, _PICKER)
-    of_prior, of_picker = (
+    parts = (_PRIOR, _QUICK, _PICKER)
+    of_prior, of_quick, of_picker = (
         {
             name.removeprefix(start): value
             for name, value in arrays.items()
@@ -303,6 +343,12 @@ def from_arrays(
     prior = None
     if of_prior:
         prior = _filled(lambda: new_prior(header, rngs=nnx.Rngs(0)), of_prior, origin)
+    quick = None
+    if of_quick:
+        if header.quick is None:
+            raise BundleError(f"{origin} has a quick prior, but its header none")
+        own = replace(header, config=replace(header.config, prior=header.quick))
+        quick = _filled(lambda: new_prior(own, rngs=nnx.Rngs(0)), of_quick, origin)
     picker = None
     if of_picker:
         size = header.config.data.image_size
@@ -318,8 +364,11 @@ def from_arrays(
         pull = f" {sampling.color_guidance}" if sampling.color_guidance else ""
         tint = " tint" if sampling.tint else ""
         way = f"{sampling.steps} two-step {sampling.guidance}{warp}{pull}{tint}"
+        if header.quick:
+            way += f" quick {header.quick.steps} {header.quick.time_power}"
         digest.update(way.encode())
-    return Bundle(header, model, prior, f"pokejax-{digest.hexdigest()[:12]}", picker)
+    model_id = f"pokejax-{digest.hexdigest()[:12]}"
+    return Bundle(header, model, prior, model_id, picker, quick)
 
 
 def _check_finite(arrays: dict[str, np.ndarray], origin: str | Path) -> None:

@@ -19,7 +19,7 @@ from pokejax.attributes import UNKNOWN_ID
 from pokejax.config import PriorConfig
 from pokejax.images.pixels import to_float, to_uint8
 from pokejax.inference.bundle import Bundle
-from pokejax.models.prior import COLOR_TIME, Prior, advance, times, trends
+from pokejax.models.prior import COLOR_TIME, Prior, advance, leap, times, trends
 
 
 class Given(NamedTuple):
@@ -109,6 +109,9 @@ class Programs:
                 self._relate = _relate_program(graphdef, prior_graphdef)
                 self._beside = bundle.prior.positions.shape
         has_flow = self._prior_params is not None
+        self._quick = None
+        if bundle.quick and bundle.header.quick and has_flow:
+            self._quick = _Quick(bundle.quick, bundle.header.quick)
 
         @jax.jit
         def begin(params, text_emb, attributes, seeds, knobs):
@@ -139,10 +142,15 @@ class Programs:
         """Whether a learned prior is used."""
         return self._prior_params is not None
 
-    @property
-    def previews(self) -> int:
-        """How many preview rounds come before the last one, if they are wanted."""
-        return 1 if self._prior_params is None else len(self._times) - 2
+    def previews(self, *, plain: bool) -> int:
+        """How many preview rounds come before the last one, if they are wanted.
+
+        Args:
+          plain: as in `rounds`.
+        """
+        if self._prior_params is None:
+            return 1
+        return len(self._quick.times if plain and self._quick else self._times) - 2
 
     def rounds(
         self,
@@ -155,6 +163,7 @@ class Programs:
         slid: Slid | None = None,
         relatives: Relatives | None = None,
         *,
+        plain: bool,
         previews: bool,
     ) -> Iterator[tuple[UInt8[Array, "b h w c"], Bool[Array, " b"], bool]]:
         """Pictures of a tile, which are sound, and whether they are the final ones.
@@ -176,6 +185,9 @@ class Programs:
             learned prior takes no notice of it.
           relatives: what rows are drawn beside, if any row is; for a model that learned
             relations only.
+          plain: whether no row asks for other guidance than the usual one, or is led by
+            anything but prompt and attributes: then the quick prior will do, if there
+            is one.
           previews: whether pictures before the final ones are wanted.
         """
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
@@ -185,6 +197,11 @@ class Programs:
                 middle = self._begin(self._params, text_emb, attributes, seeds, typical)
                 yield *self._decode(self._params, *middle), False
             yield *self._decode(self._params, z, cond), True
+            return
+        if plain and self._quick:
+            for latent, final in self._quick.latents(z, text_emb, attributes, knobs):
+                if previews or final:
+                    yield *self._decode(self._params, latent, cond), final
             return
         cond_of_flow, opened, strength, color = self._enter(
             self._prior_params, text_emb, attributes, knobs
@@ -247,6 +264,37 @@ class Programs:
         usual = self._advance(self._prior_params, *inputs)
         pairs = zip(leaning, usual, strict=True)
         return tuple(jnp.where(leans[:, None], own, other) for own, other in pairs)
+
+
+class _Quick:
+    """The programs of a quick prior, which follows its flow in few steps."""
+
+    def __init__(self, prior: Prior, config: PriorConfig):
+        graphdef, self._params = nnx.split(prior)
+        self.times = times(config.steps, config.time_power)
+
+        @jax.jit
+        def enter(params, text_emb, attributes, knobs):
+            embed = nnx.merge(graphdef, params).embed
+            return _blend(embed, text_emb, attributes, knobs[:, :1])
+
+        @jax.jit
+        def step(params, x, time, until, cond):
+            prior: Prior = nnx.merge(graphdef, params)
+            x, end = leap(prior, x, time, until, cond)
+            return x, prior.denormalise(end)
+
+        self._enter, self._step = enter, step
+
+    def latents(
+        self, x: Array, text_emb: np.ndarray, attributes: np.ndarray, knobs: np.ndarray
+    ) -> Iterator[tuple[Float[Array, "b z"], bool]]:
+        """The latent that noise is heading for at each step, and if it's the last."""
+        cond = self._enter(self._params, text_emb, attributes, knobs)
+        for span in itertools.pairwise(self.times):
+            moments = (np.full(len(knobs), moment, np.float32) for moment in span)
+            x, latent = self._step(self._params, x, *moments, cond)
+            yield latent, span[1] == 1
 
 
 def _slide_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:

@@ -192,6 +192,12 @@ class Recipe:
     kin: Kin | None = None
     shiny: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Whether prompt and attributes alone lead, as strongly as they usually do."""
+        led = self.start or self.kin or self.negative or self.slides
+        return self.guidance == 1 and not led
+
     def texts(self) -> dict[str, str]:
         """The text chunks of its PNG: all that is needed to draw it again."""
         texts = {

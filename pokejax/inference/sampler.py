@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, UInt8
 
 from pokejax.attributes import CONDITIONS, NONE, RELATIONS, UNKNOWN_ID, Attributes
+from pokejax.commands import call_of
 from pokejax.images.finish import USUAL_COLORS
 from pokejax.images.pixels import to_float
 from pokejax.images.tint import in_color
@@ -40,8 +41,9 @@ from pokejax.prompts.rules import parse_by_rules
 from pokejax.text import TextEncoder, load_text_encoder
 
 PriorName = Literal["flow", "normal"]
-# Rows of a tile. On a CPU a tile of eight would take half as long again for one picture,
-# and save a sixth of the time for many; an accelerator draws 32 in the time of one.
+T = TypeVar("T")
+# Rows of a tile. On a CPU a tile of eight takes half as long again for one picture, and
+# saves a sixth of the time for many; an accelerator draws 32 in the time of one.
 _TILE_ROWS_CPU = 4
 _TILE_ROWS_ACCELERATOR = 32
 _CACHED_PROMPTS = 4096
@@ -114,12 +116,18 @@ class Sampler:
             pixels, not in all.
 
         Raises:
-          BundleError: the model was trained with another text encoder.
+          BundleError: the model was trained with another text encoder, or is a quick
+            prior alone.
         """
         if encoder.identity != bundle.header.encoder:
             raise BundleError(
                 f"the model was trained with text encoder {bundle.header.encoder};"
                 f" this is {encoder.identity}"
+            )
+        if bundle.header.config.prior.distil:
+            raise BundleError(
+                "the model is a quick prior without the one that it was distilled from,"
+                f" which {call_of('pokejax.export')} --quick puts beside it"
             )
         self.bundle = bundle
         self.encoder = encoder
@@ -256,10 +264,9 @@ class Sampler:
         }
         return frozenset(CONDITIONS) - heeded
 
-    @property
-    def previews(self) -> int:
-        """How many rounds `rounds` has before the last one, if they are wanted."""
-        return self._programs.previews
+    def previews(self, recipe: Recipe) -> int:
+        """How many rounds its tile has before the last one, if they are wanted."""
+        return self._programs.previews(plain=recipe.plain)
 
     def generate(
         self,
@@ -332,14 +339,14 @@ class Sampler:
 
     def sample(self, recipes: Sequence[Recipe]) -> list[Sample]:
         """Draw a picture of each recipe, in order."""
-        samples: list[Sample] = []
-        for start in range(0, len(recipes), self.tile_rows):
-            tile = recipes[start : start + self.tile_rows]
-            *_, last = self.rounds(tile)
-            samples += [
-                last.sample(i, recipe, self.model_id) for i, recipe in enumerate(tile)
-            ]
-        return samples
+        samples: dict[int, Sample] = {}
+        for some in alike(list(enumerate(recipes)), lambda pair: pair[1]):
+            for start in range(0, len(some), self.tile_rows):
+                tile = some[start : start + self.tile_rows]
+                *_, last = self.rounds([recipe for _, recipe in tile])
+                for row, (i, recipe) in enumerate(tile):
+                    samples[i] = last.sample(row, recipe, self.model_id)
+        return [samples[i] for i in range(len(recipes))]
 
     def rounds(
         self, recipes: Sequence[Recipe], *, previews: bool = False
@@ -352,14 +359,16 @@ class Sampler:
         0, the middle of what the seed picks from.
 
         Args:
-          recipes: 1 to `tile_rows` of them.
+          recipes: 1 to `tile_rows` of them, all `plain` or none of them.
           previews: whether rounds before the last one are wanted.
 
         Raises:
           BundleError: the model drew pixels that aren't finite numbers, which would
             look black.
         """
-        rounds = self._programs.rounds(*self._tile(recipes), previews=previews)
+        rounds = self._programs.rounds(
+            *self._tile(recipes), plain=recipes[0].plain, previews=previews
+        )
         for images, sound, final in rounds:
             for recipe, fine in zip(recipes, np.asarray(sound), strict=False):
                 if not fine:
@@ -385,8 +394,10 @@ class Sampler:
             for relation in sorted(self.relations)[:1]:
                 full = replace(full, kin=Kin(blank.rgba, relation))
             self.sample([full])
+            usual = replace(plain, guidance=2.0)
+            self.sample([usual])
             if self.tile_rows > 1:
-                self.sample([slid, plain])  # which the usual program draws beside it
+                self.sample([slid, usual])  # which the usual program draws beside it
 
     def _embed(self, prompt: str) -> Float[np.ndarray, " d"]:
         # Training saw float16, too.
@@ -488,6 +499,16 @@ class Sampler:
             else f"this model can't draw the {relation} of a picture; expected"
             f" {' or '.join(known)}"
         )
+
+
+def alike(items: Sequence[T], recipe_of: Callable[[T], Recipe]) -> list[list[T]]:
+    """The items whose recipes are `plain`, and the others; no list is empty.
+
+    These can't share a tile, since other programs draw them.
+    """
+    plain = [item for item in items if recipe_of(item).plain]
+    others = [item for item in items if not recipe_of(item).plain]
+    return [kind for kind in (plain, others) if kind]
 
 
 def open_model(path: Path) -> Bundle:

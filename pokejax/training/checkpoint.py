@@ -284,9 +284,13 @@ def _bundle_of(checkpoint: Checkpoint, origin: Path) -> Bundle:
     if header.config.prior.base:
         # A prior's checkpoint holds the prior alone.
         base = Path(header.config.prior.base)
-        frozen = nnx.state(read(base).model)
+        given = read(base)
+        frozen = nnx.state(given.model)
+        looked_at = frozen
+        if header.config.prior.distil and given.prior:
+            looked_at = {"model": frozen, "prior": nnx.state(given.prior)}
         trained_over = header.fingerprint.get("frozen weights")
-        if trained_over not in (None, weights_hash(frozen)):
+        if trained_over not in (None, weights_hash(looked_at)):
             raise CheckpointError(
                 f"{origin} is a prior over {base}, which holds other weights now: put"
                 " the earlier file back there, or train the prior anew"

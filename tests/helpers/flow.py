@@ -22,8 +22,11 @@ CONFIG = Config(
 KIN = replace(CONFIG, prior=replace(CONFIG.prior, relative_prob=0.5))
 
 
-def write_flow_model(path: Path, config: Config = CONFIG) -> None:
-    """Write its bundle; the prior's weights are random where they begin as zeros."""
+def write_flow_model(path: Path, config: Config = CONFIG, *, quick: int = 0) -> None:
+    """Write its bundle; the prior's weights are random where they begin as zeros.
+
+    With `quick` steps, it has a quick prior, which draws something else.
+    """
     encoder = load_text_encoder(config.text)
     header = Header(config, encoder.dim, encoder.identity, 0, 0.0)
     model = nnx.state(new_model(header, rngs=nnx.Rngs(0)))
@@ -32,4 +35,7 @@ def write_flow_model(path: Path, config: Config = CONFIG) -> None:
     prior = jax.tree.map(
         lambda x: x + 0.1 * jax.random.normal(next(keys), x.shape), prior
     )
-    bundle.write(path, header, model, prior)
+    steps = replace(config.prior, steps=quick) if quick else None
+    header = replace(header, quick=steps)
+    other = jax.tree.map(lambda x: 0.9 * x, prior) if quick else None
+    bundle.write(path, header, model, prior, quick=other)

@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pokejax import Sampler, export, train
+from pokejax.attributes import Attributes
 from pokejax.inference import bundle
+from pokejax.inference.bundle import BundleError
+from pokejax.inference.recipe import Recipe
 from pokejax.training.checkpoint import complete, load_bundle
 from tests.helpers.runs import weights
 
@@ -22,7 +26,9 @@ TINY = [
 SMALL = ["--prior.width=16", "--prior.depth=1", "--prior.heads=2", "--prior.steps=2"]
 
 
-def test_both_stages_train_export_and_draw(drawn_dataset: Path, tmp_path: Path):
+def test_all_stages_train_export_and_draw(
+    drawn_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     base, prior = tmp_path / "base", tmp_path / "prior"
     data = ["--data.dir", str(drawn_dataset)]
     first = ["--config", "configs/thumbnail64.py", *TINY, *data]
@@ -70,6 +76,23 @@ def test_both_stages_train_export_and_draw(drawn_dataset: Path, tmp_path: Path):
     }
     for name, value in before.items():
         np.testing.assert_allclose(after[name], value, atol=0.01, err_msg=name)
+    # In one step, as it would be guided; but not without it.
+    quick, out = tmp_path / "quick", tmp_path / "quick.safetensors"
+    fourth = ["--config", "configs/thumbnail64_quick.py", *TINY[:-1], *SMALL, *data]
+    fourth += ["--prior.base", str(kin / "model.safetensors"), "--train.epochs=1"]
+    fourth += ["--prior.steps=1"]
+    assert train.main([*fourth, "--train.workdir", str(quick)]) == 0
+    with pytest.raises(BundleError, match="without the one that it was distilled from"):
+        Sampler.load(quick)
+    argv = ["--checkpoint", str(kin), "--quick", str(quick), "--out", str(out)]
+    assert export.main(argv) == 0
+    sampler = Sampler.load(out)
+    plain, guided = (Recipe("a fish", Attributes(), 1, guidance=g) for g in (1, 2))
+    assert sampler.previews(plain) == 0 and sampler.previews(guided) == 1
+    assert sampler.bundle.quick is not None
+    argv[argv.index(str(quick))] = str(kin)
+    assert export.main(argv) == 2 and "holds no quick prior" in capsys.readouterr().err
+
     # From its middle it goes the same way again.
     again, first_epoch = tmp_path / "again", complete(kin / "checkpoints")[0].path
     argv = ["--train.workdir", str(again), "--resume", str(first_epoch)]

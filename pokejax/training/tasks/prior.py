@@ -10,9 +10,7 @@ With `model.compute_dtype` bfloat16 the matrix products of the blocks are rounde
 Source: Liu et al., arXiv 2209.03003; times as in Esser et al., arXiv 2403.03206.
 """
 
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +19,12 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from pokejax.attributes import CONDITIONS, UNKNOWN_ID
-from pokejax.config import ConfigError
 from pokejax.data.split import Dataset
 from pokejax.images.pixels import to_float
-from pokejax.inference import bundle
 from pokejax.inference.bundle import Header, new_prior
 from pokejax.models.cvae import CVAE
 from pokejax.models.prior import sample
+from pokejax.training.tasks.base import load_base
 from pokejax.training.tasks.task import Batch, Task, show
 
 # Of the logit-normal times. The color of a whole picture is settled while there is
@@ -46,7 +43,7 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
       ConfigError: no such bundle, or the config describes another CVAE than it holds.
     """
     config = header.config
-    base = _load_base(header)
+    base = load_base(header)
     prior = nnx.eval_shape(lambda: new_prior(header, rngs=nnx.Rngs(0)))
     graphdef = nnx.graphdef(prior)
     base_graphdef, frozen = nnx.split(base)
@@ -120,34 +117,6 @@ def prior_task(header: Header, dataset: Dataset) -> Task:
         show=show_some,
         kept=lambda params, frozen: (frozen, params),
     )
-
-
-def _load_base(header: Header) -> CVAE:
-    path = Path(header.config.prior.base)
-    if not path.is_file():
-        raise ConfigError(
-            f"prior.base is {str(path)!r}, but there is no bundle there; train the CVAE"
-            " first, e.g. --config thumbnail64"
-        )
-    base = bundle.read(path)
-    # The prior may be trained in another precision.
-    model = replace(
-        base.header.config.model, compute_dtype=header.config.model.compute_dtype
-    )
-    pairs = {
-        "data.image_size": (
-            base.header.config.data.image_size,
-            header.config.data.image_size,
-        ),
-        "model": (model, header.config.model),
-        "the text encoder": (base.header.encoder, header.encoder),
-    }
-    for name, (have, want) in pairs.items():
-        if have != want:
-            raise ConfigError(
-                f"{path} was trained with {name} = {have}; the config has {want}"
-            )
-    return base.model
 
 
 def _latent_statistics(
