@@ -48,8 +48,6 @@ _TILE_ROWS_CPU = 4
 _TILE_ROWS_ACCELERATOR = 32
 _CACHED_PROMPTS = 4096
 _COLOR = list(CONDITIONS).index("primary_color")
-# What is meant where a prompt doesn't say how its creature is drawn.
-_USUAL = Attributes(view="front", style="native")
 
 
 class Round(NamedTuple):
@@ -137,6 +135,10 @@ class Sampler:
         )
         self.embed = functools.lru_cache(_CACHED_PROMPTS)(self._embed)
         self.avoid = functools.lru_cache(_CACHED_PROMPTS)(self._avoid)
+        # What is meant where a prompt doesn't say how its creature is drawn.
+        styles = bundle.header.config.data.styles
+        style = styles[0] if styles and "native" not in styles else "native"
+        self._usual = Attributes(view="front", style=style)
         self._prior = prior
         self._programs = Programs(bundle, use_prior=prior == "flow")
 
@@ -225,7 +227,7 @@ class Sampler:
             # The last batch is filled up with its last picture, or it'd compile anew.
             padded = [*some, *[some[-1]] * (self.tile_rows - len(some))]
             images = np.stack([sample.image for sample in padded])
-            asked = [_USUAL.override(s.attributes).ids() for s in padded]
+            asked = [self._usual.override(s.attributes).ids() for s in padded]
             scores.append(np.asarray(self._like(images, np.stack(asked)))[: len(some)])
         liked = np.concatenate(scores).reshape(-1, best_of)
         return [
@@ -420,7 +422,7 @@ class Sampler:
         for i, recipe in enumerate(recipes):
             for j, end in enumerate((recipe, recipe.towards or recipe)):
                 text_emb[i, j] = self.embed(end.prompt)
-                attributes[i, j] = _USUAL.override(end.attributes).ids()
+                attributes[i, j] = self._usual.override(end.attributes).ids()
                 seeds[i, j] = end.seed
             of_color = dict(recipe.slides).get("primary_color", 1.0)
             if (attributes[i, :, _COLOR] == UNKNOWN_ID).all():
