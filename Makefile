@@ -5,8 +5,9 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.ready
 UV_VERSION := 0.9
-# OpenAI's client for JavaScript, which depends on no other package.
+# OpenAI's client for JavaScript, and the part of PixiJS that reads sprite sheets.
 OPENAI_JS := 7.59.0
+PIXI_JS := 7.4.3
 
 # Where 64x64 sprites are already; empty: git fetches them.
 NATIVE  :=
@@ -111,13 +112,13 @@ test-all: $(READY) js-client ## Run the tests with their long variants
 	  $(PYTHON) -m pytest -n 2 --dist worksteal -m ""
 
 # Where it can't be had, what tests it is skipped, and says so.
-js-client: .venv-js/$(OPENAI_JS) ## Fetch OpenAI's JavaScript client, for the tests
+js-client: .venv-js/$(OPENAI_JS)-$(PIXI_JS) ## Fetch what tests run in node
 
-.venv-js/$(OPENAI_JS):
+.venv-js/$(OPENAI_JS)-$(PIXI_JS):
 	npm install --prefix .venv-js --no-save --no-package-lock --no-audit --no-fund \
 	  --fetch-retries=1 --fetch-retry-mintimeout=2000 --ignore-scripts --loglevel=error \
-	  openai@$(OPENAI_JS) && touch $@ || \
-	  echo "npm can't fetch OpenAI's client: its test will be skipped"
+	  openai@$(OPENAI_JS) @pixi/spritesheet@$(PIXI_JS) && touch $@ || \
+	  echo "npm can't fetch what two tests run in node: they will be skipped"
 
 # Its share of the time for each test; what it finds becomes a test of its own.
 SECONDS := 60

@@ -28,15 +28,10 @@ from pokejax.creatures.evolution import MAX_STAGES, draw_lines, line_png
 from pokejax.creatures.kin import idle_frames
 from pokejax.files import check_writable, whole_file
 from pokejax.images import moving
-from pokejax.images.finish import (
-    FEWEST_COLORS,
-    MOST_COLORS,
-    USUAL_COLORS,
-    PixelArt,
-)
+from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
 from pokejax.images.given import MAX_BYTES, PictureError, read_mask, read_picture
 from pokejax.images.sheets import contact_sheet
-from pokejax.images.upscale import MAX_SCALE, Upscale, enlarge
+from pokejax.images.upscale import MAX_SCALE, Upscale
 from pokejax.inference import shipped
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.recipe import (
@@ -360,10 +355,7 @@ def write_line(
         more[f"{stem}_line.png"] = line_png(line, scale=scale, upscale=upscale)
     kin = first.recipe.kin
     if kin and kin.relation == "frame" and first.art:
-        frames = [
-            PixelArt(enlarge(indices[..., None], scale, upscale)[..., 0], palette)
-            for indices, palette in idle_frames(first)
-        ]
+        frames = idle_frames(first, scale=scale, upscale=upscale)
         more[f"{stem}_idle.gif"] = moving.gif(frames)
         more[f"{stem}_idle.png"] = moving.apng(frames, first.texts)
     own = {

@@ -1,12 +1,17 @@
-"""From one picture to another: the recipes in between, and frames as a GIF."""
+"""Pictures that move: from one to another, and the two frames of an idle creature."""
 
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 from PIL import Image
 
-from pokejax.inference.recipe import Recipe
+from pokejax.creatures.kin import idle_frames
+from pokejax.images import moving
+from pokejax.inference.recipe import Recipe, Sample
+
+from .files import Look
 
 _FRAME_MS = 100
 
@@ -33,3 +38,11 @@ def gif(files: Sequence[bytes]) -> bytes:
         loop=0,
     )
     return buffer.getvalue()
+
+
+def idle(sample: Sample, look: Look, format: Literal["gif", "apng"]) -> bytes:
+    """The picture that a second frame was drawn beside, and it, forever in turn."""
+    frames = idle_frames(sample, scale=look.scale, upscale=look.upscale)
+    if format == "gif":
+        return moving.gif(frames)
+    return moving.apng(frames, sample.texts)

@@ -12,12 +12,13 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from pokejax.attributes import CONDITIONS
-from pokejax.inference.recipe import Kin, Recipe, Sample, Start, count_up
+from pokejax.inference.recipe import Recipe, Sample, Start, count_up
 from pokejax.inference.sampler import Sampler
 
 from . import animation
 from .decoding import read_query
 from .drawing import AnyRequest, Drawing, Provided, caller_of
+from .errors import ApiError
 from .files import encode, look_of
 from .jobs import Jobs
 from .metrics import CONTENT_TYPE
@@ -32,6 +33,7 @@ from .schemas import (
     InterpolateAnswer,
     InterpolateBody,
     JobStatus,
+    RelativeAnswer,
     RelativeBody,
     VariationsAnswer,
     VariationsBody,
@@ -77,11 +79,11 @@ def _best(
 
 
 async def _generated(
-    drawing: Drawing[Any], start: Start | None = None, kin: Kin | None = None
+    drawing: Drawing[Any], start: Start | None = None
 ) -> GenerateAnswer:
     body = drawing.body
     seeds = count_up(body.seed, body.num_samples)
-    recipes = drawing.recipes(seeds, start=start, kin=kin)
+    recipes = drawing.recipes(seeds, start=start)
     files = await drawing.draw(recipes, look_of(body))
     return _answer(drawing, files, seeds)
 
@@ -122,12 +124,35 @@ async def edit(drawing: Provided[Drawing[EditBody]]) -> GenerateAnswer:
     status_code=200,
     opt={"example": {"prompt": TURTLE, "image": "iVBORw0KGgo…", "relation": "back"}},
 )
-async def relative(drawing: Provided[Drawing[RelativeBody]]) -> GenerateAnswer:
+async def relative(drawing: Provided[Drawing[RelativeBody]]) -> RelativeAnswer:
     """Draw a creature beside its picture: the other view or frame, its next stage."""
     body = drawing.body
+    if body.animation and body.relation != "frame":
+        raise _no_animation(f"relation is {body.relation!r}; expected 'frame'")
+    if body.animation and not drawing.service.colors_of(body):
+        raise _no_animation("finish is 'raw'; expected 'pixel', which has a palette")
     kin = await drawing.beside(Upload("image", body.image), body.relation)
     parsed = drawing.parsed.override(kin.attributes)
-    return await _generated(dataclasses.replace(drawing, parsed=parsed), kin=kin)
+    drawing = dataclasses.replace(drawing, parsed=parsed)
+    seeds = count_up(body.seed, body.num_samples)
+    samples = await drawing.samples(drawing.recipes(seeds, kin=kin))
+    return await asyncio.to_thread(_beside, drawing, samples, seeds)
+
+
+def _beside(
+    drawing: Drawing[RelativeBody], samples: list[Sample], seeds: list[int]
+) -> RelativeAnswer:
+    look, moves = look_of(drawing.body), drawing.body.animation
+    answer = _answer(drawing, [encode(s, look) for s in samples], seeds)
+    animations: list[str] = []
+    if moves:
+        animations = [data_url(animation.idle(s, look, moves), moves) for s in samples]
+    return RelativeAnswer(**msgspec.structs.asdict(answer), animations=animations)
+
+
+def _no_animation(why: str) -> ApiError:
+    told = f"animation is of two frames in one palette, but {why}"
+    return ApiError(400, "invalid_request", told, param="animation")
 
 
 @get(

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from pokejax.attributes import CONDITIONS, RELATIONS, VOCABULARIES
 from pokejax.creatures.creature import MOST_COLORS as MOST_COLORS_OF_CREATURE
+from pokejax.creatures.evolution import MAX_STAGES
 from pokejax.images.finish import FEWEST_COLORS, MOST_COLORS, USUAL_COLORS
 from pokejax.images.upscale import MAX_SCALE, Upscale
 from pokejax.inference.recipe import (
@@ -258,6 +259,16 @@ class RelativeBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
             " from behind, as it evolves, or the other frame of its animation."
         ),
     ]
+    animation: (
+        Annotated[
+            Literal["gif", "apng"],
+            Meta(
+                description="Adds `image` and each picture in turn as an animation;"
+                " only of a `frame`, and as pixel art."
+            ),
+        ]
+        | None
+    ) = None
     num_samples: NumSamples = 1
 
 
@@ -287,6 +298,14 @@ class CreatureBody(Struct, kw_only=True, forbid_unknown_fields=True):
             " a palette.",
         ),
     ] = USUAL_COLORS
+
+
+class EvolutionBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
+    """A request for a creature and its next stages."""
+
+    stages: Annotated[
+        int, Meta(ge=2, le=MAX_STAGES, description="How many, the first included.")
+    ] = MAX_STAGES
 
 
 class InterpolateBody(PictureFields, kw_only=True, forbid_unknown_fields=True):
@@ -644,6 +663,27 @@ class GenerateAnswer(ParsedAnswer, kw_only=True):
     seeds: list[int]
     generation_time_ms: float
     model_version: str
+
+
+class RelativeAnswer(GenerateAnswer, kw_only=True):
+    """Pictures beside another, and the animations that were asked for."""
+
+    animations: Annotated[
+        list[str], Meta(description="Of each picture, as data URLs, or none.")
+    ]
+
+
+class EvolutionAnswer(GenerateAnswer, kw_only=True):
+    """A creature's stages, youngest first."""
+
+    stages: Annotated[list[dict[str, str]], Meta(description="The attributes of each.")]
+    sheet: Annotated[
+        str,
+        Meta(
+            description="All side by side, a transparent PNG as a data URL; its text"
+            " `stages` holds their recipes."
+        ),
+    ]
 
 
 class VariationsAnswer(GenerateAnswer, kw_only=True):

@@ -12,7 +12,7 @@ EVENT_STREAM = "text/event-stream"
 SSE_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-def data_url(file: bytes, format: FileFormat | Literal["gif"]) -> str:
+def data_url(file: bytes, format: FileFormat | Literal["gif", "apng"]) -> str:
     """`file` as a data URL."""
     return f"data:image/{format};base64,{base64.b64encode(file).decode()}"
 

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from pokejax.images.colors import oklab
 from pokejax.images.finish import PixelArt, pixel_art
+from pokejax.images.upscale import Upscale, enlarge
 from pokejax.inference.recipe import Kin, Recipe, Sample
 from pokejax.inference.sampler import Sampler
 
@@ -37,18 +38,24 @@ def related(sampler: Sampler, sample: Sample, relation: str) -> Recipe | None:
     return replace(bare, attributes=attributes, kin=kin)
 
 
-def idle_frames(sample: Sample) -> tuple[PixelArt, PixelArt]:
+def idle_frames(
+    sample: Sample, *, scale: int = 1, upscale: Upscale = "nearest"
+) -> list[PixelArt]:
     """Both frames of an animation, in one palette.
 
     Args:
       sample: the second one, drawn beside the first and finished; its palette begins
         with that one's.
+      scale: as of `Sample.png`.
+      upscale: as of `Sample.png`.
     """
     recipe = sample.recipe
     assert recipe.kin and recipe.kin.relation == "frame" and sample.art
     given = recipe.kin.image
     first = pixel_art(given[..., :3], given[..., 3], colors=recipe.colors)
-    return PixelArt(first.indices, sample.art.palette), sample.art
+    frames = (first.indices, sample.art.indices)
+    large = [enlarge(frame[..., None], scale, upscale)[..., 0] for frame in frames]
+    return [PixelArt(indices, sample.art.palette) for indices in large]
 
 
 def lowered(art: PixelArt) -> PixelArt:

@@ -84,10 +84,13 @@ def _decoded(data: bytes) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd files, which nobody would read
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
             return _rgba(data)
     except PictureError:
         raise
+    except Image.DecompressionBombError:  # which Pillow raises before its size is known
+        raise PictureError(
+            f"the picture is far too large; expected at most {MAX_SIDE} pixels a side"
+        ) from None
     except UnidentifiedImageError:  # whose message says where in memory it is
         raise PictureError(f"not a picture in {', '.join(FORMATS)}") from None
     except Exception as error:  # a damaged file may raise anything

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import shutil
+import subprocess
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,20 +34,31 @@ from tests.unit.test_shiny import PALETTE, art
 
 PROMPT = "a small blue water turtle with a red shell"
 VIEWS = ("front", "front_2", "back")
+NODE = shutil.which("node")
+MODULES = Path(".venv-js/node_modules").resolve()
+READ_SHEET = Path(__file__).with_name("read_sheet.cjs")
 
 
 def rgba(file: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(file)).convert("RGBA"))
 
 
+@pytest.fixture(scope="module")
+def folder(flow_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A creature as the command packs it."""
+    folder = tmp_path_factory.mktemp("packs") / "turtle"
+    base = ["--prompt", PROMPT, "--seed=42", "--model", str(flow_model)]
+    assert creature.main([*base, "--out", str(folder)]) == 0
+    return folder
+
+
 def test_the_command_packs_a_creature(
-    flow_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    flow_model: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     base = ["--prompt", PROMPT, "--seed=42", "--model", str(flow_model)]
-    target, folder = tmp_path / "new" / "turtle.zip", tmp_path / "turtle"
+    target = tmp_path / "new" / "turtle.zip"
     assert creature.main([*base, "--out", str(target)]) == 0
     assert "not the same creature" in capsys.readouterr().err
-    assert creature.main([*base, "--out", str(folder)]) == 0
     with zipfile.ZipFile(target) as archive:
         assert archive.testzip() is None
         files = {name: archive.read(name) for name in archive.namelist()}
@@ -95,6 +109,38 @@ def check_sheet(files: dict[str, bytes]) -> None:
     for tag in told["meta"]["frameTags"]:
         members = told["animations"][tag["name"]]
         assert [order[tag["from"]], order[tag["to"]]] == members
+
+
+@pytest.mark.skipif(NODE is None, reason="node is not installed")
+@pytest.mark.skipif(
+    not (MODULES / "@pixi" / "spritesheet").is_dir(),
+    reason="npm's package @pixi/spritesheet is not installed: make js-client",
+)
+def test_pixi_reads_the_sheet(folder: Path):
+    assert NODE
+    ran = subprocess.run(
+        [NODE, str(READ_SHEET), str(folder / "sheet.json")],
+        env={**os.environ, "NODE_PATH": str(MODULES)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told["animations"] == {
+        "idle": ["front", "front_2"],
+        "idle_shiny": ["front_shiny", "front_2_shiny"],
+    }
+    sheet = Image.open(folder / "sheet.png").convert("RGBA")
+    assert told["frames"].keys() >= {*VIEWS, "icon"}
+    for name, frame in told["frames"].items():
+        left, top = frame["x"], frame["y"]
+        box = left, top, left + frame["width"], top + frame["height"]
+        own = Image.open(folder / f"{name}.png").convert("RGBA")
+        assert (*frame["whole"],) == own.size and frame["trim"] is None
+        # Nothing's own colour counts no more than it is seen.
+        shown, expected = (x.convert("RGBa") for x in (sheet.crop(box), own))
+        np.testing.assert_array_equal(np.asarray(shown), np.asarray(expected))
 
 
 def check_idle(files: dict[str, bytes]) -> None:
