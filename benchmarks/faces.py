@@ -1,6 +1,6 @@
 """How a model's drawings of native fronts compare with real ones, in a minute.
 
-    python benchmarks/faces.py --data DIR --model FILE [--guidance 2] [--best-of 4]
+    python benchmarks/faces.py --data DIR --model FILE [--full] [--best-of 4]
 
 192 pictures, four of each of 48 prompts of test species, against 256 real fronts of
 test species: KID in the features of AlexNet, which a critic was trained with, and of
@@ -84,10 +84,13 @@ def main() -> None:
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--color-guidance", type=float)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--full", action="store_true", help="without its quick prior")
     parser.add_argument("--best-of", type=int, default=1)
     parser.add_argument("--sheet", type=Path, default=Path("outputs/faces.png"))
     args = parser.parse_args()
     bundle = open_model(args.model)
+    if args.full:
+        bundle = dataclasses.replace(bundle, quick=None)
     config = bundle.header.config
     changes = {
         name: value
