@@ -237,18 +237,34 @@ def test_all_routes_are_described():
     assert routes == described
 
 
-SCHEMA = schemathesis.openapi.from_dict(describe())
+SCHEMA = schemathesis.openapi.from_dict(describe()).exclude(path="/metrics")
 
 
-@SCHEMA.exclude(path="/metrics").parametrize()
-@settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+def examples(count: int) -> settings:
+    slow_ones = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    return settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=slow_ones,
+    )
+
+
+@SCHEMA.parametrize()
+@examples(3)
 def test_the_description_is_kept(case: schemathesis.Case, live: Live):
     """Good requests are answered as described, bad ones refused as described."""
+    check_description(case, live)
+
+
+@pytest.mark.slow
+@SCHEMA.parametrize()
+@examples(30)
+def test_the_description_is_kept_at_length(case: schemathesis.Case, live: Live):
+    check_description(case, live)
+
+
+def check_description(case: schemathesis.Case, live: Live) -> None:
     unlike = ("/api/v1/jobs", "/api/v1/batch", "/api/v1/edit", "/api/v1/relative")
     if case.path.startswith((*unlike, "/v1/images/e", "/v1/images/v", "/sdapi")):
         # No job is known, so every good request gets a 404; and no description says
