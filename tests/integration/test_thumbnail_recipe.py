@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pokejax import Sampler, export, train
 from pokejax.inference import bundle
 from pokejax.training.checkpoint import complete, load_bundle
+from pokejax.training.tasks import drawn
 from tests.helpers.runs import weights
 
 TINY = [
@@ -22,7 +24,10 @@ TINY = [
 SMALL = ["--prior.width=16", "--prior.depth=1", "--prior.heads=2", "--prior.steps=2"]
 
 
-def test_both_stages_train_export_and_draw(drawn_dataset: Path, tmp_path: Path):
+def test_all_stages_train_export_and_draw(
+    drawn_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(drawn, "_COUNT", 64)  # thumbnails for the sharp stage
     base, prior = tmp_path / "base", tmp_path / "prior"
     data = ["--data.dir", str(drawn_dataset)]
     first = ["--config", "configs/thumbnail64.py", *TINY, *data]
