@@ -55,6 +55,7 @@ def key() -> jax.Array:
     return jax.random.key(0)
 
 
+# One for as many tests as possible: another size or rate is compiled anew.
 TINY = [
     "--data.image_size=32",
     "--model.channels=8,16,32",
@@ -65,6 +66,7 @@ TINY = [
     "--loss.kl_per_dimension",
     "--train.batch_size=8",
     "--train.learning_rate=2e-3",
+    "--train.ema_decay=0.9",
     "--train.attribute_drop_prob=0.1",
 ]
 

@@ -16,6 +16,8 @@ from pokejax import train
 from pokejax.training.saving import Checkpoints
 from pokejax.training.trainer import Trainer
 
+WRAPPED = ((Trainer, "__init__"), (Trainer, "evaluate"), (Checkpoints, "save"))
+
 
 def arrange(phase: str, number: int) -> None:
     """Wrap what belongs to the phase, so that the signal comes in the middle of it."""

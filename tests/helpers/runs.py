@@ -9,12 +9,7 @@ from safetensors.numpy import load_file
 from pokejax.training import log as loss_log
 from tests.conftest import TINY
 
-OPTIONS = [
-    *TINY,
-    "--train.epochs=3",
-    "--train.checkpoint_every=1",
-    "--train.ema_decay=0.9",
-]
+OPTIONS = [*TINY, "--train.epochs=3", "--train.checkpoint_every=1"]
 
 
 def argv(dataset: Path, workdir: Path, *more: str) -> list[str]:

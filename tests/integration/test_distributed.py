@@ -27,9 +27,9 @@ from pokejax.training.trainer import Trainer
 from tests.helpers.runs import argv, assert_same, log, weights
 from tests.helpers.tools import QUICK_XLA
 
-# 4 steps an epoch. A step moves a weight by up to 1e-3, so 1e-5 can tell runs apart.
-LONG = ("--train.epochs=6", "--train.learning_rate=1e-3", "--train.sample_every=6")
-STEPS = 24
+# 4 steps an epoch. A step moves a weight by up to 2e-3, so 1e-5 can tell runs apart.
+LONG = ("--train.epochs=4", "--train.sample_every=4")
+STEPS = 16
 SECONDS = 500  # far more than it takes, on a busy machine
 TRAIN = ("-m", "pokejax.train")
 
@@ -114,12 +114,10 @@ def assert_equal_runs(ours: Path, theirs: Path, tolerance: float = 1e-5) -> None
             np.testing.assert_allclose(float(row[name]), float(other[name]), rtol=1e-4)
 
 
-def test_the_comparison_can_fail(drawn_dataset: Path, alone: Path, tmp_path: Path):
-    """Runs of another seed are further apart than any tolerance here."""
-    options = argv(drawn_dataset, tmp_path, *LONG, "--train.seed=1")
-    assert train.main(options) == 0
+def test_the_comparison_can_fail(alone: Path, unbroken: Path):
+    """Runs that differ by one epoch are further apart than any tolerance here."""
     with pytest.raises(AssertionError):
-        assert_same(tmp_path, alone, tolerance=1e-3)
+        assert_same(unbroken, alone, tolerance=1e-3)
 
 
 def test_eight_devices_equal_one_and_restore_on_fewer(
@@ -156,10 +154,12 @@ def test_eight_devices_equal_one_and_restore_on_fewer(
     checkpoints.close()
 
 
+# The quick suite has the next test, whose two processes do half of the steps.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("meet", "more"),
     [
-        pytest.param(by_flags, [], marks=pytest.mark.slow),
+        (by_flags, []),
         (by_cluster, ["--data.resident_mb=0", "--mesh.shard_params"]),
     ],
     ids=["resident", "streamed_and_spread"],
@@ -185,15 +185,21 @@ def test_one_process_then_two_that_are_stopped_then_one(
 ):
     """SIGTERM comes to the second process only; both stop, at the same step.
 
-    Each of the two holds, and saves, half of the weights.
+    Each of the two holds, and saves, half of the weights, and is fed its share of the
+    pictures batch by batch.
     """
     options = argv(drawn_dataset, tmp_path, *LONG, "--mesh.shard_params")
     assert train.main([*options, "--train.epochs=1"]) == 0
     (tmp_path / "model.safetensors").unlink()
     kill = ("tests/helpers/kill_driver.py", "step", "SIGTERM", "--")
-    codes, outputs = run_two(by_flags([*options, "--resume", "auto"]), second=kill)
+    streamed = [*options, "--data.resident_mb=0", "--resume", "auto"]
+    codes, outputs = run_two(by_cluster(streamed), second=kill)
     assert codes == [128 + signal.SIGTERM] * 2, "\n".join(outputs)
+    assert "Device: 2 x" in outputs[0]
     assert "continue with --resume auto" in outputs[0]
+    # Gloo itself says that it is connected.
+    said = [line for line in outputs[1].split("\n") if line and "Gloo" not in line]
+    assert said == ["SIGTERM: saving after the current step…"]
     assert not (tmp_path / "model.safetensors").exists()
     assert len(log(tmp_path)) == 2  # the signal came in the third epoch
     assert train.main([*options, "--mesh.devices=1", "--resume", "auto"]) == 0
@@ -264,4 +270,4 @@ def test_weights_are_finite_and_not_the_first_ones(alone: Path):
     """Or equal runs would say little."""
     assert all(np.isfinite(value).all() for value in weights(alone).values())
     losses = [float(row["Train_Loss"]) for row in log(alone)]
-    assert losses[-1] < 0.9 * losses[0]
+    assert losses[-1] < 0.95 * losses[0]

@@ -18,10 +18,11 @@ import httpx
 import pytest
 import yaml
 
+from pokejax.inference import shipped
 from server.settings import PREFIX, Settings
 from tests.helpers.live_server import answers, free_port, wait_for
 from tests.helpers.proxy import replace_once
-from tests.helpers.tools import tool
+from tests.helpers.tools import QUICK_XLA, tool
 
 # Root may write to what nobody may write to, unless it is without capabilities.
 WITHOUT_RIGHTS = (
@@ -126,7 +127,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.network
-def test_the_service_runs_as_in_the_image(image: Path, tmp_path: Path):
+def test_the_service_runs_as_in_the_image(
+    image: Path, flow_model: Path, tmp_path: Path
+):
+    """With a tiny model, as if it were mounted, since that is there sooner."""
+    assert (image / "pokejax/weights" / shipped.MODEL.name).is_file()
     inside = {path.name for path in image.iterdir()}
     assert inside.isdisjoint({"tests", "docs", ".git", "images", "outputs", ".env"})
     commands = {path.name for path in (image / ".venv/bin").iterdir()}
@@ -143,6 +148,8 @@ def test_the_service_runs_as_in_the_image(image: Path, tmp_path: Path):
         "HOME": "/tmp",
         "PYTHONDONTWRITEBYTECODE": "1",
         "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": QUICK_XLA,
+        f"{PREFIX}MODEL": str(flow_model),
     }
     runs: dict[str, Any] = {"cwd": image, "env": env}
     command, check = [*WITHOUT_RIGHTS, *command], [*WITHOUT_RIGHTS, *check]

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,13 +18,15 @@ from pokejax.data import dataset as data
 from pokejax.training.checkpoint import has_complete
 from pokejax.training.mesh import replicate
 from pokejax.training.trainer import Trainer
+from tests.helpers import kill_driver
 from tests.helpers.runs import argv, assert_same, log
 
 
 @pytest.fixture(scope="module")
-def unbroken(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workdir = tmp_path_factory.mktemp("unbroken")
-    assert train.main(argv(drawn_dataset, workdir)) == 0
+def first_epoch(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that ended after its first epoch; copy it to go on from there."""
+    workdir = tmp_path_factory.mktemp("first_epoch") / "run"
+    assert train.main([*argv(drawn_dataset, workdir), "--train.epochs=1"]) == 0
     return workdir
 
 
@@ -39,20 +42,30 @@ SLOW = itertools.product(["compile", "step", "eval", "save"], ["SIGTERM", "SIGKI
     ],
 )
 def test_killed_and_resumed_equals_unbroken(
-    phase: str, name: str, drawn_dataset: Path, unbroken: Path, tmp_path: Path
+    phase: str,
+    name: str,
+    drawn_dataset: Path,
+    unbroken: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     options = argv(drawn_dataset, tmp_path)
-    killed = subprocess.run(
-        [sys.executable, "tests/helpers/kill_driver.py", phase, name, "--", *options],
-        capture_output=True,
-        text=True,
-        timeout=500,
-        env=os.environ | {"PYTHONPATH": "."},
-    )
-    if name == "SIGTERM":
-        assert killed.returncode == 128 + signal.SIGTERM, killed.stderr
-        assert "continue with --resume auto" in killed.stdout
+    if name == "SIGTERM":  # which this process survives
+        with monkeypatch.context() as patch:
+            for where, method in kill_driver.WRAPPED:  # put back in the end
+                patch.setattr(where, method, getattr(where, method))
+            kill_driver.arrange(phase, signal.SIGTERM)
+            assert train.main(options) == 128 + signal.SIGTERM
+        assert "continue with --resume auto" in capsys.readouterr().out
     else:
+        driver = [sys.executable, "tests/helpers/kill_driver.py", phase, name, "--"]
+        killed = subprocess.run(
+            [*driver, *options],
+            capture_output=True,
+            timeout=500,
+            env=os.environ | {"PYTHONPATH": "."},
+        )
         assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "model.safetensors").exists()
     # Killed before the first save was complete, there is nothing to go on from: then
@@ -65,10 +78,14 @@ def test_killed_and_resumed_equals_unbroken(
 
 
 def test_negative_control_another_key_ends_elsewhere(
-    drawn_dataset: Path, unbroken: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn_dataset: Path,
+    first_epoch: Path,
+    unbroken: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """If the randomness were not restored, the comparison above would notice."""
-    assert train.main([*argv(drawn_dataset, tmp_path), "--train.epochs=1"]) == 0
+    shutil.copytree(first_epoch, tmp_path, dirs_exist_ok=True)
     build = Trainer.__init__
 
     def build_with_another_key(self: Trainer, *args):
@@ -83,7 +100,11 @@ def test_negative_control_another_key_ends_elsewhere(
 
 @pytest.mark.parametrize("kilobytes", [20, pytest.param(1000, marks=pytest.mark.slow)])
 def test_a_full_disk_leaves_the_previous_checkpoint(
-    kilobytes: int, drawn_dataset: Path, unbroken: Path, tmp_path: Path
+    kilobytes: int,
+    drawn_dataset: Path,
+    first_epoch: Path,
+    unbroken: Path,
+    tmp_path: Path,
 ):
     """A limit on a file's size makes writing fail in the middle, as a full disk does.
 
@@ -91,7 +112,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
     what was compiled for `unbroken` comes from the cache.
     """
     options = argv(drawn_dataset, tmp_path)
-    assert train.main([*options, "--train.epochs=1"]) == 0
+    shutil.copytree(first_epoch, tmp_path, dirs_exist_ok=True)
     limited = f'ulimit -f {kilobytes}; exec "$@"'
     command = [sys.executable, "-m", "pokejax.train", *options, "--resume", "auto"]
     failed = subprocess.run(
@@ -121,24 +142,21 @@ def test_two_devices_equal_one(drawn_dataset: Path, tmp_path: Path, unbroken: Pa
     assert_same(tmp_path, unbroken, tolerance=1e-5)
 
 
-@pytest.mark.parametrize(
-    "change", [{"train.accumulate": 2}, {"train.steps_per_call": 3}]
-)
-def test_chunks_and_accumulation_change_nothing(change: dict, drawn_dataset: Path):
+def test_chunks_and_accumulation_change_nothing(drawn_dataset: Path):
     plain = train.parse_arguments(argv(drawn_dataset, Path("unused")))[1]
     plain = override(plain, {"model.dropout": 0.0})
     results = []
-    for config in (plain, override(plain, change)):
+    for change in ({}, {"train.accumulate": 2}, {"train.steps_per_call": 3}):
+        config = override(plain, change)
         trainer = Trainer(config, data.load(config.data, config.text))
         parts = trainer.train_epoch(1)
-        results.append((parts, jax.tree.leaves(trainer.state.params)))
-    (parts, ours), (other_parts, theirs) = results
-    assert parts is not None and other_parts is not None
-    np.testing.assert_allclose(
-        list(parts.values()), list(other_parts.values()), rtol=1e-5
-    )
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5)
+        assert parts is not None
+        results.append((list(parts.values()), jax.tree.leaves(trainer.state.params)))
+    (parts, ours), *others = results
+    for other_parts, theirs in others:
+        np.testing.assert_allclose(parts, other_parts, rtol=1e-5)
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_bfloat16_trains_and_keeps_float32_state(drawn_dataset: Path):

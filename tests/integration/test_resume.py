@@ -25,21 +25,14 @@ from tests.helpers.runs import argv, log
 
 
 @pytest.fixture(scope="module")
-def finished(drawn_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    workdir = tmp_path_factory.mktemp("finished") / "run"
-    assert train.main(argv(drawn_dataset, workdir)) == 0
-    return workdir
-
-
-@pytest.fixture(scope="module")
-def trainer(drawn_dataset: Path, finished: Path) -> Trainer:
-    config = train.parse_arguments(argv(drawn_dataset, finished))[1]
+def trainer(drawn_dataset: Path, unbroken: Path) -> Trainer:
+    config = train.parse_arguments(argv(drawn_dataset, unbroken))[1]
     return Trainer(config, data.load(config.data, config.text))
 
 
 @pytest.fixture
-def run(finished: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(finished, tmp_path / "run"))
+def run(unbroken: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(unbroken, tmp_path / "run"))
 
 
 def test_other_data_and_settings_are_named_and_refused(
@@ -224,30 +217,30 @@ def test_a_checkpoint_that_is_replaced_while_it_is_read(
 
 
 def test_another_run_is_not_mixed_with_what_is_there(
-    drawn_dataset: Path, run: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+    drawn_dataset: Path, run: Path, unbroken: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert train.main([*argv(drawn_dataset, run), f"--resume={finished}"]) == 2
+    assert train.main([*argv(drawn_dataset, run), f"--resume={unbroken}"]) == 2
     assert "already holds a run" in capsys.readouterr().err
 
 
-def test_a_bundle_says_what_it_was_trained_on(finished: Path, trainer: Trainer):
-    model = bundle.read(finished / "model.safetensors")
+def test_a_bundle_says_what_it_was_trained_on(unbroken: Path, trainer: Trainer):
+    model = bundle.read(unbroken / "model.safetensors")
     assert model.header.fingerprint == trainer.header.fingerprint
     assert {"pictures", "splits", "prompts"} <= model.header.fingerprint.keys()
 
 
-def test_every_way_to_name_a_checkpoint(finished: Path, tmp_path: Path):
-    own = finished / "checkpoints"
-    assert locate("auto", finished) == Source(own)
+def test_every_way_to_name_a_checkpoint(unbroken: Path, tmp_path: Path):
+    own = unbroken / "checkpoints"
+    assert locate("auto", unbroken) == Source(own)
     assert locate("auto", tmp_path) is None
-    assert locate(str(finished), tmp_path) == Source(own)
+    assert locate(str(unbroken), tmp_path) == Source(own)
     assert locate(str(own), tmp_path) == Source(own)
     assert locate(str(own / "8"), tmp_path) == Source(own, 8)
-    assert locate("8", finished) == Source(own, 8)
+    assert locate("8", unbroken) == Source(own, 8)
     with pytest.raises(CheckpointError, match="no checkpoint of step 9; it has 4, 8"):
-        locate("9", finished)
+        locate("9", unbroken)
     with pytest.raises(CheckpointError, match="no checkpoint in nowhere"):
-        locate("nowhere", finished)
+        locate("nowhere", unbroken)
 
 
 def test_a_longer_cosine_schedule_says_how_the_learning_rate_jumps(

@@ -11,6 +11,7 @@ from pokejax.inference import bundle
 from pokejax.inference.bundle import BundleError
 from pokejax.inference.recipe import Recipe
 from pokejax.training.checkpoint import complete, load_bundle
+from pokejax.training.tasks import drawn
 from tests.helpers.runs import weights
 
 TINY = [
@@ -27,8 +28,12 @@ SMALL = ["--prior.width=16", "--prior.depth=1", "--prior.heads=2", "--prior.step
 
 
 def test_all_stages_train_export_and_draw(
-    drawn_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    drawn_dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
+    monkeypatch.setattr(drawn, "_COUNT", 64)  # thumbnails for the sharp stage
     base, prior = tmp_path / "base", tmp_path / "prior"
     data = ["--data.dir", str(drawn_dataset)]
     first = ["--config", "configs/thumbnail64.py", *TINY, *data]

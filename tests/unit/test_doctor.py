@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from pokejax import doctor
+from pokejax import doctor, train
 from pokejax.inference import shipped
+from pokejax.inference.sampler import Sampler
+from tests.conftest import TINY
 from tests.helpers.tools import QUICK_XLA
 
 
@@ -91,7 +93,7 @@ def test_extras(
             marker = f"{marker} and extra == '{extra}'".removeprefix(" and ")
             lines.append(f"Requires-Dist: {name}; {marker}")
     (tmp_path / "pokejax-9.9.dist-info/METADATA").write_text("\n".join(lines))
-    # A requirement with an extra of its own, as `jax[cuda13]` is.
+    # A requirement with an extra of its own, as `jax[cuda12]` is.
     (tmp_path / "tifffile-1.dist-info").mkdir()
     (tmp_path / "tifffile-1.dist-info/METADATA").write_text(
         "Metadata-Version: 2.4\nName: tifffile\nVersion: 1\nProvides-Extra: also\n"
@@ -124,11 +126,29 @@ def test_without_a_device_or_any_extra(tmp_path: Path):
     assert findings["found"]["language models' client"] is None
 
 
-def test_timings_are_told():
+def check_told(text: str) -> None:
+    for title in ("Here", "Versions", "Extras", "Found", "Speed", "Tested", "Next"):
+        assert f"\n{title}\n" in "\n" + text
+    for row in ("precision", "a picture", "a training step"):
+        assert f"\n  {row} " in text
+    assert "no: by design" in text
+
+
+def test_timings_are_told(
+    flow_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    """Those of a tiny model and recipe, which compile sooner."""
+    sampler, config = Sampler.load(flow_model), train.parse_arguments(TINY)[1]
+    monkeypatch.setattr(Sampler, "load", lambda: sampler)
+    monkeypatch.setattr(doctor, "load", lambda name: config)
+    assert doctor.main([]) == 0
+    check_told(capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_timings_of_the_included_model_are_told():
     ended = run(XLA_FLAGS=QUICK_XLA)
     assert ended.returncode == 0, ended.stderr
-    for title in ("Here", "Versions", "Extras", "Found", "Speed", "Tested", "Next"):
-        assert f"\n{title}\n" in "\n" + ended.stdout
-    for row in ("precision", "a picture", "a training step"):
-        assert f"\n  {row} " in ended.stdout
-    assert "no: by design" in ended.stdout
+    check_told(ended.stdout)
