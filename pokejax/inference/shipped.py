@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "thumbnail64.safetensors"
-SHA256 = "718134358bb012c50dcf483cab48c7459252f5ea05b26af502eb58cfd26406b6"
+SHA256 = "98503945c82e446c39ebac7a39cf0be7623bd7fdad684d77b0babab629a8d043"
