@@ -371,6 +371,11 @@ def recipes_for(
     ]
 
 
+def between(start: Recipe, end: Recipe, mix: float) -> Recipe:
+    """The recipe `mix` of the way, from 0 to 1; at 0 it is `start` itself."""
+    return replace(start, towards=end, mix=mix) if mix else start
+
+
 def slides_of(values: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
     """How much of some attributes, in the form in which a recipe holds it.
 
