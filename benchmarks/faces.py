@@ -89,8 +89,6 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, default=Path("outputs/faces.png"))
     args = parser.parse_args()
     bundle = open_model(args.model)
-    if args.full:
-        bundle = dataclasses.replace(bundle, quick=None)
     config = bundle.header.config
     changes = {
         name: value
@@ -105,7 +103,9 @@ def main() -> None:
     train, test = dataset.splits["train"], dataset.splits["test"]
     real = Real(train, test)
     sampler = Sampler(
-        dataclasses.replace(bundle, header=header), load_text_encoder(config.text)
+        dataclasses.replace(bundle, header=header),
+        load_text_encoder(config.text),
+        prior="full" if args.full else "flow",
     )
     rows = np.repeat(real.prompted, EACH)
     recipes = [

@@ -8,14 +8,14 @@ full one, which all others get.
 """
 
 import argparse
-import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import turns
 
-SIDES = ("normal", "quick", "full")
+SIDES = ("normal", "flow", "full")
 CALLS = 20  # a turn
 
 
@@ -42,23 +42,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     turns.table(taken, "normal", pictures=args.pictures)
 
 
-def serve(side: str, model: Path | None, pictures: int) -> None:
+def serve(
+    side: Literal["normal", "flow", "full"], model: Path | None, pictures: int
+) -> None:
     import jax
 
     from pokejax import Sampler
     from pokejax.inference import shipped
-    from pokejax.inference.sampler import open_model
-    from pokejax.text import load_text_encoder
 
     def prepare():
-        bundle = open_model(model or shipped.MODEL)
-        if side == "quick" and bundle.quick is None:
-            raise SystemExit("the model has no quick prior")
-        if side == "full":
-            bundle = dataclasses.replace(bundle, quick=None)
-        encoder = load_text_encoder(bundle.header.config.text)
-        prior = "normal" if side == "normal" else "flow"
-        sampler = Sampler(bundle, encoder, prior=prior)
+        sampler = Sampler.load(model or shipped.MODEL, prior=side)
         return lambda: sampler.generate("a red dragon", seed=1, num=pictures)
 
     turns.serve(prepare, CALLS, f"jax {jax.__version__}")

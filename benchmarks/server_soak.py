@@ -39,9 +39,8 @@ from serving import Server, pokejax_server
 from pokejax import Sampler
 from pokejax.images.given import read_picture
 from pokejax.inference import shipped
-from pokejax.inference.recipe import Recipe, Start, recipes_for
+from pokejax.inference.recipe import Recipe, Start, between, recipes_for
 from pokejax.prompts.parse import parse_prompt
-from server.animation import between
 from server.files import Look, encode
 
 KEYS = [f"client-{i}" for i in range(4)]

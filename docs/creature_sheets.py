@@ -15,17 +15,21 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pokejax import Sampler
+from pokejax.attributes import COLORS
 from pokejax.creatures import creature as creatures
 from pokejax.creatures.card import card_of, card_png
 from pokejax.creatures.creature import Creature
 from pokejax.creatures.evolution import draw_lines
 from pokejax.creatures.sheet import icon_of, sheet_of
+from pokejax.evaluation.adherence import seen_colors
 from pokejax.evaluation.protocol import SHEET_PROMPTS
 from pokejax.images import moving
 from pokejax.images.finish import PixelArt
 from pokejax.images.given import read_picture
 from pokejax.images.upscale import Upscale, enlarge
-from pokejax.inference.recipe import Recipe, Sample, Start, slides_of
+from pokejax.inference.recipe import Recipe, Sample, Start, between, slides_of
+from pokejax.inference.slides import without_words
+from pokejax.prompts.rules import parse_by_rules
 
 HERE = Path("docs/images")
 CREATURES, COLUMNS = 2, 8
@@ -33,6 +37,7 @@ SEED = 7  # of README's first column; each further one counts up
 STAGES = 3
 HEAD = 0.4  # of the creature's height
 SLID = "primary_color", (-1.0, 1.0, 3.0)
+STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def main() -> None:
@@ -47,6 +52,8 @@ def main() -> None:
     drawn = [creatures.draw(sampler, recipe) for recipe in recipes]
     save_edits(sampler, fronts)
     save_slid(sampler, recipes)
+    save_avoided(sampler, recipes)
+    save_walks(sampler, recipes)
     save_packs(drawn)
     normal = [of.views["front"] for of in drawn]
     shinies = [PixelArt(of.views["front"].indices, of.shiny) for of in drawn]
@@ -113,6 +120,33 @@ def save_slid(sampler: Sampler, recipes: Sequence[Recipe]) -> None:
         for v in values
     ]
     save_rows("slides.png", *([sample.image for sample in row] for row in rows))
+
+
+def save_avoided(sampler: Sampler, recipes: Sequence[Recipe]) -> None:
+    """Of prompts that don't say their colour any more, and kept from what they show."""
+    prompts = [without_words(r.prompt, "primary_color")[1].split() for r in recipes]
+    plain = [
+        replace(r, prompt=prompt, attributes=parse_by_rules(prompt).attributes)
+        for r, prompt in zip(recipes, map(" ".join, prompts), strict=True)
+    ]
+    before = [sample.image for sample in sampler.sample(plain)]
+    seen = [COLORS[i].lower() for i in seen_colors(np.stack(before))]
+    after = sampler.sample(
+        [replace(r, negative=color) for r, color in zip(plain, seen, strict=True)]
+    )
+    save_rows("negative.png", before, [sample.image for sample in after])
+
+
+def save_walks(sampler: Sampler, recipes: Sequence[Recipe]) -> None:
+    """From each prompt to the next, the last to the first, with one seed."""
+    ends = [*recipes[CREATURES:], *recipes[:CREATURES]]
+    rows = [
+        sampler.sample(
+            [between(r, end, mix) for r, end in zip(recipes, ends, strict=True)]
+        )
+        for mix in STOPS
+    ]
+    save_rows("walks.png", *([sample.image for sample in row] for row in rows))
 
 
 def save_packs(drawn: Sequence[Creature]) -> None:

@@ -7,7 +7,8 @@ The sheet beside it is what `make run` draws. Nothing is picked: the seed is tha
 from pathlib import Path
 
 from pokejax import Sampler
-from server.animation import between, gif
+from pokejax.inference.recipe import between
+from server.animation import gif
 
 PROMPTS = (
     "a small blue water turtle with a red shell",

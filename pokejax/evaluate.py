@@ -63,10 +63,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add(
         "--prior",
-        choices=("flow", "normal"),
+        choices=("flow", "full", "normal"),
         default="flow",
-        help="where latents come from: the model's learned prior, if it has one, or"
-        " N(0, 1) (default: flow)",
+        help="where latents come from: the model's learned prior, if it has one, and"
+        " its quick one where that will do (flow); never the quick one (full); or"
+        " N(0, 1) (normal) (default: flow)",
     )
     add(
         "--inception",
@@ -123,7 +124,7 @@ def _evaluate(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]
             "epoch": bundle.header.epoch,
             "encoder": bundle.header.encoder,
             "parameters": parameter_count(bundle.model),
-            "prior": _prior(bundle) if args.prior == "flow" else None,
+            "prior": None if args.prior == "normal" else _prior(bundle),
         },
         "data": {
             "split": args.split,

@@ -40,8 +40,10 @@ from pokejax.inference.recipe import (
     MIN_SLIDE,
     Kin,
     PromptError,
+    Recipe,
     Sample,
     Start,
+    between,
     check_request,
     count_up,
     recipes_for,
@@ -54,6 +56,7 @@ from pokejax.prompts.parsed import ParsedPrompt
 
 # What `--sweep` sets a slider to; at 1 it is the picture without sliders.
 _SWEEP = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+_STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the way to another picture
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -116,10 +119,11 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--prior",
-        choices=("flow", "normal"),
+        choices=("flow", "full", "normal"),
         default="flow",
-        help="where latents come from: the model's learned prior, if it has one, or"
-        " N(0, 1) (default: flow)",
+        help="where latents come from: the model's learned prior, if it has one, and"
+        " its quick one where that will do (flow); never the quick one (full); or"
+        " N(0, 1) (normal) (default: flow)",
     )
     parser.add_argument(
         "--set",
@@ -143,6 +147,31 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="NAME",
         help="draw each picture with this attribute's slider at"
         f" {', '.join(f'{value:g}' for value in _SWEEP)}",
+    )
+    parser.add_argument(
+        "--to-prompt",
+        metavar="TEXT",
+        help="go from each picture to one of this prompt, with the same seed",
+    )
+    parser.add_argument(
+        "--to-set",
+        action="append",
+        metavar="NAME=VALUE",
+        help="attributes of that one (default: what --set says)",
+    )
+    parser.add_argument(
+        "--to-seed",
+        type=int,
+        metavar="SEED",
+        help="seed of that one, of the first picture; the others count up from it",
+    )
+    parser.add_argument(
+        "--mix",
+        type=float,
+        nargs="+",
+        metavar="M",
+        help="how far along, from 0 to 1, once or more often (default:"
+        f" {' '.join(f'{mix:g}' for mix in _STOPS)})",
     )
     for name, vocabulary, usual in (
         ("view", VIEWS, "front, unless the prompt says otherwise"),
@@ -289,6 +318,36 @@ def parse_slides(words: Sequence[str]) -> dict[str, float]:
     return dict(slides_of(values))
 
 
+def mixes_of(args: argparse.Namespace) -> list[float]:
+    """How far along the way to another picture to draw; 0 alone if there is none.
+
+    Raises:
+      ValueError: a number out of range, or the arguments don't fit together.
+    """
+    if args.to_prompt is None and args.to_set is None and args.to_seed is None:
+        if args.mix is not None:
+            raise ValueError("--mix needs --to-prompt, --to-set or --to-seed")
+        return [0.0]
+    for name, given in (
+        ("--sweep", args.sweep),
+        ("--best-of", args.best_of > 1),
+        ("--stages", args.stages > 1),
+        ("--relative", args.relative),
+    ):
+        if given:
+            raise ValueError(f"{name} doesn't go with a way to another picture")
+    mixes = list(_STOPS) if args.mix is None else args.mix
+    for mix in mixes:
+        if not 0 <= mix <= 1:
+            raise ValueError(f"--mix is {mix}; expected 0 to 1")
+    for prompt in args.prompt if args.to_prompt is None else [args.to_prompt]:
+        try:
+            check_request(prompt, num=args.num, seed=args.to_seed, temperature=1)
+        except PromptError as error:
+            raise ValueError(f"where --mix leads: {error}") from None
+    return mixes
+
+
 def start_of(args: argparse.Namespace, size: int) -> Start | None:
     """What pictures of `size` pixels a side start from, if a picture is given.
 
@@ -349,7 +408,8 @@ def write_line(
     """
     first = line[0]
     slid = "".join(f"_{name}={value:g}" for name, value in first.recipe.slides)
-    stem = f"{file_stem(first.prompt)}_{first.seed}{slid}"
+    mixed = f"_mix={first.recipe.mix:g}" if first.recipe.towards else ""
+    stem = f"{file_stem(first.prompt)}_{first.seed}{slid}{mixed}"
     more: dict[str, bytes] = {}
     if len(line) > 1:
         more[f"{stem}_line.png"] = line_png(line, scale=scale, upscale=upscale)
@@ -380,12 +440,45 @@ def understood(parsed: ParsedPrompt) -> str:
     return line
 
 
+def read(
+    prompt: str, overrides: Attributes, args: argparse.Namespace, sampler: Sampler
+) -> ParsedPrompt:
+    """What a prompt says, with `overrides`; what is amiss goes to stderr."""
+    parsed = parse_prompt(prompt, use_llm=args.use_llm_parsing)
+    if parsed.warning:
+        print(f"warning: {parsed.warning}", file=sys.stderr)
+    parsed = parsed.override(overrides)
+    asked = parsed.attributes.known().keys() & sampler.unheeded
+    if asked and sampler.bundle.model.conditional:
+        print(
+            f"warning: {args.model} was trained without"
+            f" {' and '.join(sorted(asked))}, and ignores this",
+            file=sys.stderr,
+        )
+    if not args.json:
+        tqdm.write(understood(parsed), file=sys.stderr)
+    return parsed
+
+
+def reading(parsed: ParsedPrompt) -> dict[str, object]:
+    """What was read in a prompt, as `--json` reports it."""
+    return {
+        "prompt": parsed.prompt,
+        "attributes": parsed.attributes.known(),
+        "sources": dict(parsed.sources),
+        "unrecognised": parsed.unrecognised,
+    }
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 if all was drawn, 2 on bad input."""
     args = parse_arguments(argv)
     try:
         drawn = Attributes(view=args.view, style=args.style)
         overrides = parse_overrides(args.set).override(drawn)
+        to_overrides = overrides
+        if args.to_set is not None:
+            to_overrides = parse_overrides(args.to_set).override(drawn)
         slides = parse_slides(args.slide)
         swept = [slides]
         if args.sweep:
@@ -400,6 +493,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 negative=args.negative,
                 best_of=args.best_of,
             )
+        mixes = mixes_of(args)
         if args.best_of > 1 and args.sweep:
             raise ValueError("--best-of compares seeds, and --sweep sliders; leave one")
         if not FEWEST_COLORS <= args.colors <= MOST_COLORS:
@@ -451,33 +545,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.prompt, unit="prompt", disable=len(args.prompt) == 1 or None
         )
         for prompt in progress:
-            parsed = parse_prompt(prompt, use_llm=args.use_llm_parsing)
-            if parsed.warning:
-                print(f"warning: {parsed.warning}", file=sys.stderr)
-            parsed = parsed.override(overrides)
-            asked = parsed.attributes.known().keys() & sampler.unheeded
-            if asked and sampler.bundle.model.conditional:
-                print(
-                    f"warning: {args.model} was trained without"
-                    f" {' and '.join(sorted(asked))}, and ignores this",
-                    file=sys.stderr,
-                )
-            for name in idle(swept[0], parsed.attributes.known()):
+            parsed = end = read(prompt, overrides, args, sampler)
+            told = reading(parsed)
+            if mixes != [0.0]:
+                to_prompt = prompt if args.to_prompt is None else args.to_prompt
+                end = read(to_prompt, to_overrides, args, sampler)
+                told["to"] = reading(end)
+            prompts.append(told)
+            known = parsed.attributes.known() | end.attributes.known()
+            for name in idle(swept[0], known):
                 print(
                     f"warning: --slide {name} changes nothing: {prompt[:60]!r} doesn't"
                     f" say it, but --set {name}=… can",
                     file=sys.stderr,
                 )
-            prompts.append(
-                {
-                    "prompt": prompt,
-                    "attributes": parsed.attributes.known(),
-                    "sources": dict(parsed.sources),
-                    "unrecognised": parsed.unrecognised,
-                }
-            )
-            if not args.json:
-                tqdm.write(understood(parsed), file=sys.stderr)
             recipes = recipes_for(
                 parsed,
                 count_up(args.seed, args.num * args.best_of),
@@ -489,8 +570,18 @@ def main(argv: Sequence[str] | None = None) -> int:
                 kin=kin,
                 shiny=args.shiny,
             )
+            first = recipes[0].seed if args.to_seed is None else args.to_seed
+            ends = [
+                Recipe(end.prompt, end.attributes, seed)
+                for seed in count_up(first, len(recipes))
+            ]
             drawn = sampler.sample(
-                [replace(r, slides=slides_of(s)) for r in recipes for s in swept]
+                [
+                    replace(between(recipe, to, mix), slides=slides_of(s))
+                    for recipe, to in zip(recipes, ends, strict=True)
+                    for mix in mixes
+                    for s in swept
+                ]
             )
             lines = draw_lines(sampler, sampler.best(drawn, args.best_of), args.stages)
             rows.append([sample for line in lines for sample in line])
@@ -506,6 +597,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                         "seed": sample.seed,
                         "attributes": sample.attributes.known(),
                         "slides": dict(sample.recipe.slides),
+                        "mix": sample.recipe.mix,
                         "model": sample.model_id,
                     }
                     for sample, path in zip(line, paths, strict=True)
@@ -513,7 +605,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sheet = args.out / "contact_sheet.png"
         with whole_file(sheet) as unfinished:
             images = [[s.image for s in row] for row in rows]
-            columns = len(_SWEEP) * args.stages if args.sweep else 12
+            along = len(mixes) * len(swept)
+            columns = along * args.stages if along > 1 else 12
             contact_sheet(images, args.prompt, columns=columns).save(unfinished)
     except (PromptError, BundleError, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -2,23 +2,17 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 from PIL import Image
 
 from pokejax.creatures.kin import idle_frames
 from pokejax.images import moving
-from pokejax.inference.recipe import Recipe, Sample
+from pokejax.inference.recipe import Sample
 
 from .files import Look
 
 _FRAME_MS = 100
-
-
-def between(start: Recipe, end: Recipe, mix: float) -> Recipe:
-    """The recipe `mix` of the way; at 0 it is `start` itself, to the byte."""
-    return replace(start, towards=end, mix=mix) if mix else start
 
 
 def gif(files: Sequence[bytes]) -> bytes:

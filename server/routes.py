@@ -12,7 +12,7 @@ from litestar.params import FromPath, HeaderParameter
 from litestar.response import Stream
 
 from pokejax.attributes import CONDITIONS
-from pokejax.inference.recipe import Recipe, Sample, Start, count_up
+from pokejax.inference.recipe import Recipe, Sample, Start, between, count_up
 from pokejax.inference.sampler import Sampler
 
 from . import animation
@@ -236,7 +236,7 @@ async def interpolate(drawing: Provided[Drawing[InterpolateBody]]) -> Interpolat
     if body.mix is not None:
         mixes = [body.mix]
     files = await drawing.draw(
-        [animation.between(first, towards, mix) for mix in mixes], look_of(body)
+        [between(first, towards, mix) for mix in mixes], look_of(body)
     )
     gif = None
     if body.gif:
@@ -266,7 +266,7 @@ async def variations(drawing: Provided[Drawing[VariationsBody]]) -> VariationsAn
     seeds = count_up(body.variation_seed, body.num_samples)
     ends = [Recipe(parsed.prompt, parsed.attributes, seed) for seed in seeds]
     files = await drawing.draw(
-        [animation.between(first, end, body.strength) for end in ends],
+        [between(first, end, body.strength) for end in ends],
         look_of(body),
     )
     images = [data_url(file, body.format) for file in files]

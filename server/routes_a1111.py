@@ -19,9 +19,8 @@ from litestar import Response, get, post
 from PIL import Image
 
 from pokejax.images.png import add_text
-from pokejax.inference.recipe import SEED_LIMIT, Recipe, Start, count_up
+from pokejax.inference.recipe import SEED_LIMIT, Recipe, Start, between, count_up
 
-from . import animation
 from .batcher import Ticket
 from .decoding import read_body
 from .drawing import AnyRequest, Drawing, Provided, caller_of, unless_gone
@@ -182,7 +181,7 @@ def _recipes(drawing: Drawing[Any], count: int, start: Start | None) -> list[Rec
     ends = count_up(None if body.subseed < 0 else body.subseed % SEED_LIMIT, count)
     parsed = drawing.parsed
     return [
-        animation.between(
+        between(
             near, Recipe(parsed.prompt, parsed.attributes, end), body.subseed_strength
         )
         for end in ends

@@ -7,7 +7,7 @@ shown along the way; that is why its bytes are always the same.
 import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -88,18 +88,18 @@ class Relatives(NamedTuple):
 class Programs:
     """The programs that make a bundle's pictures, for tiles of one size."""
 
-    def __init__(self, bundle: Bundle, *, use_prior: bool):
+    def __init__(self, bundle: Bundle, *, prior: Literal["flow", "full", "normal"]):
         """Jit all of them; nothing compiles before the first tile.
 
         Args:
           bundle: the model.
-          use_prior: whether its learned prior is used, if it has one.
+          prior: whether its learned prior is used, if it has one, and the quick one.
         """
         config = bundle.header.config
         graphdef, self._params = nnx.split(bundle.model)
         self._prior_params = self._relate = None
         self._times = times(config.prior.steps, config.prior.time_power)
-        if bundle.prior and use_prior:
+        if bundle.prior and prior != "normal":
             prior_graphdef, self._prior_params = nnx.split(bundle.prior)
             self._enter, self._advance = _flow_programs(prior_graphdef, config.prior)
             self._avoid = _avoid_program(prior_graphdef)
@@ -110,7 +110,7 @@ class Programs:
                 self._beside = bundle.prior.positions.shape
         has_flow = self._prior_params is not None
         self._quick = None
-        if bundle.quick and bundle.header.quick and has_flow:
+        if bundle.quick and bundle.header.quick and prior == "flow":
             self._quick = _Quick(bundle.quick, bundle.header.quick)
 
         @jax.jit

@@ -195,8 +195,16 @@ class Recipe:
     @property
     def plain(self) -> bool:
         """Whether prompt and attributes alone lead, as strongly as they usually do."""
-        led = self.start or self.kin or self.negative or self.slides
+        led = self.start or self.kin or self.negative or self.active_slides
         return self.guidance == 1 and not led
+
+    @property
+    def active_slides(self) -> dict[str, float]:
+        """The slides of what it, or the one that it lies towards, knows."""
+        known = self.attributes.known().keys()
+        if self.towards:
+            known |= self.towards.attributes.known().keys()
+        return {name: value for name, value in self.slides if name in known}
 
     def texts(self) -> dict[str, str]:
         """The text chunks of its PNG: all that is needed to draw it again."""
@@ -369,6 +377,11 @@ def recipes_for(
         )
         for seed in seeds
     ]
+
+
+def between(start: Recipe, end: Recipe, mix: float) -> Recipe:
+    """The recipe `mix` of the way, from 0 to 1; at 0 it is `start` itself."""
+    return replace(start, towards=end, mix=mix) if mix else start
 
 
 def slides_of(values: Mapping[str, float]) -> tuple[tuple[str, float], ...]:

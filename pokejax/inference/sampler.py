@@ -40,7 +40,7 @@ from pokejax.inference.slides import slid_rows
 from pokejax.prompts.rules import parse_by_rules
 from pokejax.text import TextEncoder, load_text_encoder
 
-PriorName = Literal["flow", "normal"]
+PriorName = Literal["flow", "full", "normal"]
 T = TypeVar("T")
 # Rows of a tile. On a CPU a tile of eight takes half as long again for one picture, and
 # saves a sixth of the time for many; an accelerator draws 32 in the time of one.
@@ -108,7 +108,8 @@ class Sampler:
           bundle: the model.
           encoder: the text encoder that it was trained with.
           prior: where z comes from: `"flow"`, the learned prior if the bundle has one,
-            or `"normal"`, N(0, 1).
+            or its quick prior where that will do; `"full"`, the former in any case; or
+            `"normal"`, N(0, 1).
           tile_rows: pictures drawn by one call of the device, 1 or more; None takes
             what suits the device. Samplers of different tiles agree in nearly all
             pixels, not in all.
@@ -140,7 +141,7 @@ class Sampler:
         style = styles[0] if styles and "native" not in styles else "native"
         self._usual = Attributes(view="front", style=style)
         self._prior = prior
-        self._programs = Programs(bundle, use_prior=prior == "flow")
+        self._programs = Programs(bundle, prior=prior)
 
     @classmethod
     def load(
@@ -166,9 +167,10 @@ class Sampler:
 
     @property
     def model_id(self) -> str:
-        """The bundle's, marked if its prior isn't used: that draws other pictures."""
-        unused = self.bundle.prior is not None and self._prior == "normal"
-        return self.bundle.model_id + ("-normal" if unused else "")
+        """The bundle's, marked if a prior isn't used: that draws other pictures."""
+        of_prior = {"normal": self.bundle.prior, "full": self.bundle.quick}
+        unused = of_prior.get(self._prior)
+        return self.bundle.model_id + (f"-{self._prior}" if unused else "")
 
     @property
     def takes_pictures(self) -> bool:
@@ -258,7 +260,9 @@ class Sampler:
         """Conditions that change nothing, since the model was trained without them."""
         bundle = self.bundle
         reader = (
-            bundle.prior if bundle.prior and self._prior == "flow" else bundle.model
+            bundle.model
+            if self._prior == "normal" or bundle.prior is None
+            else bundle.prior
         )
         tables = reader.category_embedder.tables if bundle.model.conditional else {}
         heeded = {

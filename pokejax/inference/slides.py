@@ -53,7 +53,7 @@ def slid_rows(
       text_emb: of both ends of each row, without sliders.
       embed: embeds a prompt.
     """
-    if not any(map(_active, recipes)):
+    if not any(recipe.active_slides for recipe in recipes):
         return None
     b = len(text_emb)
     slid = Slid(
@@ -63,7 +63,7 @@ def slid_rows(
         np.zeros(b, bool),
     )
     for i, recipe in enumerate(recipes):
-        if not (slides := _active(recipe)):
+        if not (slides := recipe.active_slides):
             continue
         near = {name: min(max(value, 0.0), 1.0) for name, value in slides.items()}
         beyond = {name: value - near[name] for name, value in slides.items()}
@@ -79,14 +79,6 @@ def slid_rows(
     # What pads the tile does as the others do, or it would cost another program.
     slid.lean[len(recipes) :] = slid.lean.max()
     return slid
-
-
-def _active(recipe: Recipe) -> dict[str, float]:
-    """The slides of what a recipe, or the one that it lies towards, knows."""
-    known = recipe.attributes.known().keys()
-    if recipe.towards:
-        known |= recipe.towards.attributes.known().keys()
-    return {name: value for name, value in recipe.slides if name in known}
 
 
 def _keep_words(

@@ -1,4 +1,4 @@
-"""How much of an attribute: recipes, rows of a tile and the command, untrained."""
+"""How much of an attribute, and of another picture: recipes, tiles and the command."""
 
 import dataclasses
 import json
@@ -55,12 +55,18 @@ def test_what_changes_nothing_changes_no_byte(sampler: Sampler, flow_model: Path
 
 
 def test_more_goes_on_where_none_and_all_have_led(sampler: Sampler):
-    """The way of a picture from 0 to 1, which is a straight one at first order."""
+    """The way of a picture from 0 to 1, which is a straight one in a single step."""
+    header = sampler.bundle.header
+    prior = dataclasses.replace(header.config.prior, steps=1)
+    config = dataclasses.replace(header.config, prior=prior)
+    header = dataclasses.replace(header, config=config)
+    bundle = dataclasses.replace(sampler.bundle, header=header)
+    single = Sampler(bundle, sampler.encoder)
     at = {
-        value: sampler.sample([slid(FISH, primary_color=value)])[0].image.astype(int)
+        value: single.sample([slid(FISH, primary_color=value)])[0].image.astype(int)
         for value in (-1, 0, 0.5, 2)
     }
-    at[1] = sampler.sample([FISH])[0].image.astype(int)
+    at[1] = single.sample([FISH])[0].image.astype(int)
     way = (at[1] - at[0]).ravel()
     far = {value: float((image - at[0]).ravel() @ way) for value, image in at.items()}
     assert far[-1] < far[0] < far[0.5] < far[1] < far[2]
@@ -146,3 +152,59 @@ def test_the_command_slides_and_says_what_is_wrong(
 def test_slides_of_refuses_what_is_no_slide():
     with pytest.raises(PromptError, match="did you mean 'habitat'"):
         slides_of({"habitt": 1})
+
+
+def test_the_command_goes_from_one_picture_to_another(
+    flow_model: Path,
+    sampler: Sampler,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    base = ["--prompt", FISH.prompt, "--model", str(flow_model), "--num=2", "--seed=1"]
+    base += ["--out", str(tmp_path / "out")]
+    assert generate.main([*base, "--to-prompt", "a big blue bird"]) == 0
+    files = {path.name: path for path in (tmp_path / "out").glob("a-red*")}
+    steps = ("", "_mix=0.25", "_mix=0.5", "_mix=0.75", "_mix=1")
+    assert files.keys() == {
+        f"a-red-fish_{n}{step}.png" for n in (1, 2) for step in steps
+    }
+    (fish,) = sampler.generate(FISH.prompt, seed=2)
+    bird = Attributes(primary_color="Blue", shape="Avian", size="Large")
+    half = dataclasses.replace(
+        fish.recipe, towards=Recipe("a big blue bird", bird, 2), mix=0.5
+    )
+    assert files["a-red-fish_2.png"].read_bytes() == fish.png()
+    assert (
+        files["a-red-fish_2_mix=0.5.png"].read_bytes()
+        == sampler.sample([half])[0].png()
+    )
+    with Image.open(tmp_path / "out" / "contact_sheet.png") as sheet:
+        assert sheet.width == 4 + 5 * (64 + 4)
+    # In attributes alone, to another seed, with sliders of what either end knows.
+    capsys.readouterr()
+    blue = ["--to-set", "primary_color=Blue", "--to-set=size=Tiny", "--to-seed=7"]
+    own = ["--set=shape=Aquatic", "--slide=size=2", "--mix=0.3", "--json"]
+    assert generate.main([*base, *blue, *own]) == 0
+    printed = capsys.readouterr()
+    assert "warning" not in printed.err
+    told = json.loads(printed.out)
+    assert told["prompts"][0]["to"]["attributes"]["primary_color"] == "Blue"
+    assert [sample["mix"] for sample in told["samples"]] == [0.3, 0.3]
+    with Image.open(told["samples"][1]["path"]) as image:
+        texts = image.text  # type: ignore[attr-defined]
+    assert (texts["seed"], texts["towards_seed"], texts["mix"]) == ("2", "8", "0.3")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    to = ("--to-prompt", "a bird")
+    for words, wrong in (
+        ((*to, "--mix", "0", "1.5"), "--mix is 1.5; expected 0 to 1"),
+        ((*to, "--mix=nan"), "--mix is nan; expected 0 to 1"),
+        ((*to, "--to-seed=-1"), "where --mix leads: seed is -1; expected 0 to"),
+        (("--to-prompt", " "), "where --mix leads: the prompt is empty"),
+        (("--to-set", "size=Tinny"), "did you mean 'Tiny'?"),
+        (("--mix=0.5",), "--mix needs --to-prompt, --to-set or --to-seed"),
+        ((*to, "--sweep=size"), "--sweep doesn't go with a way to another picture"),
+    ):
+        assert generate.main([*base, *words]) == 2
+        error = capsys.readouterr().err
+        assert wrong in error and error.count("\n") == 1, error
+    assert {path: path.read_bytes() for path in before} == before

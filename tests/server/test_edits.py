@@ -214,6 +214,21 @@ def test_slides_say_how_much(
     )
 
 
+def test_the_command_interpolates_as_the_service_does(
+    flow: httpx.Client, flow_model: Path, tmp_path: Path
+):
+    argv = ["--prompt", PROMPT, "--seed=1", "--num=1", "--out", str(tmp_path)]
+    argv += ["--model", str(flow_model), "--set=size=Tiny", "--to-seed=7"]
+    argv += ["--to-prompt", "a green bird", "--to-set=habitat=Sea", "--mix=0.4"]
+    assert generate.main(argv) == 0
+    (drawn,) = tmp_path.glob("a-red*")
+    asked = {"prompt": PROMPT, "seed": 1, "attributes": {"size": "Tiny"}, "mix": 0.4}
+    asked |= {"to_prompt": "a green bird", "to_seed": 7, "background": "transparent"}
+    asked |= {"to_attributes": {"habitat": "Sea"}}
+    answer = flow.post("/api/v1/interpolate", json=asked).json()
+    assert [file_of(image) for image in answer["images"]] == [drawn.read_bytes()]
+
+
 @pytest.mark.parametrize(
     ("query", "param", "told"),
     [

@@ -78,7 +78,8 @@ def test_plain_requests_get_it_and_others_do_not(flow_model: Path, tmp_path: Pat
     path = tmp_path / "quick.safetensors"
     write_flow_model(path, CONFIG, quick=2)
     full, both = (Sampler.load(p, tile_rows=4) for p in (flow_model, path))
-    assert full.model_id != both.model_id
+    unused = Sampler.load(path, prior="full", tile_rows=4)
+    assert len({each.model_id for each in (full, both, unused)}) == 3
     plain = [Recipe("a fish", Attributes(), seed) for seed in range(5)]
     guided = [replace(recipe, guidance=1.5) for recipe in plain]
     avoiding = [replace(recipe, negative="a cat") for recipe in plain]
@@ -96,6 +97,9 @@ def test_plain_requests_get_it_and_others_do_not(flow_model: Path, tmp_path: Pat
     np.testing.assert_array_equal(drawn[1::3], images(full, guided))
     np.testing.assert_array_equal(drawn[2::3], images(full, avoiding))
     assert (drawn[0::3] != images(full, plain)).any(axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(images(unused, plain), images(full, plain))
+    idle = [replace(recipe, slides=(("size", 0.5),)) for recipe in plain]
+    np.testing.assert_array_equal(images(both, idle), images(both, plain))
     for recipe, rounds in ((plain[0], 2), (guided[0], 3)):
         shown = list(both.rounds([recipe], previews=True))
         assert len(shown) == rounds == both.previews(recipe) + 1
