@@ -13,6 +13,7 @@ from types import ModuleType
 COMMANDS = {
     "draw": ("pokejax.generate", "pictures from prompts"),
     "creature": ("pokejax.creature", "one creature as all the files that a game takes"),
+    "bulk": ("pokejax.bulk", "a table of prompts as shards of pictures, by Ray"),
     "serve": ("server.__main__", "the studio and the API on http://127.0.0.1:8000"),
     "train": ("pokejax.train", "a model from a dataset"),
     "evaluate": ("pokejax.evaluate", "a model's pictures against real ones"),

@@ -22,6 +22,7 @@ _EXTRAS = {
         ("httptools", "litestar", "msgspec", "prometheus_client", "uvicorn"), "server"
     ),
     "tensorboardX": "tensorboard",
+    **dict.fromkeys(("pyarrow", "ray"), "ray"),
 }
 
 

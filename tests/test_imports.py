@@ -38,7 +38,16 @@ MAY_USE: dict[str, set[str]] = {
 }
 COMMANDS = {"pokejax.__main__", "pokejax.doctor"} | {
     f"pokejax.{n}"
-    for n in ("train", "generate", "creature", "evaluate", "export", "pack", "picker")
+    for n in (
+        "train",
+        "generate",
+        "creature",
+        "evaluate",
+        "export",
+        "pack",
+        "picker",
+        "bulk",
+    )
 }
 # Loaded only when it is asked for, from further up: a run's directory as a model.
 LAZY = {("pokejax.inference", "pokejax.training.checkpoint")}
