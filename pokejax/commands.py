@@ -30,6 +30,10 @@ COMMANDS = {
         "data_tools.pokemon_cifar.__main__",
         "the dataset as TFDS's files",
     ),
+    "data beam_dataset": (
+        "data_tools.beam_dataset",
+        "such files straight from the pictures, on many machines",
+    ),
     "data pack": ("pokejax.pack", "the dataset and its embeddings as one .npz"),
     "data claims": ("data_tools.claims", "prompts that say what isn't so"),
 }

@@ -23,6 +23,7 @@ _EXTRAS = {
     ),
     "tensorboardX": "tensorboard",
     **dict.fromkeys(("pyarrow", "ray"), "ray"),
+    "apache_beam": "beam,data",
 }
 
 
