@@ -58,10 +58,12 @@ class Drawer:
 
         number = rows["shard"][0].as_py()
         table = rows.drop_columns(["shard"]).to_pylist()
+        recipes = [recipe_of(row, self._colors) for row in table]
         path = self._out / shard_name(number, self._shards)
-        count = write_shard(
-            path, (recipe_of(row, self._colors) for row in table), self._sampler
-        )
+        # Ray gives a shard out again where the worker that drew it died just after.
+        if not path.is_file():
+            write_shard(path, recipes, self._sampler)
+        count = len({key_of(recipe, self._sampler.model_id) for recipe in recipes})
         return pa.table({"pictures": [count], "rows": [len(table)]})
 
 

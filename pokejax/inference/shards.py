@@ -110,16 +110,13 @@ def shard_name(number: int, count: int) -> str:
     return f"shard-{number:05}-of-{count:05}.tar"
 
 
-def write_shard(path: Path, recipes: Iterable[Recipe], sampler: Sampler) -> int:
+def write_shard(path: Path, recipes: Iterable[Recipe], sampler: Sampler) -> None:
     """Draw a shard, each recipe once; the file is whole or not there.
 
     Args:
       path: of the tar file.
       recipes: in any order, repeated or not; the bytes don't depend on that.
       sampler: that draws.
-
-    Returns:
-      The number of pictures in it.
 
     Raises:
       OSError: it can't be written.
@@ -134,7 +131,6 @@ def write_shard(path: Path, recipes: Iterable[Recipe], sampler: Sampler) -> int:
             for key, sample in zip(tile, samples, strict=True):
                 _add(tar, f"{key}.png", sample.png())
                 _add(tar, f"{key}.json", json.dumps(sample.texts).encode())
-    return len(keys)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
