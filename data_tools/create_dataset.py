@@ -39,6 +39,7 @@ from .pictures import (
 from .relatives import relatives
 from .sampling import effective_classes, weights
 from .splits import (
+    RATIOS,
     SPLITS,
     Balance,
     balance,
@@ -50,8 +51,6 @@ from .splits import (
     split_pictures,
 )
 from .turned import with_turned
-
-_RATIOS = (0.7, 0.15, 0.15)
 
 
 def _load_all(
@@ -340,7 +339,7 @@ def _run(args: argparse.Namespace) -> None:
 
 def _asks_for_split(args: argparse.Namespace) -> bool:
     ratios = args.train_ratio, args.val_ratio, args.test_ratio
-    return args.split_by == "species" and (args.seed != 0 or ratios != _RATIOS)
+    return args.split_by == "species" and (args.seed != 0 or ratios != RATIOS)
 
 
 def _train_rows(
@@ -389,7 +388,9 @@ def _copy_attributions(
     )
 
 
-def _whole(low: int, high: int, multiple: int = 1) -> Callable[[str], int]:
+def whole(low: int, high: int, multiple: int = 1) -> Callable[[str], int]:
+    """The type of an option: a number in these limits, and a multiple."""
+
     def parse(text: str) -> int:
         number = int(text)
         if not low <= number <= high or number % multiple:
@@ -423,11 +424,11 @@ def _parser() -> Parser:
     )
     add(
         "--image-size",
-        type=_whole(16, 256, 8),
+        type=whole(16, 256, 8),
         default=64,
         help="pixels per side, a multiple of 8 from 16 to 256 (64)",
     )
-    for split, ratio in zip(SPLITS, _RATIOS, strict=True):
+    for split, ratio in zip(SPLITS, RATIOS, strict=True):
         add(
             f"--{split}-ratio",
             type=float,
@@ -444,14 +445,14 @@ def _parser() -> Parser:
     )
     add(
         "--target-per-group",
-        type=_whole(1, 10**6),
+        type=whole(1, 10**6),
         metavar="ROWS",
         help="repeat and thin out train's groups of one type, colour and shape to this "
         "many rows, as the original does with 50 (each picture once, with a weight)",
     )
     add(
         "--min-per-group",
-        type=_whole(1, 10**6),
+        type=whole(1, 10**6),
         default=10,
         help="with --target-per-group: smaller groups aren't repeated (10)",
     )
@@ -464,7 +465,7 @@ def _parser() -> Parser:
     )
     add(
         "--hue-turns",
-        type=_whole(0, 15),
+        type=whole(0, 15),
         default=0,
         metavar="N",
         help="copies of each pixel-art picture of train in other hues, their colours "
@@ -479,14 +480,14 @@ def _parser() -> Parser:
     )
     add(
         "--seed",
-        type=_whole(0, 2**31 - 1),
+        type=whole(0, 2**31 - 1),
         default=0,
         help="seed of hues, balance and order, and of the split of species that"
         " aren't in known_splits.txt (0)",
     )
     add(
         "--workers",
-        type=_whole(1, 256),
+        type=whole(1, 256),
         default=os.cpu_count() or 1,
         help="threads; affects only the time it takes (one per CPU)",
     )

@@ -243,17 +243,19 @@ def _parser() -> Parser:
         metavar="N",
         help="pokedex: processes (one per CPU)",
     )
-    _add_model_options(parser.add_argument_group("with --provider baml"))
-    return parser
-
-
-def _add_model_options(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add(
+    group = parser.add_argument_group("with --provider baml")
+    group.add_argument(
         "--dry-run",
         action="store_true",
         help="print what would be asked and what it would cost; needs no key",
     )
+    add_model_options(group)
+    return parser
+
+
+def add_model_options(group: argparse._ArgumentGroup) -> None:
+    """Add what `vision.labels.label_pictures` is told."""
+    add = group.add_argument
     add(
         "--max-cost-usd",
         type=_above_zero,

@@ -7,7 +7,7 @@ that lacks something is never an error here: it becomes a `Skipped`, with the re
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,22 +41,36 @@ def find_pictures(images_dir: Path) -> list[Path]:
     Raises:
       ValueError: no such directory, or no picture in it.
     """
-    if not images_dir.is_dir():
-        raise ValueError(f"--images-dir {str(images_dir)!r} is not a directory")
-    paths = [
-        p
-        for folder in images_dir.glob("*")
-        if folder.is_dir() and not leads_back(folder, images_dir)
-        for p in folder.glob("*")
-        # Hidden files are left-overs of a killed writer.
-        if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-    ]
+    paths = [p for folder in find_folders(images_dir) for p in pictures_in(folder)]
     if not paths:
         raise ValueError(
             f"--images-dir {str(images_dir)!r} holds no <Species>/<picture>.png; "
             f"{call_of('data_tools.fetch_sprites')} fills it"
         )
     return sorted(paths, key=lambda p: p.relative_to(images_dir).as_posix())
+
+
+def find_folders(images_dir: Path) -> list[Path]:
+    """Every `<Species>`.
+
+    Raises:
+      ValueError: no such directory.
+    """
+    if not images_dir.is_dir():
+        raise ValueError(f"--images-dir {str(images_dir)!r} is not a directory")
+    return [
+        folder
+        for folder in images_dir.glob("*")
+        if folder.is_dir() and not leads_back(folder, images_dir)
+    ]
+
+
+def pictures_in(folder: Path) -> Iterator[Path]:
+    """Every picture of a folder, in any order."""
+    for path in folder.glob("*"):
+        # Hidden files are left-overs of a killed writer.
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            yield path
 
 
 def metadata_path(picture: Path) -> Path:

@@ -6,7 +6,8 @@ types and shapes, less even. A weight needs neither.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -22,6 +23,24 @@ _EVENNESS = 0.6
 _LARGEST_FACTOR = 3.0
 
 
+class Kind(NamedTuple):
+    """All that a picture's weight depends on, beside the other pictures.
+
+    Attributes:
+      mates: how many pictures there are of its species.
+      values: its main type, primary colour and shape; empty for unknown.
+    """
+
+    mates: int
+    values: tuple[str, ...]
+
+
+def kind_of(picture: Picture, mates: int) -> Kind:
+    """The kind of a picture whose species has so many."""
+    values = (getattr(picture.attributes, name) or "" for name in _BALANCED)
+    return Kind(mates, tuple(values))
+
+
 def weights(pictures: Sequence[Picture]) -> Float[np.ndarray, " n"]:
     """`n` float32, 1 on average.
 
@@ -30,18 +49,33 @@ def weights(pictures: Sequence[Picture]) -> Float[np.ndarray, " n"]:
     it by a power of how rare that value then is.
     """
     counts = Counter(p.species for p in pictures)
-    most = _MOST_OF_A_SPECIES * np.median(list(counts.values()))
-    weight = np.array([min(1.0, most / counts[p.species]) for p in pictures])
-    factor = np.ones(len(pictures))
-    for name in _BALANCED:
-        values = [getattr(p.attributes, name) or "" for p in pictures]
+    kinds = [kind_of(p, counts[p.species]) for p in pictures]
+    weight = weights_of(Counter(kinds))
+    return np.array([weight[kind] for kind in kinds], np.float32)
+
+
+def weights_of(kinds: Mapping[Kind, int]) -> dict[Kind, float]:
+    """The weight of a picture of each kind, by how many pictures there are of it."""
+    order = sorted(kinds)  # so that sums don't depend on who counted first
+    number = np.array([kinds[kind] for kind in order])
+    mates = np.array([kind.mates for kind in order])
+    of_size = Counter[int]()  # species' sizes -> how many pictures those have
+    for kind in order:
+        of_size[kind.mates] += kinds[kind]
+    sizes = np.repeat([*of_size], [n // size for size, n in of_size.items()])
+    most = _MOST_OF_A_SPECIES * np.median(sizes)
+    weight = np.minimum(1.0, most / mates)
+    factor = np.ones(len(order))
+    for place in range(len(_BALANCED)):
+        values = [kind.values[place] for kind in order]
         masses: dict[str, float] = defaultdict(float)
-        for value, mass in zip(values, weight, strict=True):
+        for value, mass in zip(values, weight * number, strict=True):
             masses[value] += mass
-        even = weight.sum() / len(masses)
+        even = (weight * number).sum() / len(masses)
         factor *= [(even / masses[value]) ** _EVENNESS for value in values]
     weight *= factor.clip(1 / _LARGEST_FACTOR, _LARGEST_FACTOR)
-    return (weight / weight.mean()).astype(np.float32)
+    mean = (weight * number).sum() / number.sum()
+    return dict(zip(order, (weight / mean).tolist(), strict=True))
 
 
 def effective_classes(

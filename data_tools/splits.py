@@ -12,12 +12,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from .cifar import Picture
 
 SPLITS = ("train", "val", "test")
+RATIOS = (0.7, 0.15, 0.15)  # unless it is told others
 
 
 def split_pictures(
@@ -67,26 +69,56 @@ def split_pictures(
     for picture in pictures:
         unit = {"species": picture.species, "family": family[picture.species]}
         units[unit.get(split_by, picture.filename)].append(picture)
+    sizes = {
+        name: Unit(len(unit), _commonest_key(unit)) for name, unit in units.items()
+    }
+    splits: dict[str, list[Picture]] = {name: [] for name in SPLITS}
+    for name, split in place(sizes, ratios, split_by=split_by, seed=seed).items():
+        splits[split] += units[name]
+    return splits
+
+
+class Unit(NamedTuple):
+    """What goes into one split as a whole: its number of pictures, and its key."""
+
+    size: int
+    key: tuple[str, str]
+
+
+def place(
+    units: Mapping[str, Unit], ratios: Sequence[float], *, split_by: str, seed: int
+) -> dict[str, str]:
+    """The split of each unit, as `split_pictures` describes it.
+
+    Args:
+      units: by name, in the order of their first pictures.
+      ratios: as in `split_pictures`, and so are the others.
+      split_by: what the units are.
+      seed: decides the order of those of one key.
+
+    Raises:
+      ValueError: as `split_pictures`.
+    """
     rank = np.random.default_rng([seed, 0]).permutation(len(units))
-    keys = [_commonest_key(unit) for unit in units.values()]
     reach = math.ceil(1 / min(ratios))
-    rare = {key for key, count in Counter(keys).items() if count < reach}
+    times = Counter(unit.key for unit in units.values())
+    rare = {key for key, count in times.items() if count < reach}
     line = sorted(
         (type1, "" if (type1, group) in rare else group, place, name)
-        for (type1, group), place, name in zip(keys, rank, units, strict=True)
+        for place, (name, (_, (type1, group))) in zip(rank, units.items(), strict=True)
     )
-
-    splits: dict[str, list[Picture]] = {name: [] for name in SPLITS}
-    placed = 0
+    splits: dict[str, str] = {}
+    sizes: dict[str, int] = dict.fromkeys(SPLITS, 0)
     for *_, name in line:
-        placed += len(units[name])
+        placed = sum(sizes.values()) + units[name].size
         lacking = [
-            ratio * placed - len(splits[split])
+            ratio * placed - sizes[split]
             for split, ratio in zip(SPLITS, ratios, strict=True)
         ]
-        splits[SPLITS[int(np.argmax(lacking))]] += units[name]
+        splits[name] = SPLITS[int(np.argmax(lacking))]
+        sizes[splits[name]] += units[name].size
     for split, ratio in zip(SPLITS, ratios, strict=True):
-        if not splits[split]:
+        if not sizes[split]:
             what = {"species": "species", "family": "families"}.get(
                 split_by, "pictures"
             )
@@ -95,6 +127,24 @@ def split_pictures(
                 f"at ratio {ratio:g}; at least {reach} are needed"
             )
     return splits
+
+
+def place_species(
+    species: Mapping[str, Unit], ratios: Sequence[float], *, seed: int
+) -> dict[str, str]:
+    """The split of each species, where those of `known_splits` stay as they are.
+
+    As `split_pictures` splits by species, of what is known of the species alone.
+    """
+    known = {k: v for k, v in known_splits().items() if k in species}
+    others = {name: unit for name, unit in species.items() if name not in known}
+    try:
+        new = place(others, ratios, split_by="species", seed=seed)
+    except ValueError:
+        new = dict.fromkeys(others, "train")
+    if {*known.values(), *new.values()} == {*SPLITS}:
+        return known | new
+    return place(species, ratios, split_by="species", seed=seed)
 
 
 @functools.cache
@@ -161,8 +211,8 @@ def drop_duplicates(
     seen: set[bytes] = set()
     kept: dict[str, list[Picture]] = {}
     for name in SPLITS:
-        kept[name] = [p for p in splits[name] if _digest(p) not in seen]
-        seen |= {_digest(p) for p in kept[name]}
+        kept[name] = [p for p in splits[name] if digest_of(p) not in seen]
+        seen |= {digest_of(p) for p in kept[name]}
         if not kept[name]:
             raise ValueError(f"every picture of {name} is in an earlier split as well")
     return kept, sum(len(splits[name]) - len(kept[name]) for name in SPLITS)
@@ -233,11 +283,12 @@ def balance(
 def leaks(splits: Mapping[str, Sequence[Picture]]) -> tuple[int, int]:
     """How many species, and how many different pictures, lie in more than one split."""
     species = [{p.species for p in splits[name]} for name in SPLITS]
-    pixels = [{_digest(p) for p in splits[name]} for name in SPLITS]
+    pixels = [{digest_of(p) for p in splits[name]} for name in SPLITS]
     return _in_several(species), _in_several(pixels)
 
 
-def _digest(picture: Picture) -> bytes:
+def digest_of(picture: Picture) -> bytes:
+    """What tells pictures apart: a hash of their colours, without alpha."""
     return hashlib.sha256(picture.pixels[..., :3].tobytes()).digest()
 
 
@@ -246,6 +297,14 @@ def _in_several(sets: Sequence[set]) -> int:
 
 
 def _commonest_key(pictures: Sequence[Picture]) -> tuple[str, str]:
-    counts = Counter((p.attributes.type1 or "", p.group) for p in pictures)
-    # Ties are broken by name, not by the order of the pictures.
-    return min(counts, key=lambda key: (-counts[key], key))
+    return commonest(Counter(key_of(p) for p in pictures))
+
+
+def key_of(picture: Picture) -> tuple[str, str]:
+    """By which a picture's species is lined up: its type, and its group."""
+    return picture.attributes.type1 or "", picture.group
+
+
+def commonest(keys: Mapping[tuple[str, str], int]) -> tuple[str, str]:
+    """The key that most pictures have; ties are broken by name, not by their order."""
+    return min(keys, key=lambda key: (-keys[key], key))

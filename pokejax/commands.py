@@ -13,6 +13,7 @@ from types import ModuleType
 COMMANDS = {
     "draw": ("pokejax.generate", "pictures from prompts"),
     "creature": ("pokejax.creature", "one creature as all the files that a game takes"),
+    "bulk": ("pokejax.bulk", "a table of prompts as shards of pictures, by Ray"),
     "serve": ("server.__main__", "the studio and the API on http://127.0.0.1:8000"),
     "train": ("pokejax.train", "a model from a dataset"),
     "evaluate": ("pokejax.evaluate", "a model's pictures against real ones"),
@@ -28,6 +29,10 @@ COMMANDS = {
     "data pokemon_cifar": (
         "data_tools.pokemon_cifar.__main__",
         "the dataset as TFDS's files",
+    ),
+    "data beam_dataset": (
+        "data_tools.beam_dataset",
+        "such files straight from the pictures, on many machines",
     ),
     "data pack": ("pokejax.pack", "the dataset and its embeddings as one .npz"),
     "data claims": ("data_tools.claims", "prompts that say what isn't so"),

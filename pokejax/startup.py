@@ -22,6 +22,8 @@ _EXTRAS = {
         ("httptools", "litestar", "msgspec", "prometheus_client", "uvicorn"), "server"
     ),
     "tensorboardX": "tensorboard",
+    **dict.fromkeys(("pyarrow", "ray"), "ray"),
+    "apache_beam": "beam,data",
 }
 
 

@@ -14,7 +14,7 @@ import dataclasses
 import io
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -77,6 +77,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         config_of(size, balanced) for balanced in (False, True) for size in (32, 64)
     ]
     DEFAULT_BUILDER_CONFIG_NAME = "64x64"
+    KEEPS_ORDER = True
     # Nothing is downloaded. TFDS would look for a list of URLs, by a package
     # (importlib_resources) that it doesn't declare for this Python.
     url_infos = None
@@ -139,7 +140,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             homepage="https://github.com/pokejax/pokejax",
             supervised_keys=("image", "label"),
             # The order is part of the data: a row here is a row of the pickles.
-            disable_shuffling=True,
+            disable_shuffling=self.KEEPS_ORDER,
             metadata=tfds.core.MetadataDict(),
         )
 
@@ -163,28 +164,55 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, rows: Rows) -> Iterator[tuple[int, dict[str, Any]]]:
-        relatives = rows.relatives
-        if relatives is None:
-            relatives = np.full((len(rows), len(RELATIONS)), -1, np.int32)
         for i in range(len(rows)):
-            ids = rows.attributes[i].tolist()
-            attributes = dict(zip(VOCABULARIES, ids, strict=True))
             yield (
                 i,
-                {
-                    "image": _png(rows.images[i : i + 1][0]),
-                    "alpha": _png(rows.alpha[i : i + 1][0]),
-                    "label": attributes["type1"],
-                    "species": rows.species[i],
-                    "view": rows.views[i],
-                    "style": rows.styles[i],
-                    "weight": rows.weights[i],
-                    "filename": rows.filenames[i],
-                    "relatives": relatives[i],
-                    "prompts": rows.prompts[i],
-                    "attributes": attributes,
-                },
+                example(
+                    rows.images[i : i + 1][0],
+                    rows.alpha[i : i + 1][0],
+                    rows.attributes[i].tolist(),
+                    species=rows.species[i],
+                    view=rows.views[i],
+                    style=rows.styles[i],
+                    weight=rows.weights[i],
+                    filename=rows.filenames[i],
+                    prompts=rows.prompts[i],
+                    relatives=None if rows.relatives is None else rows.relatives[i],
+                ),
             )
+
+
+def example(
+    image: np.ndarray,
+    alpha: np.ndarray,
+    ids: Sequence[int],
+    *,
+    prompts: Sequence[str],
+    relatives: np.ndarray | None = None,
+    **texts: Any,
+) -> dict[str, Any]:
+    """A row as TFDS is given it.
+
+    Args:
+      image: `h w 3` uint8.
+      alpha: `h w` uint8.
+      ids: of the attributes, in the order of `VOCABULARIES`.
+      prompts: one or more.
+      relatives: rows of the split, -1 for none; None for no relatives at all.
+      texts: the other features, as they are.
+    """
+    attributes = dict(zip(VOCABULARIES, ids, strict=True))
+    if relatives is None:
+        relatives = np.full(len(RELATIONS), -1, np.int32)
+    return {
+        "image": _png(image),
+        "alpha": _png(alpha),
+        "label": attributes["type1"],
+        "relatives": relatives,
+        "prompts": list(prompts),
+        "attributes": attributes,
+        **texts,
+    }
 
 
 def _png(pixels: np.ndarray) -> bytes:

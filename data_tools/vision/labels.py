@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ from .ledger import Entries, Ledger, read_ledger
 from .pace import Pace, Stopped
 from .questions import Questions, hash_file
 from .requests import Asker, Usage
+from .shares import Share
 from .spending import Budget, Prices, find_prices
 
 _Report = Callable[[Path, Outcome], None]
@@ -85,7 +87,10 @@ class Labelled:
 
 
 def label_pictures(
-    args: argparse.Namespace, paths: list[Path], report: _Report
+    args: argparse.Namespace,
+    paths: list[Path],
+    report: _Report,
+    share: Share | None = None,
 ) -> Labelled:
     """Write the metadata of the pictures at `paths`, as far as it can be had.
 
@@ -93,12 +98,13 @@ def label_pictures(
       args: the options of `data_tools.generate_metadata`.
       paths: pictures below `args.images_dir`.
       report: called with each picture's outcome.
+      share: of several askers, which asks about these; None for the only one.
 
     Raises:
       MetadataError: nothing can be asked.
     """
     endpoint, questions, prices = _prepare(args, need_key=True)
-    path = args.images_dir / ledger.NAME
+    path = args.images_dir / (share.ledger if share else ledger.NAME)
     try:
         book = Ledger(path)
     except BlockingIOError as error:
@@ -107,6 +113,8 @@ def label_pictures(
         ) from error
     except OSError as error:
         raise MetadataError(f"cannot write {str(path)!r}: {error.strerror}") from error
+    if share:
+        args = share.part_of(args, book.entries)
     if args.retry_refused:
         book.entries.refused.clear()
     try:
@@ -314,7 +322,8 @@ async def _ask_all(
         )
 
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, interrupt)
+    if threading.current_thread() is threading.main_thread():
+        loop.add_signal_handler(signal.SIGINT, interrupt)
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(concurrency):

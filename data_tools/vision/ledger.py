@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,10 +62,16 @@ class Entries:
         return len(self.refused.get(key, ())) >= MOST_ANSWERS
 
 
-def read_ledger(path: Path) -> Entries:
+def read_ledger(
+    path: Path, wanted: Callable[[Key], bool] = lambda key: True
+) -> Entries:
     """The entries of the ledger at `path`; none if there's no such file.
 
     Lines that can't be read, such as one cut off by a crash, are skipped.
+
+    Args:
+      path: of the file.
+      wanted: says whose answers to take up; what all have cost is counted anyway.
 
     Raises:
       OSError: the file can't be read.
@@ -81,7 +87,9 @@ def read_ledger(path: Path) -> Entries:
             entry = json.loads(line)
             # A later line of the same question replaces its upper bound.
             costs[str(entry["id"])] = float(entry["usd"])
-            entries.add(Key(entry["picture"], entry["prompt"], entry["model"]), entry)
+            key = Key(entry["picture"], entry["prompt"], entry["model"])
+            if wanted(key):
+                entries.add(key, entry)
     entries.spent_usd = sum(costs.values())
     return entries
 

@@ -73,7 +73,7 @@ def read_prepared(
       directory: as `is_prepared`.
       decode_limit: bytes; a split whose pictures are larger is left on disk and read on
         demand, and its checksum, which covers the pixels, is not verified. None: no
-        limit.
+        limit. A set built by Beam has no checksum.
 
     Returns:
       `"train"`, `"val"` and `"test"`; a split may have no rows.
@@ -98,10 +98,11 @@ def read_prepared(
         builder: Any = tfds.builder_from_directory(str(directory))
         _check_features(builder.info.features)
         side = builder.info.features["image"].shape[0]
-        statistics = builder.info.metadata["splits"]
+        # A set that many machines built has none: they'd take all rows in order.
+        statistics = builder.info.metadata.get("splits", {})
         return {
             ours: _read_split(
-                tfds, builder, theirs, side, statistics[theirs], decode_limit
+                tfds, builder, theirs, side, statistics.get(theirs), decode_limit
             )
             for ours, theirs in TFDS_SPLITS.items()
         }
@@ -125,7 +126,7 @@ def _read_split(
     builder: Any,
     name: str,
     side: int,
-    statistics: dict[str, Any],
+    statistics: dict[str, Any] | None,
     decode_limit: int | None,
 ) -> Rows:
     source = []
@@ -162,7 +163,7 @@ def _read_split(
         rows.filenames.append(example["filename"].decode())
     if (relatives >= 0).any():
         rows = dataclasses.replace(rows, relatives=relatives)
-    if lazy and n == statistics["rows"]:
+    if statistics is None or (lazy and n == statistics["rows"]):
         return rows
     if n != statistics["rows"] or rows.sha256() != statistics["sha256"]:
         raise ValueError(

@@ -5,12 +5,10 @@ through gloo. Their results may differ in the last bits only, since sums are tak
 another order.
 """
 
-import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -24,33 +22,14 @@ from pokejax.data import dataset as data
 from pokejax.training import mesh
 from pokejax.training.saving import Checkpoints
 from pokejax.training.trainer import Trainer
+from tests.helpers.hosts import by_flags, environment, free_port
 from tests.helpers.runs import argv, assert_same, log, weights
-from tests.helpers.tools import QUICK_XLA
 
 # 4 steps an epoch. A step moves a weight by up to 2e-3, so 1e-5 can tell runs apart.
 LONG = ("--train.epochs=4", "--train.sample_every=4")
 STEPS = 16
 SECONDS = 500  # far more than it takes, on a busy machine
 TRAIN = ("-m", "pokejax.train")
-
-
-def environment(devices: int, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    flags = f"--xla_force_host_platform_device_count={devices} {QUICK_XLA}"
-    return os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": "."} | dict(more or {})
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
-def by_flags(options: Sequence[str]) -> list[tuple[list[str], dict[str, str]]]:
-    """Arguments and environment of two processes that are told where to meet."""
-    meet = ["--mesh.coordinator", f"127.0.0.1:{free_port()}", "--mesh.processes=2"]
-    return [
-        ([*options, *meet, f"--mesh.process_id={i}"], environment(1)) for i in (0, 1)
-    ]
 
 
 def by_cluster(options: Sequence[str]) -> list[tuple[list[str], dict[str, str]]]:

@@ -1,6 +1,9 @@
 """CIFAR directory, TFDS copy, packed file; resident or streamed: the same training."""
 
 import shutil
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import jax
@@ -17,6 +20,7 @@ from pokejax.data.stream import stream
 from pokejax.data.tfds import LazyPictures
 from pokejax.training.trainer import Trainer
 from tests.conftest import TINY
+from tests.helpers.hosts import by_flags
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +100,59 @@ def test_stream_is_shared_by_processes_and_can_be_checkpointed(drawn_dataset: Pa
     np.testing.assert_array_equal(next(again).images[:], whole[1].images[:])
     with pytest.raises(ValueError, match="8 can't be shared by 3"):
         next(stream(split, rows_of_step, 0, 4, process_count=3))
+
+
+# What training's steps are given on one host, without the training.
+HOST = """
+import sys
+import numpy as np
+from pokejax import train
+from pokejax.data import dataset
+from pokejax.training.feed import Feed
+from pokejax.training.mesh import join_processes, make_mesh
+
+_, config = train.parse_arguments(sys.argv[2:])
+join_processes(config)
+feed = Feed(config, dataset.load(config.data, config.text), make_mesh(config))
+steps = feed.steps_per_epoch
+epochs = [
+    np.concatenate(
+        [
+            np.asarray(shard.data)
+            for _, part, _ in feed.train_batches(epoch * steps, (epoch + 1) * steps)
+            for shard in part.images.addressable_shards
+        ]
+    )
+    for epoch in range(2)
+]
+np.savez(sys.argv[1], *epochs)
+"""
+
+
+def test_two_hosts_see_each_record_of_the_shards_once_an_epoch(
+    tfds_copy: Path, tmp_path: Path
+):
+    options = [*TINY, f"--data.dir={tfds_copy}", "--data.resident_mb=0"]
+    files = [tmp_path / f"host{i}.npz" for i in (0, 1)]
+    hosts = [
+        subprocess.Popen([sys.executable, "-c", HOST, str(file), *told], env=env)
+        for file, (told, env) in zip(files, by_flags(options), strict=True)
+    ]
+    try:
+        assert [host.wait(300) for host in hosts] == [0, 0]
+    finally:
+        for host in hosts:
+            host.kill()
+    seen = [list(np.load(file).values()) for file in files]
+    images = load(config_of(tfds_copy)).splits["train"].images[:]
+    there = Counter(image.tobytes() for image in images)
+    for ours, theirs in zip(*seen, strict=True):
+        assert len(ours) == len(theirs) == len(images) // 8 * 4
+        pictures = Counter(image.tobytes() for image in (*ours, *theirs))
+        # All but the remainder that makes no batch.
+        assert pictures <= there and (there - pictures).total() == len(images) % 8
+    first, second = ({image.tobytes() for image in epoch} for epoch in seen[0])
+    assert first != second  # each host sees others in the next epoch
 
 
 def test_preprocessing_changes_what_training_sees(drawn_dataset: Path):

@@ -1,5 +1,6 @@
 """The files for clusters follow their schemas, and call our commands rightly."""
 
+import importlib
 import os
 import subprocess
 from collections.abc import Iterator
@@ -124,3 +125,12 @@ def test_kubernetes_watches_the_service_as_it_is():
     for kind in ("Service", "Deployment", "PodDisruptionBudget"):
         selector = by_kind[kind]["spec"]["selector"]
         assert selector.get("matchLabels", selector).items() <= labels.items()
+
+
+def test_ray_takes_its_file():
+    schema = pytest.importorskip("ray.serve.schema")
+    told = yaml.safe_load(Path("deploy/ray/serve.yaml").read_text())
+    (app,) = schema.ServeDeploySchema.model_validate(told).applications
+    read_settings(app.runtime_env["env_vars"])
+    module, _, name = app.import_path.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))

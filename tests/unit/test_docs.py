@@ -199,6 +199,7 @@ def every_option() -> set[str]:
     """Of all commands whose options are named alone."""
     names = ("train", "generate", "evaluate", "export")
     tools = ("fetch_sprites", "generate_metadata", "create_dataset", "pokemon_cifar")
+    tools = (*tools, "beam_dataset")
     modules = [f"pokejax.{name}" for name in names]
     modules += [*(f"data_tools.{name}" for name in tools), "server"]
     return set().union(*map(options_of, modules))
