@@ -127,7 +127,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--num", type=int, default=128, help="prompts (128)")
     args = parser.parse_args(argv)
     started = time.perf_counter()
-    sampler = Sampler.load(args.model, tile_rows=TILE_ROWS)
+    sampler = Sampler.load(args.model, prior="full", tile_rows=TILE_ROWS)
     recipes = neutral(cifar.read(args.data, sampler.image_size)["test"], args.num)
     avoid(sampler, recipes)
     walk(sampler, recipes)

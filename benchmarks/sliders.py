@@ -250,7 +250,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     encoder = load_text_encoder(bundle.header.config.text)
-    sampler = Sampler(bundle, encoder, tile_rows=TILE_ROWS)
+    sampler = Sampler(bundle, encoder, prior="full", tile_rows=TILE_ROWS)
     if not sampler.takes_pictures:
         print(f"error: {args.model} has no learned prior to slide", file=sys.stderr)
         return 2
