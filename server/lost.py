@@ -6,6 +6,9 @@ asked may be asked again. A stream that had begun is cut: its client goes on wit
 of the last event, at any replica.
 """
 
+# Starlette is of the extra `ray`, which is in no lock file.
+# pyright: reportMissingImports=false
+
 from typing import Any
 
 from .errors import ApiError, busy
