@@ -234,7 +234,8 @@ def test_sampling_is_tuned_when_exporting(
     tuned = bundle.read(tmp_path / "tuned")
     assert tuned.header.config.prior.steps == 5
     assert tuned.header.config.prior.guidance == 3.5
-    assert Sampler.load(tmp_path / "tuned").previews == 4
+    plain = Recipe("a fish", Attributes(), 1)
+    assert Sampler.load(tmp_path / "tuned").previews(plain) == 4
     assert export.main([*argv, "--steps=0"]) == 2
     assert "prior.steps is 0" in capsys.readouterr().err
 

@@ -177,10 +177,10 @@ def test_the_place_in_the_queue_is_shown_and_can_be_left(page: Page, site: Site)
     batcher = site.live.service.batcher
     assert batcher
     site.live.gate.clear()
-    body = {"prompt": "a fish", "num_samples": 16}
+    body = {"prompt": "a fish", "num_samples": 12}
     other = threading.Thread(target=asked, args=(site,), kwargs=body)
     other.start()
-    ahead = 16 - batcher.max_rows  # the others are being drawn
+    ahead = 12 - batcher.max_rows  # the others are being drawn
     wait_for(lambda: batcher.depth == ahead)
     page.fill("#prompt", PROMPT)
     page.click("#draw")
