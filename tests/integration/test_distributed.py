@@ -185,6 +185,7 @@ def test_one_process_then_two_that_are_stopped_then_one(
     assert_equal_runs(tmp_path, alone)
 
 
+@pytest.mark.slow
 def test_a_lost_process_ends_the_other(
     drawn_dataset: Path, alone: Path, tmp_path: Path
 ):

@@ -33,6 +33,7 @@ def test_features_are_the_references(weights: dict[str, np.ndarray]):
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3 * scale)
 
 
+@pytest.mark.slow
 def test_evaluation_repeats_its_rows_in_that_space(
     weights: dict[str, np.ndarray],
     tiny_run: Path,
