@@ -1,7 +1,7 @@
 """How many replicas a load takes: a simulation of replicas that draw in tiles.
 
     pip install 'pokejax[capacity]'
-    python benchmarks/capacity.py --draw-ms 192 --overhead-ms 30 --rate 60
+    python benchmarks/capacity.py --draw-ms 41 --overhead-ms 15 --rate 120
 
 prints throughput and latencies for 1, 2, 4 and 8 replicas. The two times come from one
 replica: what its device takes for a tile, however full (`pokejax_draw_seconds`), and
@@ -151,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--draw-ms", type=float, required=True, help="of a tile")
     parser.add_argument("--overhead-ms", type=float, default=5, help="of a request")
-    parser.add_argument("--tile", type=int, default=8, help="pictures; 32 on a GPU")
+    parser.add_argument("--tile", type=int, default=4, help="pictures; 32 on a GPU")
     parser.add_argument("--rate", type=float, default=0, help="requests a second")
     parser.add_argument("--clients", type=int, default=0, help="that ask all the time")
     parser.add_argument("--replicas", type=int, nargs="+", default=[1, 2, 4, 8])

@@ -31,6 +31,8 @@ COLUMNS: dict[str, type] = {
     "shiny": bool,
 }
 REQUIRED = ("prompt", "seed")
+# Drawn at once, because plain recipes and others don't share a tile.
+_TILES = 16
 
 
 def check_columns(names: Iterable[str]) -> None:
@@ -125,10 +127,11 @@ def write_shard(path: Path, recipes: Iterable[Recipe], sampler: Sampler) -> None
     keyed = {key_of(recipe, sampler.model_id): recipe for recipe in recipes}
     keys = sorted(keyed)
     with whole_file(path) as partial, tarfile.open(partial, "w") as tar:
-        for start in range(0, len(keys), sampler.tile_rows):
-            tile = keys[start : start + sampler.tile_rows]
-            samples = sampler.sample([keyed[key] for key in tile])
-            for key, sample in zip(tile, samples, strict=True):
+        together = _TILES * sampler.tile_rows
+        for start in range(0, len(keys), together):
+            some = keys[start : start + together]
+            samples = sampler.sample([keyed[key] for key in some])
+            for key, sample in zip(some, samples, strict=True):
                 _add(tar, f"{key}.png", sample.png())
                 _add(tar, f"{key}.json", json.dumps(sample.texts).encode())
 
