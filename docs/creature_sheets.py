@@ -37,6 +37,10 @@ SEED = 7  # of README's first column; each further one counts up
 STAGES = 3
 HEAD = 0.4  # of the creature's height
 SLID = "primary_color", (-1.0, 1.0, 3.0)
+PARTS = {
+    "shells": "a small blue water turtle with a red shell",
+    "bellies": "a big green dragon with a yellow belly",
+}
 STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -51,6 +55,7 @@ def main() -> None:
     recipes = [sample.recipe for sample in fronts]
     drawn = [creatures.draw(sampler, recipe) for recipe in recipes]
     save_edits(sampler, fronts)
+    save_parts(sampler)
     save_slid(sampler, recipes)
     save_avoided(sampler, recipes)
     save_walks(sampler, recipes)
@@ -91,6 +96,13 @@ def save_edits(sampler: Sampler, fronts: Sequence[Sample]) -> None:
         )
     made = sampler.sample(recipes)
     save_rows("heads.png", [s.image for s in fronts], [s.image for s in made])
+
+
+def save_parts(sampler: Sampler) -> None:
+    """Sixteen each of two prompts that give a part a colour."""
+    for name, prompt in PARTS.items():
+        samples = sampler.generate(prompt, num=16, seed=0)
+        save_rows(f"{name}.png", [sample.image for sample in samples])
 
 
 def doodle(sample: Sample, size: int) -> np.ndarray:

@@ -435,6 +435,8 @@ def understood(parsed: ParsedPrompt) -> str:
     known = parsed.attributes.known()
     read = ", ".join(f"{name} {value}" for name, value in known.items())
     line = f"{parsed.prompt[:60]!r}: {read or 'nothing understood'}"
+    if parsed.parts:
+        line += f"; {', '.join(f'{p} {color}' for p, color in parsed.parts.items())}"
     if parsed.unrecognised:
         line += f"; not understood: {', '.join(parsed.unrecognised)[:200]}"
     return line
@@ -467,6 +469,7 @@ def reading(parsed: ParsedPrompt) -> dict[str, object]:
         "attributes": parsed.attributes.known(),
         "sources": dict(parsed.sources),
         "unrecognised": parsed.unrecognised,
+        "parts": dict(parsed.parts),
     }
 
 

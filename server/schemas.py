@@ -640,6 +640,10 @@ class ParsedAnswer(Struct, kw_only=True):
     unrecognised: Annotated[
         list[str], Meta(description="Words of the prompt that no rule knows.")
     ]
+    parts: Annotated[
+        dict[str, str],
+        Meta(description="Colors of parts that have a place: back, belly, head, feet."),
+    ]
     warning: str | None = None
 
 
@@ -651,6 +655,7 @@ def parsed_answer(parsed: ParsedPrompt) -> ParsedAnswer:
         sources={name: parsed.sources[name] for name in known},
         words={name: match.text for name, match in parsed.matches.items()},
         unrecognised=list(parsed.unrecognised),
+        parts=dict(parsed.parts),
         warning=parsed.warning or None,
     )
 

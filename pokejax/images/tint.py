@@ -23,7 +23,10 @@ _SHADES = ((1.0, 1.0), (0.6, 1.0), (1.0, 1.3), (0.1, 1.0), (0.1, 1.4), (0.1, 0.5
 
 
 def in_color(
-    rgba: UInt8[np.ndarray, "h w 4"], color: str, second: str | None = None
+    rgba: UInt8[np.ndarray, "h w 4"],
+    color: str,
+    second: str | None = None,
+    stays: Bool[np.ndarray, "h w"] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The picture with its hues turned so that its main colour is `color`.
 
@@ -35,9 +38,12 @@ def in_color(
       rgba: of few colours, at most 96 pixels a side.
       color: of `COLORS`.
       second: the colour that should come second, or None if any may.
+      stays: pixels that keep their colour and don't count; None is none of them.
     """
     rgb = rgba[..., :3]
     counted = counted_pixels(Image.fromarray(rgba))
+    if stays is not None:
+        counted &= ~stays
     palette, index = np.unique(rgb.reshape(-1, 3), axis=0, return_inverse=True)
     index = index.reshape(-1)
     counts = np.bincount(index[counted.reshape(-1)], minlength=len(palette))
@@ -52,7 +58,8 @@ def in_color(
         hued = np.hypot(lab[:, 1], lab[:, 2]) > _HUED
         rest = free & hued & (name_of(palette) != wanted)
         palette = _sought(palette, rest, shares, wanted, other, both=True)
-    return palette[index].reshape(rgb.shape)
+    turned = palette[index].reshape(rgb.shape)
+    return turned if stays is None else np.where(stays[..., None], rgb, turned)
 
 
 def _sought(

@@ -19,6 +19,7 @@ from pokejax.attributes import UNKNOWN_ID
 from pokejax.config import PriorConfig
 from pokejax.images.pixels import to_float, to_uint8
 from pokejax.inference.bundle import Bundle
+from pokejax.inference.parts import Painted, paint_parts
 from pokejax.models.prior import COLOR_TIME, Prior, advance, leap, times, trends
 
 
@@ -83,6 +84,22 @@ class Relatives(NamedTuple):
 
     images: UInt8[np.ndarray, "b h w 4"]
     relation: Int[np.ndarray, " b"]
+
+
+class Drawn(NamedTuple):
+    """What a tile is at some step.
+
+    Attributes:
+      images: RGB on white, with alpha as a fourth channel if the model draws one.
+      sound: which pictures' pixels were all finite.
+      painted: how much of each square of a thumbnail was painted over, if any was.
+      final: whether these are the pictures, and not what they are heading for.
+    """
+
+    images: UInt8[Array, "b h w c"]
+    sound: Bool[Array, " b"]
+    painted: Float[Array, "b s s"] | None
+    final: bool
 
 
 class Programs:
@@ -162,14 +179,12 @@ class Programs:
         avoided: Avoided | None = None,
         slid: Slid | None = None,
         relatives: Relatives | None = None,
+        painted: Painted | None = None,
         *,
         plain: bool,
         previews: bool,
-    ) -> Iterator[tuple[UInt8[Array, "b h w c"], Bool[Array, " b"], bool]]:
-        """Pictures of a tile, which are sound, and whether they are the final ones.
-
-        A picture is sound if all its pixels were finite. It is RGB on white, with alpha
-        as a fourth channel if the model draws one.
+    ) -> Iterator[Drawn]:
+        """Pictures of a tile, the final ones last.
 
         Args:
           text_emb: of the two ends that each row lies between.
@@ -185,6 +200,8 @@ class Programs:
             learned prior takes no notice of it.
           relatives: what rows are drawn beside, if any row is; for a model that learned
             relations only.
+          painted: parts of rows that have colours of their own, if any has; for a model
+            whose z is a thumbnail only.
           plain: whether no row asks for other guidance than the usual one, or is led by
             anything but prompt and attributes: then the quick prior will do, if there
             is one.
@@ -194,14 +211,16 @@ class Programs:
         if self._prior_params is None:
             if previews:
                 typical = knobs * np.array([1, 0, 1, 1], np.float32)
-                middle = self._begin(self._params, text_emb, attributes, seeds, typical)
-                yield *self._decode(self._params, *middle), False
-            yield *self._decode(self._params, z, cond), True
+                z0, known = self._begin(
+                    self._params, text_emb, attributes, seeds, typical
+                )
+                yield self._drawn(z0, known, painted, False)
+            yield self._drawn(z, cond, painted, True)
             return
         if plain and self._quick:
             for latent, final in self._quick.latents(z, text_emb, attributes, knobs):
                 if previews or final:
-                    yield *self._decode(self._params, latent, cond), final
+                    yield self._drawn(latent, cond, painted, final)
             return
         cond_of_flow, opened, strength, color = self._enter(
             self._prior_params, text_emb, attributes, knobs
@@ -247,7 +266,17 @@ class Programs:
             )
             final = step[1] == 1
             if previews or final:
-                yield *self._decode(self._params, latent, cond), final
+                yield self._drawn(latent, cond, painted, final)
+
+    def _drawn(
+        self, z: Array, cond: Array, painted: Painted | None, final: bool
+    ) -> Drawn:
+        """What becomes of latents, after their parts were painted."""
+        share = None
+        if painted:
+            z, share = paint_parts(z, *painted)
+        images, sound = self._decode(self._params, z, cond)
+        return Drawn(images, sound, share, final)
 
     def _step(self, *inputs, away: tuple[Array, np.ndarray] | None):
         """Where the flow is next, the latent that it is heading for, its velocity.

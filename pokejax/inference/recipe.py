@@ -199,6 +199,11 @@ class Recipe:
         return self.guidance == 1 and not led
 
     @property
+    def nearer(self) -> "Recipe":
+        """Itself, or what it lies towards, if that is nearer."""
+        return self.towards if self.towards and self.mix > 0.5 else self
+
+    @property
     def active_slides(self) -> dict[str, float]:
         """The slides of what it, or the one that it lies towards, knows."""
         known = self.attributes.known().keys()

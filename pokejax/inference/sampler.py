@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, TypeVar
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from pokejax.attributes import CONDITIONS, NONE, RELATIONS, UNKNOWN_ID, Attributes
 from pokejax.commands import call_of
@@ -25,6 +25,7 @@ from pokejax.images.tint import in_color
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
+from pokejax.inference.parts import Painted
 from pokejax.inference.programs import Avoided, Given, Programs, Relatives
 from pokejax.inference.recipe import (
     Kin,
@@ -54,13 +55,15 @@ class Round(NamedTuple):
     """Pictures of a tile; only those of the last round are final.
 
     `images` are RGB on white; `alpha` is None for a model that draws none. Those that
-    are `tinted` get the colour that was asked for, if there is one.
+    are `tinted` get the colour that was asked for, if there is one, but for the pixels
+    that were `painted` already.
     """
 
     images: UInt8[np.ndarray, "n h w 3"]
     alpha: UInt8[np.ndarray, "n h w"] | None
     final: bool
     tinted: bool = False
+    painted: Bool[np.ndarray, "n h w"] | None = None
 
     def sample(self, i: int, recipe: Recipe, model_id: str) -> Sample:
         """Picture `i`, finished as its recipe says."""
@@ -71,24 +74,30 @@ class Round(NamedTuple):
             image = np.where(anew[..., None], image, given[..., :3])
             alpha = None if alpha is None else np.where(anew, alpha, given[..., 3])
         elif self.tinted and alpha is not None:
-            image = _in_its_color(image, alpha, recipe)
+            painted = None if self.painted is None else self.painted[i]
+            image = _in_its_color(image, alpha, recipe, painted)
         drawn = Sample(image, recipe, model_id, partial, alpha=alpha)
         return drawn.finished(recipe.colors) if recipe.colors else drawn
 
 
 def _in_its_color(
-    image: UInt8[np.ndarray, "h w 3"], alpha: UInt8[np.ndarray, "h w"], recipe: Recipe
+    image: UInt8[np.ndarray, "h w 3"],
+    alpha: UInt8[np.ndarray, "h w"],
+    recipe: Recipe,
+    painted: Bool[np.ndarray, "h w"] | None,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The picture in the colour that its recipe asks for, or as it is.
 
-    Beside a relative it has that one's colours, and a slider may want less of one.
+    Beside a relative it has that one's colours, and a slider may want less of one. What
+    was painted stays, and then no other part is turned to the second colour.
     """
-    end = recipe.towards if recipe.towards and recipe.mix > 0.5 else recipe
+    end = recipe.nearer
     color, second = end.attributes.primary_color, end.attributes.secondary_color
     if color is None or recipe.kin or dict(recipe.slides).get("primary_color", 1) <= 0:
         return image
-    second = None if second in (None, NONE) else second
-    return in_color(np.dstack([image, alpha]), color, second)
+    stays = np.zeros(alpha.shape, bool) if painted is None else painted
+    second = None if second in (None, NONE) or stays.any() else second
+    return in_color(np.dstack([image, alpha]), color, second, stays)
 
 
 class Sampler:
@@ -136,6 +145,8 @@ class Sampler:
         )
         self.embed = functools.lru_cache(_CACHED_PROMPTS)(self._embed)
         self.avoid = functools.lru_cache(_CACHED_PROMPTS)(self._avoid)
+        cached = functools.lru_cache(_CACHED_PROMPTS)
+        self.parts: Callable[[str], Mapping[str, str]] = cached(_parts)
         # What is meant where a prompt doesn't say how its creature is drawn.
         styles = bundle.header.config.data.styles
         style = styles[0] if styles and "native" not in styles else "native"
@@ -375,23 +386,29 @@ class Sampler:
         rounds = self._programs.rounds(
             *self._tile(recipes), plain=recipes[0].plain, previews=previews
         )
-        for images, sound, final in rounds:
-            for recipe, fine in zip(recipes, np.asarray(sound), strict=False):
+        for drawn in rounds:
+            for recipe, fine in zip(recipes, np.asarray(drawn.sound), strict=False):
                 if not fine:
                     raise BundleError(
                         f"{self.model_id} drew pixels that aren't finite numbers for"
                         f" seed {recipe.seed}: the model is broken, or its guidance of"
                         f" {recipe.guidance} too much for it"
                     )
-            drawn = np.asarray(images)[: len(recipes)]
-            alpha = drawn[..., 3] if drawn.shape[-1] == 4 else None
+            images = np.asarray(drawn.images)[: len(recipes)]
+            rgb = np.ascontiguousarray(images[..., :3])
+            alpha = images[..., 3] if images.shape[-1] == 4 else None
             tinted = self.bundle.header.config.prior.tint
-            yield Round(np.ascontiguousarray(drawn[..., :3]), alpha, final, tinted)
+            painted = None
+            if drawn.painted is not None:
+                share = np.asarray(drawn.painted)[: len(recipes)]
+                each = images.shape[1] // share.shape[1]
+                painted = (share > 0.5).repeat(each, axis=1).repeat(each, axis=2)
+            yield Round(rgb, alpha, drawn.final, tinted, painted)
 
     def warm_up(self) -> None:
         """Compile all that drawing needs, so that no request waits for it."""
         plain = Recipe("a creature", Attributes(size="Tiny"), 0)
-        self.sample([plain])
+        self.sample([plain, replace(plain, prompt="a creature with a red belly")])
         if self.takes_pictures:
             size = self.image_size
             blank = Start.of(np.full((size, size, 4), 255, np.uint8))
@@ -436,7 +453,8 @@ class Sampler:
         if self.takes_pictures:
             slid = slid_rows(recipes, text_emb, self.embed)
         pictures = self._given(recipes), self._avoided(recipes), slid
-        return text_emb, attributes, seeds, knobs, *pictures, self._kin(recipes)
+        beside = self._kin(recipes), self._painted(recipes)
+        return text_emb, attributes, seeds, knobs, *pictures, *beside
 
     def _given(self, recipes: Sequence[Recipe]) -> Given | None:
         """What the rows of a padded tile start from, if any doesn't from noise."""
@@ -490,6 +508,23 @@ class Sampler:
                 relatives.relation[i] = RELATIONS.index(kin.relation)
         return relatives
 
+    def _painted(self, recipes: Sequence[Recipe]) -> Painted | None:
+        """The parts of a padded tile's rows that are painted, if any row has one.
+
+        A picture that is given, to start from or of a relative, has its own colours.
+        """
+        if self.bundle.header.config.model.latent != "thumbnail":
+            return None
+        parts: dict[int, dict[str, str]] = {}
+        for i, recipe in enumerate(recipes):
+            end = recipe.nearer
+            colors = dict(self.parts(end.prompt))
+            if end.attributes.view == "back":
+                colors.pop("belly", None)
+            if colors and not (recipe.start or recipe.kin):
+                parts[i] = colors
+        return Painted.of(self.tile_rows, parts) if parts else None
+
     def check_relation(self, relation: str) -> None:
         """Refuse what the model hasn't learned to draw beside a relative.
 
@@ -505,6 +540,11 @@ class Sampler:
             else f"this model can't draw the {relation} of a picture; expected"
             f" {' or '.join(known)}"
         )
+
+
+def _parts(prompt: str) -> Mapping[str, str]:
+    """The colours of parts with a place, as the rules read them in a prompt."""
+    return parse_by_rules(prompt).parts
 
 
 def alike(items: Sequence[T], recipe_of: Callable[[T], Recipe]) -> list[list[T]]:

@@ -710,6 +710,14 @@ PARTS = ("shell", "wing", "winged", "eye", "eyed", "tail", "tailed", "belly", "b
     "side")
 # Parts that cover most of the creature: their color is its own if none other is said.
 WRAPS = ("shell", "armor", "armored", "plate", "plated", "plating", "wool")
+# Parts with a place that is about the same in most creatures, by that place.
+PLACES = {
+    "back": ("shell", "back", "spike", "spine", "plate", "hump"),
+    "belly": ("belly", "bellied", "stomach", "tummy", "chest", "breast", "underbelly",
+        "underside"),
+    "head": ("head", "headed", "hair", "mane", "maned", "crest", "crested", "mohawk"),
+    "feet": ("foot", "feet", "leg", "paw", "pawed", "hoof", "boot", "sock", "talon"),
+}
 # "Black and white striped" speaks of the creature, "black-striped" of the stripes.
 PATTERNED = ("striped", "spotted", "dotted", "speckled", "banded", "ringed")
 # A color before one of these speaks of the creature itself.

@@ -28,6 +28,7 @@ _DETERMINERS = stems(lexicon.DETERMINERS)
 _PARTS = stems(lexicon.PARTS)
 _WRAPS = stems(lexicon.WRAPS)
 _PATTERNED = stems(lexicon.PATTERNED)
+_PLACE_OF = {s: place for place, parts in lexicon.PLACES.items() for s in stems(parts)}
 _BODY = stems(lexicon.BODY)
 _COVERINGS = stems(lexicon.COVERINGS)
 _CREATURES = stems(lexicon.CREATURES)
@@ -183,8 +184,8 @@ class NounFinder:
             maybe = maybe if noun is Noun.UNSAID else noun
         if maybe is Noun.PART:
             return maybe
-        if f.of("color") and (part := self._part_before(f)):
-            return part
+        if f.of("color") and (part := self._part_before(f)) is not None:
+            return Noun.WRAP if self.tokens[part].stem in _WRAPS else Noun.PART
         return self.introduced_by(f) if maybe is Noun.THING else Noun.UNSAID
 
     def _noun_at(self, i: int) -> tuple[Noun, bool]:
@@ -251,14 +252,34 @@ class NounFinder:
             i = self.owner[i].last + 1
         return self._stem_at(i) == "and" and self._is_color(i + 1)
 
-    def _part_before(self, f: Phrase) -> Noun | None:
-        """The part in "a tail that is a deep red"."""
+    def place_of(self, f: Phrase) -> tuple[str, int] | None:
+        """Where the part is that the phrase `f` describes, and the token that names it.
+
+        The place is of `lexicon.PLACES`. None if `f` describes no part, or one that may
+        be anywhere.
+        """
+        if self.noun_of(f) not in (Noun.PART, Noun.WRAP):
+            return None
+        for i in range(f.last + 1, min(f.last + 1 + _NOUN_REACH, len(self.tokens))):
+            word = self.tokens[i].stem
+            if self.tokens[i].breaks:
+                break
+            if word in _PLACE_OF:
+                return _PLACE_OF[word], i
+            if word in _PARTS and word not in _PATTERNED:
+                return None
+        i = self._part_before(f)
+        place = None if i is None else _PLACE_OF.get(self.tokens[i].stem)
+        return (place, i) if place and i is not None else None
+
+    def _part_before(self, f: Phrase) -> int | None:
+        """The token of the part in "a tail that is a deep red"."""
         for i in range(f.first - 1, max(f.first - 1 - _NOUN_REACH, -1), -1):
             if self.tokens[i + 1].breaks:
                 break
             word = self.tokens[i].stem
             if word in _PARTS and i not in self.owner:
-                return Noun.WRAP if word in _WRAPS else Noun.PART
+                return i
             if word not in _LINKS:
                 break
         return None

@@ -29,6 +29,8 @@ class ParsedPrompt:
       matches: for attributes that the rules read, or agree on, the words that decided
         them; a language model doesn't say where it read something.
       unrecognised: content words that the rules read nothing from, in order, each once.
+      parts: the colors of parts with a place, as the rules read them: of the "back" in
+        "with a red shell". Places are the keys of `pokejax.prompts.lexicon.PLACES`.
       warning: why the rules answered though a model was asked for, or empty.
     """
 
@@ -37,6 +39,7 @@ class ParsedPrompt:
     sources: Mapping[str, Source] = field(default_factory=dict)
     matches: Mapping[str, Match] = field(default_factory=dict)
     unrecognised: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
     warning: str = ""
 
     def override(self, requested: Attributes) -> "ParsedPrompt":

@@ -18,7 +18,8 @@ network, well under a millisecond a prompt. The rules, in the order they are app
 4. A color or size describes the next noun. That of a part ("red shell", "big ears") or
    of a thing ("with a red umbrella") can only be the secondary color and is no size.
    "On a black body" is the primary color whatever was said before, and so is that of
-   a shell, armor or plates if there's no other.
+   a shell, armor or plates if there's no other. Of parts that have a place, such as a
+   belly, the color is kept beside the attributes, as the place's.
 5. Types are ranked: said with "type" ("fire-type"), named ("fire") or listed
    ("ground/rock"), evoked ("blazing"), an animal's ("fish"), a place's ("lake"; only if
    there is no other). Normal and Flying come last unless said with "type" or listed,
@@ -100,6 +101,8 @@ def parse_by_rules(prompt: str) -> ParsedPrompt:
     used = {i for f in reader.found for i in range(f.first, f.last + 1)}
     used |= {i for f in reader.legs for i in (f.first, f.last)}
     used -= reader.nouns.acts
+    parts = reader.parts()
+    used |= {i for _, i in parts.values()}
     left = (
         prompt[t.start : t.end]
         for i, t in enumerate(tokens)
@@ -114,6 +117,7 @@ def parse_by_rules(prompt: str) -> ParsedPrompt:
         sources=dict.fromkeys(chosen, "rules"),
         matches={name: match(f) for name, (_, f) in chosen.items()},
         unrecognised=tuple(dict.fromkeys(left)),
+        parts={place: color for place, (color, _) in parts.items()},
     )
 
 
@@ -216,6 +220,15 @@ class _Reader:
         elif body and self._stem_at(body[0][1].first - 1) in SOLID:
             chosen["secondary_color"] = (NONE, body[0][1])
         return chosen
+
+    def parts(self) -> dict[str, tuple[str, int]]:
+        """By place, a part's color and the token that names it; the first one wins."""
+        parts: dict[str, tuple[str, int]] = {}
+        for f in self.found:
+            meaning = f.of("color")
+            if meaning and (found := self.nouns.place_of(f)):
+                parts.setdefault(found[0], (meaning.value, found[1]))
+        return parts
 
     def types(self) -> _Chosen:
         denied = self._denied("type")

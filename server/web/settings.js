@@ -84,8 +84,17 @@ function showChips() {
       word,
     ),
   );
-  byId("chips").replaceChildren(...chips, ...unknown);
-  byId("chips-hint").hidden = !chips.length && !unknown.length;
+  const parts = Object.entries(read.parts).map(([place, color]) =>
+    el(
+      "span",
+      { class: "chip part", role: "listitem", title: "Painted where creatures have it" },
+      swatch("color", color),
+      el("span", { class: "chip-name" }, `${place} `),
+      color,
+    ),
+  );
+  byId("chips").replaceChildren(...chips, ...parts, ...unknown);
+  byId("chips-hint").hidden = !chips.length && !parts.length && !unknown.length;
   if (focused?.startsWith("chip-")) byId(focused)?.focus();
 }
 
@@ -100,7 +109,7 @@ function watchPrompt() {
     asking = new AbortController();
     const prompt = state.prompt.trim();
     reading = prompt;
-    if (!prompt) return setRead({ attributes: {}, words: {}, unrecognised: [] });
+    if (!prompt) return setRead({ attributes: {}, words: {}, unrecognised: [], parts: {} });
     try {
       const query = new URLSearchParams({ prompt });
       setRead(await ask(`parse?${query}`, { signal: asking.signal }));

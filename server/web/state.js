@@ -21,7 +21,7 @@ export const RELATIONS = {
 };
 
 /** How the current prompt reads. */
-export const read = { attributes: {}, words: {}, unrecognised: [] };
+export const read = { attributes: {}, words: {}, unrecognised: [], parts: {} };
 
 export const state = {
   prompt: "",

@@ -15,11 +15,12 @@ from tests.helpers.live_server import Live, Starter
 
 
 def test_a_prompt_is_read_without_drawing(client: httpx.Client):
-    asked = {"prompt": "a tiny red quizzical fox"}
+    asked = {"prompt": "a tiny red quizzical fox with a white belly"}
     answer = client.get("/api/v1/parse", params=asked).json()
     assert answer["attributes"]["primary_color"] == "Red"
     assert answer["words"]["size"] == "tiny"
     assert answer["unrecognised"] == ["quizzical"]
+    assert answer["parts"] == {"belly": "White"}
     assert client.get("/api/v1/parse", params={"prompt": " "}).status_code == 400
 
 

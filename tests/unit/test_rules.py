@@ -489,3 +489,27 @@ def test_work_grows_in_line_with_length(unit: str):
 
     assert calls(8000) < 2.2 * calls(4000) + 100
     parse_by_rules((unit * 100_000)[:100_000])  # a slow regex or sort would hang here
+
+
+@pytest.mark.parametrize(
+    ("prompt", "parts"),
+    [
+        ("a small blue water turtle with a red shell", {"back": "Red"}),
+        (
+            "a dragon with a yellow belly and red feet",
+            {"belly": "Yellow", "feet": "Red"},
+        ),
+        ("a blue rabbit with a white spotted belly", {"belly": "White"}),
+        ("a turtle whose shell is red", {"back": "Red"}),
+        ("a red-bellied bird", {"belly": "Red"}),
+        ("a blue fox, red paws", {"feet": "Red"}),
+        ("a yellow-headed snake with orange hair", {"head": "Yellow"}),
+        ("a cat with a red tail and a blue belly", {"belly": "Blue"}),
+        ("a cat with a red tail, blue eyes", {}),
+        ("a dog without a red shell", {}),
+        ("a brown fox, its back turned to us", {}),
+        ("a blue creature in a red city of shells", {}),
+    ],
+)
+def test_colors_of_parts_that_have_a_place(prompt: str, parts: dict[str, str]):
+    assert parse_by_rules(prompt).parts == parts

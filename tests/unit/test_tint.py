@@ -81,3 +81,14 @@ def test_only_what_asks_for_a_color_and_begins_with_none_is_turned():
     ):
         np.testing.assert_array_equal(stays, images[0])
     assert colors_of(rgba, drawn(start=start))[0] != "Blue"
+
+
+def test_painted_pixels_stay_and_are_the_second_color_already():
+    rgba = creature(RED, BLUE)
+    stays = (rgba[..., :3] == BLUE).all(axis=2)
+    turned = in_color(rgba, "Green", None, stays)
+    assert colors_of(rgba, turned)[0] == "Green" and (turned[stays] == BLUE).all()
+    recipe = Recipe("a", Attributes(primary_color="Green", secondary_color="Red"), 0)
+    images, alpha = rgba[None, ..., :3], rgba[None, ..., 3]
+    drawn = Round(images, alpha, True, True, stays[None]).sample(0, recipe, "m").image
+    np.testing.assert_array_equal(drawn, turned)

@@ -99,8 +99,10 @@ def drop(page: Page, content: bytes) -> None:
 
 
 def test_a_prompt_is_understood_then_drawn(page: Page, site: Site):
-    page.fill("#prompt", f"{PROMPT} with a quizzical look")
+    prompt = f"{PROMPT} with a red shell and a quizzical look"
+    page.fill("#prompt", prompt)
     expect(page.locator("#chips .unknown")).to_have_text("not understood: quizzical")
+    expect(page.locator("#chips .part")).to_have_text("back Red")
     chip = page.locator("#chip-primary_color")
     expect(chip.locator("option:checked")).to_have_text("Blue")
     chip.select_option("Green")
@@ -121,7 +123,7 @@ def test_a_prompt_is_understood_then_drawn(page: Page, site: Site):
     assert seeds.all_text_contents() == ["42", "43", "44"]
     seeds.nth(1).click()
     assert page.evaluate("navigator.clipboard.readText()") == "43"
-    body = {"prompt": f"{PROMPT} with a quizzical look", "seed": 42, "num_samples": 3}
+    body = {"prompt": prompt, "seed": 42, "num_samples": 3}
     files = asked(site, **body, attributes={"primary_color": "Green"})
     assert [picture["file"] for picture in stored(page)] == files[::-1]
 
