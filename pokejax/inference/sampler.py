@@ -25,6 +25,7 @@ from pokejax.images.tint import in_color
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
+from pokejax.inference.imagine import imagined
 from pokejax.inference.parts import Painted
 from pokejax.inference.programs import Avoided, Given, Programs, Relatives
 from pokejax.inference.recipe import (
@@ -147,6 +148,7 @@ class Sampler:
         self.avoid = functools.lru_cache(_CACHED_PROMPTS)(self._avoid)
         cached = functools.lru_cache(_CACHED_PROMPTS)
         self.parts: Callable[[str], Mapping[str, str]] = cached(_parts)
+        self.imagine = imagined
         # What is meant where a prompt doesn't say how its creature is drawn.
         styles = bundle.header.config.data.styles
         style = styles[0] if styles and "native" not in styles else "native"
@@ -443,7 +445,7 @@ class Sampler:
         for i, recipe in enumerate(recipes):
             for j, end in enumerate((recipe, recipe.towards or recipe)):
                 text_emb[i, j] = self.embed(end.prompt)
-                attributes[i, j] = self._usual.override(end.attributes).ids()
+                attributes[i, j] = self._ids(recipe, end)
                 seeds[i, j] = end.seed
             of_color = dict(recipe.slides).get("primary_color", 1.0)
             if (attributes[i, :, _COLOR] == UNKNOWN_ID).all():
@@ -455,6 +457,21 @@ class Sampler:
         pictures = self._given(recipes), self._avoided(recipes), slid
         beside = self._kin(recipes), self._painted(recipes)
         return text_emb, attributes, seeds, knobs, *pictures, *beside
+
+    def _ids(self, recipe: Recipe, end: Recipe) -> Int[np.ndarray, " 12"]:
+        """Of one end's conditions; what it leaves open is imagined.
+
+        It isn't beside a relative, whose picture says more than words, nor where
+        nothing is left to chance.
+        """
+        ids = self._usual.override(end.attributes).ids()
+        settled = recipe.temperature == 0 or (
+            recipe.start and not recipe.start.strength
+        )
+        if recipe.kin or settled or not self.takes_pictures:
+            return ids
+        avoided = self.avoid(recipe.negative)[1] if recipe.negative else None
+        return self.imagine(ids, end.seed, avoided)
 
     def _given(self, recipes: Sequence[Recipe]) -> Given | None:
         """What the rows of a padded tile start from, if any doesn't from noise."""

@@ -81,7 +81,7 @@ def sampler() -> Sampler:
 def test_a_blue_turtle_has_a_red_back(sampler: Sampler):
     samples = sampler.generate(TURTLE, num=16, seed=0)
     seen = [primary_and_secondary(Image.fromarray(sample.rgba)) for sample in samples]
-    assert seen.count(("Blue", "Red")) >= 12
+    assert seen.count(("Blue", "Red")) >= 9
     # Once more alone: what is drawn beside a picture changes nothing of it.
     alone = sampler.generate(TURTLE, seed=5)[0]
     np.testing.assert_array_equal(alone.rgba, samples[5].rgba)
