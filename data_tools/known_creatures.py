@@ -19,7 +19,7 @@ from pokejax.config import DataConfig, TextConfig
 from pokejax.data import dataset as datasets
 from pokejax.data.dataset import DataError
 from pokejax.files import whole_file
-from pokejax.inference.imagine import CREATURES
+from pokejax.prompts.imagine import CREATURES
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,7 +25,6 @@ from pokejax.images.tint import in_color
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
-from pokejax.inference.imagine import imagined
 from pokejax.inference.parts import Painted
 from pokejax.inference.programs import Avoided, Given, Programs, Relatives
 from pokejax.inference.recipe import (
@@ -39,6 +38,7 @@ from pokejax.inference.recipe import (
     recipes_for,
 )
 from pokejax.inference.slides import slid_rows
+from pokejax.prompts.imagine import imagined
 from pokejax.prompts.rules import parse_by_rules
 from pokejax.text import TextEncoder, load_text_encoder
 

@@ -8,8 +8,8 @@ import pytest
 from data_tools import known_creatures
 from pokejax import Sampler
 from pokejax.attributes import CONDITIONS, UNKNOWN_ID, VOCABULARIES, Attributes
-from pokejax.inference.imagine import CREATURES, imagined
 from pokejax.inference.recipe import Kin, Recipe, Start
+from pokejax.prompts.imagine import CREATURES, imagined
 from pokejax.prompts.rules import parse_by_rules
 
 COUNT = len(VOCABULARIES)
