@@ -101,7 +101,7 @@ def main() -> None:
         return
     sampler = Sampler(bundle, load_text_encoder(config.text))
     plain = Sampler(bundle, sampler.encoder)
-    plain.parts = lambda prompt: {}
+    plain.parts = lambda recipe: {}
     print("| place | pictures | real | without | painted |")
     print("|---|---:|---:|---:|---:|")
     for place in PLACES:

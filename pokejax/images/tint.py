@@ -38,7 +38,8 @@ def in_color(
       rgba: of few colours, at most 96 pixels a side.
       color: of `COLORS`.
       second: the colour that should come second, or None if any may.
-      stays: pixels that keep their colour and don't count; None is none of them.
+      stays: pixels that don't count; a colour that mostly they have stays as it is.
+        None is none of them.
     """
     rgb = rgba[..., :3]
     counted = counted_pixels(Image.fromarray(rgba))
@@ -52,14 +53,16 @@ def in_color(
     other = None if second is None else COLORS.index(second)
     # White is the background's, too.
     free = ~(palette == 255).all(axis=1)
+    if stays is not None:
+        inside = np.bincount(index[stays.reshape(-1)], minlength=len(palette))
+        free &= 2 * inside <= np.bincount(index, minlength=len(palette))
     palette = _sought(palette, free, shares, wanted, other)
     if other is not None:
         lab = oklab(palette / 255.0)
         hued = np.hypot(lab[:, 1], lab[:, 2]) > _HUED
         rest = free & hued & (name_of(palette) != wanted)
         palette = _sought(palette, rest, shares, wanted, other, both=True)
-    turned = palette[index].reshape(rgb.shape)
-    return turned if stays is None else np.where(stays[..., None], rgb, turned)
+    return palette[index].reshape(rgb.shape)
 
 
 def _sought(

@@ -363,7 +363,10 @@ def from_arrays(
         warp = f" {sampling.time_power}" if sampling.time_power != 1 else ""
         pull = f" {sampling.color_guidance}" if sampling.color_guidance else ""
         tint = " tint" if sampling.tint else ""
-        way = f"{sampling.steps} two-step {sampling.guidance}{warp}{pull}{tint}"
+        drawn = "two-step imagined"
+        if header.config.model.latent == "thumbnail":
+            drawn += " painted"
+        way = f"{sampling.steps} {drawn} {sampling.guidance}{warp}{pull}{tint}"
         if header.quick:
             way += f" quick {header.quick.steps} {header.quick.time_power}"
         digest.update(way.encode())

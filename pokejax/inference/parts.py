@@ -9,6 +9,7 @@ frequent than in the rest of the creature (`benchmarks/parts.py --where`), made
 symmetric, since drawings face either way.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -17,7 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from pokejax.inference.recipe import Recipe
 from pokejax.models.thumbnail import CHANNELS
+from pokejax.prompts.rules import parse_by_rules
 
 
 class Place(NamedTuple):
@@ -58,6 +61,7 @@ _PAINTS = {
     "White": (244, 244, 244),
 }
 _RELIEF = 0.8  # how much of a part's own lights and shadows stays
+_CACHED_PROMPTS = 4096
 _EDGE = 6.0  # how steeply a part ends
 
 
@@ -85,6 +89,34 @@ class Painted(NamedTuple):
         return cls(paint, given)
 
 
+_read = functools.lru_cache(_CACHED_PROMPTS)(parse_by_rules)
+
+
+def parts_of(recipe: Recipe) -> dict[str, str]:
+    """The places to be painted and their colors, as the recipe's prompt names them.
+
+    Attributes that are set beside the prompt don't change what it says of a part. No
+    part has a color that a negative prompt or a slider leads away from; a picture that
+    is given has its own colors; and a belly isn't seen from behind.
+    """
+    end = recipe.nearer
+    read = _read(end.prompt)
+    if recipe.start or recipe.kin or not read.parts:
+        return {}
+    less = [name for name, value in recipe.active_slides.items() if value <= 0]
+    avoided = {getattr(read.attributes, name) for name in less}
+    if recipe.negative:
+        away = _read(recipe.negative)
+        named = away.attributes.primary_color, away.attributes.secondary_color
+        avoided |= {*named, *away.parts.values()}
+    return {
+        place: color
+        for place, color in read.parts.items()
+        if color not in avoided
+        and not (place == "belly" and end.attributes.view == "back")
+    }
+
+
 @jax.jit
 def paint_parts(
     z: Float[Array, "b z"], paint: Float[Array, "b p 3"], given: Bool[Array, "b p"]
@@ -104,17 +136,16 @@ def paint_parts(
     # Thin rims are mostly white: what they'd be without it is anyone's guess.
     solid = jnp.maximum(opaque, 0.1)[..., None]
     own = (rgb - (1 - opaque)[..., None]) / solid
-    total = jnp.zeros_like(opaque)
+    change, total = jnp.zeros_like(own), jnp.zeros_like(opaque)
     for i, place in enumerate(PLACES.values()):
         share = _share(opaque, place) * given[:, i, None, None]
         weight = share[..., None]
         mean = (weight * own).sum((1, 2)) / jnp.maximum(weight.sum((1, 2)), 1e-3)
         relief = (own - mean[:, None, None]).mean(axis=-1, keepdims=True)
         color = jnp.clip(paint[:, i, None, None] + _RELIEF * relief, -1, 1)
-        own = own + weight * (color - own)
+        change = change + weight * (color - own - change)  # over earlier ones
         total = jnp.maximum(total, share)
-    on_white = opaque[..., None] * own + (1 - opaque)[..., None]
-    rgb = jnp.where((total * opaque)[..., None] > 0, on_white, rgb)
+    rgb = rgb + opaque[..., None] * change
     painted = jnp.concatenate([rgb, alpha], axis=-1).reshape(z.shape)
     return jnp.where(given.any(axis=1, keepdims=True), painted, z), total
 

@@ -25,7 +25,7 @@ from pokejax.images.tint import in_color
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
-from pokejax.inference.parts import Painted
+from pokejax.inference.parts import Painted, parts_of
 from pokejax.inference.programs import Avoided, Given, Programs, Relatives
 from pokejax.inference.recipe import (
     Kin,
@@ -90,15 +90,15 @@ def _in_its_color(
     """The picture in the colour that its recipe asks for, or as it is.
 
     Beside a relative it has that one's colours, and a slider may want less of one. What
-    was painted stays, and then no other part is turned to the second colour.
+    was painted stays; if it has the second colour, nothing else is turned to that.
     """
     end = recipe.nearer
     color, second = end.attributes.primary_color, end.attributes.secondary_color
     if color is None or recipe.kin or dict(recipe.slides).get("primary_color", 1) <= 0:
         return image
-    stays = np.zeros(alpha.shape, bool) if painted is None else painted
-    second = None if second in (None, NONE) or stays.any() else second
-    return in_color(np.dstack([image, alpha]), color, second, stays)
+    there = painted is not None and second in parts_of(recipe).values()
+    second = None if second in (None, NONE) or there else second
+    return in_color(np.dstack([image, alpha]), color, second, painted)
 
 
 class Sampler:
@@ -146,8 +146,7 @@ class Sampler:
         )
         self.embed = functools.lru_cache(_CACHED_PROMPTS)(self._embed)
         self.avoid = functools.lru_cache(_CACHED_PROMPTS)(self._avoid)
-        cached = functools.lru_cache(_CACHED_PROMPTS)
-        self.parts: Callable[[str], Mapping[str, str]] = cached(_parts)
+        self.parts = parts_of
         self.imagine = imagined
         # What is meant where a prompt doesn't say how its creature is drawn.
         styles = bundle.header.config.data.styles
@@ -526,20 +525,14 @@ class Sampler:
         return relatives
 
     def _painted(self, recipes: Sequence[Recipe]) -> Painted | None:
-        """The parts of a padded tile's rows that are painted, if any row has one.
-
-        A picture that is given, to start from or of a relative, has its own colours.
-        """
+        """The parts of a padded tile's rows that are painted, if any row has one."""
         if self.bundle.header.config.model.latent != "thumbnail":
             return None
-        parts: dict[int, dict[str, str]] = {}
-        for i, recipe in enumerate(recipes):
-            end = recipe.nearer
-            colors = dict(self.parts(end.prompt))
-            if end.attributes.view == "back":
-                colors.pop("belly", None)
-            if colors and not (recipe.start or recipe.kin):
-                parts[i] = colors
+        parts = {
+            i: colors
+            for i, recipe in enumerate(recipes)
+            if (colors := self.parts(recipe))
+        }
         return Painted.of(self.tile_rows, parts) if parts else None
 
     def check_relation(self, relation: str) -> None:
@@ -557,11 +550,6 @@ class Sampler:
             else f"this model can't draw the {relation} of a picture; expected"
             f" {' or '.join(known)}"
         )
-
-
-def _parts(prompt: str) -> Mapping[str, str]:
-    """The colours of parts with a place, as the rules read them in a prompt."""
-    return parse_by_rules(prompt).parts
 
 
 def alike(items: Sequence[T], recipe_of: Callable[[T], Recipe]) -> list[list[T]]:

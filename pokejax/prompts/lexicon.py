@@ -707,16 +707,19 @@ PARTS = ("shell", "wing", "winged", "eye", "eyed", "tail", "tailed", "belly", "b
     "sock", "mitten", "underbelly", "underside", "feeler", "proboscis", "trunk", "tusk",
     "hump", "sail", "bolt", "symbol", "star", "tuft", "wool", "mohawk", "plume", "tear",
     "nail", "knuckle", "fist", "freckle", "touch", "area", "spotting", "flourish",
-    "side")
+    "side", "shelled", "backed", "chested", "breasted", "haired", "footed", "legged",
+    "hoofed")
 # Parts that cover most of the creature: their color is its own if none other is said.
 WRAPS = ("shell", "armor", "armored", "plate", "plated", "plating", "wool")
 # Parts with a place that is about the same in most creatures, by that place.
 PLACES = {
-    "back": ("shell", "back", "spike", "spine", "plate", "hump"),
-    "belly": ("belly", "bellied", "stomach", "tummy", "chest", "breast", "underbelly",
-        "underside"),
-    "head": ("head", "headed", "hair", "mane", "maned", "crest", "crested", "mohawk"),
-    "feet": ("foot", "feet", "leg", "paw", "pawed", "hoof", "boot", "sock", "talon"),
+    "back": ("shell", "shelled", "back", "backed", "spike", "spine", "plate", "hump"),
+    "belly": ("belly", "bellied", "stomach", "tummy", "chest", "chested", "breast",
+        "breasted", "underbelly", "underside"),
+    "head": ("head", "headed", "hair", "haired", "mane", "maned", "crest", "crested",
+        "mohawk"),
+    "feet": ("foot", "footed", "feet", "leg", "legged", "paw", "pawed", "hoof",
+        "hoofed", "boot", "sock", "talon"),
 }
 # "Black and white striped" speaks of the creature, "black-striped" of the stripes.
 PATTERNED = ("striped", "spotted", "dotted", "speckled", "banded", "ringed")

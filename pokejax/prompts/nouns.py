@@ -164,11 +164,13 @@ class NounFinder:
 
     def noun_of(self, f: Phrase) -> Noun:
         """What the noun is that the phrase `f` describes."""
-        if self.located[f.first]:
-            return Noun.PLACE
-        if self.acted_on[f.first]:
-            return Noun.PLACE
-        maybe = Noun.UNSAID
+        return self._find_noun(f)[0]
+
+    def _find_noun(self, f: Phrase) -> tuple[Noun, int]:
+        """The noun that `f` describes, and its token; -1 where there is none."""
+        if self.located[f.first] or self.acted_on[f.first]:
+            return Noun.PLACE, -1
+        maybe, at = Noun.UNSAID, -1
         for i in range(f.last + 1, min(f.last + 1 + _NOUN_REACH, len(self.tokens))):
             token = self.tokens[i]
             in_list = token.stem == "and" and self._is_color(i + 1)
@@ -177,16 +179,19 @@ class NounFinder:
             if token.stem in _CLAUSE_ENDS and not in_list:
                 break
             if token.stem in _PATTERNED and self._is_joined(f):
-                return Noun.CREATURE
+                return Noun.CREATURE, i
+            if self._has_own_color(f, i):
+                continue
             noun, is_sure = self._noun_at(i)
             if is_sure:
-                return noun
-            maybe = maybe if noun is Noun.UNSAID else noun
+                return noun, i
+            maybe, at = (maybe, at) if noun is Noun.UNSAID else (noun, i)
         if maybe is Noun.PART:
-            return maybe
+            return maybe, at
         if f.of("color") and (part := self._part_before(f)) is not None:
-            return Noun.WRAP if self.tokens[part].stem in _WRAPS else Noun.PART
-        return self.introduced_by(f) if maybe is Noun.THING else Noun.UNSAID
+            is_wrap = self.tokens[part].stem in _WRAPS
+            return (Noun.WRAP if is_wrap else Noun.PART), part
+        return (self.introduced_by(f) if maybe is Noun.THING else Noun.UNSAID), at
 
     def _noun_at(self, i: int) -> tuple[Noun, bool]:
         """What the token is, and whether what follows can't change that."""
@@ -237,6 +242,12 @@ class NounFinder:
             self._is_color(after) or self._is_color(before)
         )
 
+    def _has_own_color(self, f: Phrase, i: int) -> bool:
+        """Whether the token is "bellied" in "a blue red-bellied bird", and `f` blue."""
+        word = self.tokens[i].stem
+        is_own = word in _PARTS and word.endswith("ed") and i - 1 > f.last
+        return is_own and self._is_color(i - 1) and not self._is_joined(f)
+
     def _goes_on(self, f: Phrase, i: int) -> bool:
         """Whether a list from `f` goes on after the comma before token `i`.
 
@@ -258,19 +269,17 @@ class NounFinder:
         The place is of `lexicon.PLACES`. None if `f` describes no part, or one that may
         be anywhere.
         """
-        if self.noun_of(f) not in (Noun.PART, Noun.WRAP):
+        noun, i = self._find_noun(f)
+        if noun not in (Noun.PART, Noun.WRAP):
             return None
-        for i in range(f.last + 1, min(f.last + 1 + _NOUN_REACH, len(self.tokens))):
-            word = self.tokens[i].stem
-            if self.tokens[i].breaks:
-                break
-            if word in _PLACE_OF:
-                return _PLACE_OF[word], i
-            if word in _PARTS and word not in _PATTERNED:
-                return None
-        i = self._part_before(f)
-        place = None if i is None else _PLACE_OF.get(self.tokens[i].stem)
-        return (place, i) if place and i is not None else None
+        if i > f.last:
+            if self.introduced_by(f) is Noun.PLACE:
+                return None  # "on a red shell"
+            # The last one of "spotted belly" and of "plate armor" is the part.
+            while self._stem_at(i + 1) in _PARTS and not self.tokens[i + 1].breaks:
+                i += 1
+        place = _PLACE_OF.get(self.tokens[i].stem)
+        return (place, i) if place else None
 
     def _part_before(self, f: Phrase) -> int | None:
         """The token of the part in "a tail that is a deep red"."""

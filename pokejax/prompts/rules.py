@@ -222,12 +222,18 @@ class _Reader:
         return chosen
 
     def parts(self) -> dict[str, tuple[str, int]]:
-        """By place, a part's color and the token that names it; the first one wins."""
+        """By place, a part's color and the token that names it.
+
+        The first such part wins, and of its colors the last one.
+        """
         parts: dict[str, tuple[str, int]] = {}
         for f in self.found:
             meaning = f.of("color")
-            if meaning and (found := self.nouns.place_of(f)):
-                parts.setdefault(found[0], (meaning.value, found[1]))
+            if not meaning or not (found := self.nouns.place_of(f)):
+                continue
+            place, i = found
+            if place not in parts or parts[place][1] == i:
+                parts[place] = meaning.value, i
         return parts
 
     def types(self) -> _Chosen:

@@ -87,7 +87,7 @@ function showChips() {
   const parts = Object.entries(read.parts).map(([place, color]) =>
     el(
       "span",
-      { class: "chip part", role: "listitem", title: "Painted where creatures have it" },
+      { class: "chip part", role: "listitem", title: "Painted where most creatures have it, if the model draws thumbnails" },
       swatch("color", color),
       el("span", { class: "chip-name" }, `${place} `),
       color,

@@ -1,5 +1,8 @@
 """Parts in colours of their own, painted onto thumbnails."""
 
+from dataclasses import replace
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -7,10 +10,11 @@ from PIL import Image
 
 from pokejax.attributes import COLORS, Attributes
 from pokejax.images.colors import name_of, primary_and_secondary
-from pokejax.inference.parts import PLACES, Painted, paint_parts
+from pokejax.inference.parts import PLACES, Painted, paint_parts, parts_of
 from pokejax.inference.recipe import Kin, Recipe, Start
 from pokejax.inference.sampler import Sampler
 from pokejax.prompts.lexicon import PLACES as NAMED
+from pokejax.prompts.rules import parse_by_rules
 
 TURTLE = "a small blue water turtle with a red shell"
 
@@ -104,4 +108,48 @@ def test_what_is_given_keeps_its_colours(sampler: Sampler):
         assert max(reds) < 0.05
     behind = Attributes(primary_color="Blue", view="back")
     recipe = Recipe("a blue bear with a yellow belly, from behind", behind, 3)
-    assert sampler._painted([recipe]) is None
+    assert parts_of(recipe) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ({}, {"back": "Red"}),
+        ({"attributes": Attributes(secondary_color="Green")}, {"back": "Red"}),
+        ({"slides": (("secondary_color", 0.0),)}, {}),
+        ({"slides": (("secondary_color", 2.0),)}, {"back": "Red"}),
+        ({"negative": "a red shell"}, {}),
+        ({"negative": "a green dragon"}, {"back": "Red"}),
+        ({"towards": Recipe("a fox", Attributes(), 1), "mix": 0.6}, {}),
+        ({"towards": Recipe("a fox", Attributes(), 1), "mix": 0.4}, {"back": "Red"}),
+    ],
+    ids=str,
+)
+def test_what_is_asked_for_beside_the_prompt_counts(
+    change: dict[str, Any], parts: dict[str, str]
+):
+    read = parse_by_rules(TURTLE).attributes
+    given = change.get("attributes", Attributes())
+    recipe = Recipe(TURTLE, read.override(given), 1)
+    others = {name: value for name, value in change.items() if name != "attributes"}
+    assert parts_of(replace(recipe, **others)) == parts
+
+
+def test_painted_pictures_have_few_colours(sampler: Sampler):
+    for sample in sampler.generate(TURTLE, num=16, seed=0, colors=0):
+        assert len(np.unique(sample.rgba[sample.rgba[..., 3] > 0], axis=0)) <= 16
+
+
+def test_of_two_places_the_later_one_lies_above():
+    both, share = paint(ball(), back="Red", belly="Yellow")
+    only, own = paint(ball(), belly="Yellow")
+    sure = own > 0.97
+    assert sure.sum() >= 6
+    np.testing.assert_allclose(both[sure], only[sure], atol=0.1)
+    assert (share >= own).all()
+
+
+def test_far_from_a_place_nothing_changes():
+    z = ball()
+    painted, _ = paint(z, head="Red")
+    np.testing.assert_allclose(painted[9:], z[9:], atol=1e-4)

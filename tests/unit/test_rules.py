@@ -509,6 +509,13 @@ def test_work_grows_in_line_with_length(unit: str):
         ("a dog without a red shell", {}),
         ("a brown fox, its back turned to us", {}),
         ("a blue creature in a red city of shells", {}),
+        ("a fox whose ears are black and whose belly is white", {"belly": "White"}),
+        ("a dragon with eyes that are red and a yellow belly", {"belly": "Yellow"}),
+        ("a cat whose tail is red with a big belly", {}),
+        ("a green turtle on a red shell", {}),
+        ("a blue knight with a red plate armor", {}),
+        ("a blue red-shelled turtle", {"back": "Red"}),
+        ("a brown white-footed mouse", {"feet": "White"}),
     ],
 )
 def test_colors_of_parts_that_have_a_place(prompt: str, parts: dict[str, str]):

@@ -88,7 +88,8 @@ def test_painted_pixels_stay_and_are_the_second_color_already():
     stays = (rgba[..., :3] == BLUE).all(axis=2)
     turned = in_color(rgba, "Green", None, stays)
     assert colors_of(rgba, turned)[0] == "Green" and (turned[stays] == BLUE).all()
-    recipe = Recipe("a", Attributes(primary_color="Green", secondary_color="Red"), 0)
+    read = Attributes(primary_color="Green", secondary_color="Blue")
+    recipe = Recipe("a green turtle with a blue shell", read, 0)
     images, alpha = rgba[None, ..., :3], rgba[None, ..., 3]
     drawn = Round(images, alpha, True, True, stays[None]).sample(0, recipe, "m").image
     np.testing.assert_array_equal(drawn, turned)
