@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -365,6 +366,9 @@ def test_keys_have_quotas_of_their_own(start: Starter):
         def ask(key: str) -> httpx.Response:
             return client.get("/api/v1/attributes", headers={"X-API-Key": key})
 
+        def metrics() -> str:
+            return client.get("/metrics", headers={"X-API-Key": "c"}).text
+
         left = [ask("a").headers["x-ratelimit-remaining"] for _ in range(2)]
         assert left == ["1", "0"]
         refused = ask("a")
@@ -377,10 +381,14 @@ def test_keys_have_quotas_of_their_own(start: Starter):
         assert ask("b").headers["x-ratelimit-limit"] == "5"
         body = {"prompt": PROMPT}
         client.post("/v1/images/generations", json=body, headers={"X-API-Key": "b"})
-        told = client.get("/metrics", headers={"X-API-Key": "c"}).text
+        of = 'key="2",route="/v1/images/generations"'
         for name in ("queue_seconds_count", "picture_draw_seconds_count"):
-            of = 'key="2",route="/v1/images/generations"'
-            assert f"pokejax_{name}{{{of}}} 1.0" in told
+            line = f"pokejax_{name}{{{of}}} 1.0"
+            # A tile is counted once it is drawn, when its pictures are on their way.
+            end = time.monotonic() + 10
+            while line not in (told := metrics()) and time.monotonic() < end:
+                time.sleep(0.02)
+            assert line in told
         # What the dashboard shows is there.
         shown = Path("deploy/grafana/dashboards/pokejax.json").read_text()
         for name in set(re.findall(r"pokejax_[a-z_]+", shown)):
