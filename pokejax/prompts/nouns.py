@@ -245,8 +245,11 @@ class NounFinder:
     def _has_own_color(self, f: Phrase, i: int) -> bool:
         """Whether the token is "bellied" in "a blue red-bellied bird", and `f` blue."""
         word = self.tokens[i].stem
-        is_own = word in _PARTS and word.endswith("ed") and i - 1 > f.last
-        return is_own and self._is_color(i - 1) and not self._is_joined(f)
+        own = self.owner.get(i - 1)
+        if not own or own.first <= f.last or not self._is_color(i - 1):
+            return False
+        is_joined = self._stem_at(own.first - 1) == "and"
+        return word in _PARTS and word.endswith("ed") and not is_joined
 
     def _goes_on(self, f: Phrase, i: int) -> bool:
         """Whether a list from `f` goes on after the comma before token `i`.

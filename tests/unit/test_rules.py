@@ -151,6 +151,9 @@ def test_types(prompt: str, types: tuple):
         ("glowing red eyes", (None, "Red")),
         ("red and white wings on a yellow bird", ("Yellow", "Red")),
         ("a turtle whose tail is green", (None, "Green")),
+        ("a blue red-shelled turtle", ("Blue", "Red")),
+        ("a blue dark red-bellied bird", ("Blue", "Red")),
+        ("a bird that is red and blue winged", (None, "Red")),
         ("a tail tipped with red", (None, "Red")),
         ("a yellow-bellied blue bird", ("Blue", "Yellow")),
         ("a crimson flame lizard", ("Red", None)),  # a flame is only a part at the end
