@@ -399,7 +399,7 @@ def measure(args: argparse.Namespace) -> None:
                 time_power=1.5,
                 color_guidance=0.0 if guidance == 1 else 1.0,
             )
-            if state is None or decoder is None:
+            if state is None or decoder is None:  # noqa: B023
                 return z.reshape(-1, 64, 64, 4)
             base = nnx.merge(decoder[0], state)  # noqa: B023
             cond = base.condition(text_emb, attributes)
