@@ -268,9 +268,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         args, config = parse_arguments(argv)
+        keep_freed_memory()
         use_compilation_cache()
         join_processes(config)
-        keep_freed_memory()
         number = train(
             config,
             resume=args.resume,

@@ -1,20 +1,21 @@
-"""Tells drawn pictures from real ones, by patches of pixels and of AlexNet's features.
+"""Tells drawn pictures from real ones, by patches of pixels and of networks' features.
 
 A few thousand sprites can't feed a discriminator of their own: features that know
-ImageNet already are its eyes, and what is trained is small.
+ImageNet already are its eyes, and what is trained is small. Features are mixed at
+random before anything trained looks at them, so that it can't pick the few that a
+generator hasn't learned yet.
 
 Source: Sauer et al., Projected GANs, arXiv 2111.01007.
 """
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 _WIDTH = 32
-# Feature vectors come with length one, so their numbers are small.
-_FEATURE_SCALE = 8.0
 
 
 class Critic(nnx.Module):
@@ -31,8 +32,11 @@ class Critic(nnx.Module):
         self.patches = nnx.Conv(
             _WIDTH // 2, _WIDTH, (4, 4), strides=2, padding=((1, 1), (1, 1)), rngs=rngs
         )
+        # Of vectors of length one; they stay as they are.
+        unit = nnx.initializers.normal(1.0)
         self.projections = nnx.List(
-            nnx.Conv(width, _WIDTH, (1, 1), rngs=rngs) for width in feature_widths
+            nnx.Linear(width, _WIDTH, use_bias=False, kernel_init=unit, rngs=rngs)
+            for width in feature_widths
         )
         self.scores = nnx.List(
             nnx.Conv(_WIDTH, 1, (3, 3), rngs=rngs)
@@ -46,11 +50,11 @@ class Critic(nnx.Module):
 
         Args:
           image: in [-1, 1], RGB on white and alpha.
-          features: of it, each `b h w c`.
+          features: of it, each `b h w c`, vectors of length one.
         """
         seen = [self.patches(nnx.leaky_relu(self.pixels(image), 0.2))]
         seen += [
-            project(_FEATURE_SCALE * feature)
+            feature @ jax.lax.stop_gradient(project.kernel[...])
             for project, feature in zip(self.projections, features, strict=True)
         ]
         return [

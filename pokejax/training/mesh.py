@@ -93,12 +93,14 @@ def _wait_for(coordinator: str, process_id: int) -> None:
 
 
 def keep_freed_memory() -> None:
-    """On a CPU under glibc, keep the memory that a step gives back for the next one.
+    """Under glibc, keep the memory that a step gives back for the next one.
 
-    XLA allocates its working memory anew at every call. glibc would get it from the
-    system and return it each time: tens of thousands of page faults per step.
+    XLA's CPU backend allocates its working memory anew at every call. glibc would get
+    it from the system and return it each time: tens of thousands of page faults per
+    step. Call it before anything asks JAX for a device: threads that run by then have
+    arenas of their own, which go on returning theirs.
     """
-    if jax.default_backend() != "cpu" or sys.platform != "linux":
+    if sys.platform != "linux":
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:  # M_ARENA_MAX, M_MMAP_MAX, M_TRIM_THRESHOLD of <malloc.h>

@@ -21,6 +21,7 @@ from pokejax.training.tasks.drawn import Drawn, draw
 from pokejax.training.tasks.task import Batch, Task, show
 
 _STRIDE = 4  # of AlexNet's first convolution
+_FINE = 3  # of VGG16's five resolutions, which a critic sees
 _AFAR = 0.3  # weight of the L1 between drawn thumbnails and those of what they become
 # (weights, picture, picture) -> `b`; see `pokejax.models.lpips.distance_function`.
 Distance = Callable[[Any, Array, Array], Array]
@@ -117,13 +118,17 @@ def _with_critic(
 ) -> Task:
     """The same task with a critic; `rebuilt` gives pictures beside terms and stats.
 
+    It looks through AlexNet, and through VGG16 as far as that is still fine: AlexNet
+    sees every fourth pixel only, VGG16 each of them.
+
     With drawn thumbnails, half as many of these as there are pictures in a batch are
     judged, too, and held to what they look like from afar.
     """
     config = header.config
     graphdef = nnx.graphdef(task.model)
-    features_of = nnx.graphdef(lpips.load("alexnet"))
-    widths = [head.size for head in lpips.load("alexnet").heads]
+    alexnet, vgg16 = lpips.load("alexnet"), lpips.load("vgg16")
+    of_alexnet, (of_vgg16, fine) = nnx.graphdef(alexnet), nnx.split(vgg16)
+    widths = [head.size for head in (*alexnet.heads, *vgg16.heads[:_FINE])]
     critic = nnx.graphdef(nnx.eval_shape(lambda: Critic(widths, rngs=nnx.Rngs(0))))
 
     def init() -> dict[str, nnx.State]:
@@ -142,11 +147,14 @@ def _with_critic(
         return fools(of_model(image, seen)), told
 
     def terms(params, frozen, batch: Batch, random, beta, dropout_key):
-        weights = frozen["lpips"] if drawn else frozen
         (recon, image), terms, stats = rebuilt(
-            params["model"], weights, batch, random, beta, dropout_key
+            params["model"], frozen["lpips"], batch, random, beta, dropout_key
         )
-        features = nnx.merge(features_of, weights).features
+
+        def features(image: Array) -> list[Array]:
+            coarse = nnx.merge(of_alexnet, frozen["lpips"]).features(image)
+            return coarse + nnx.merge(of_vgg16, frozen["vgg16"]).features(image)[:_FINE]
+
         terms["Adversarial"], terms["Critic"] = judged(params, features, recon, image)
         if dropout_key is None:  # an evaluation: critics change
             return terms, stats
@@ -168,9 +176,8 @@ def _with_critic(
 
     return task._replace(
         init=init,
-        frozen=(
-            {"lpips": task.frozen, "drawn": drawn._asdict()} if drawn else task.frozen
-        ),
+        frozen={"lpips": task.frozen, "vgg16": fine}
+        | ({"drawn": drawn._asdict()} if drawn else {}),
         parts=(*task.parts, "Adversarial", "Critic"),
         terms=terms,
         show=lambda params, *rest: task.show(params["model"], *rest),
