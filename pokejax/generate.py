@@ -17,6 +17,7 @@ from pokejax import startup
 from pokejax.arguments import Parser
 from pokejax.attributes import (
     CONDITIONS,
+    NONE,
     RELATIONS,
     STYLES,
     VIEWS,
@@ -436,7 +437,10 @@ def understood(parsed: ParsedPrompt) -> str:
     read = ", ".join(f"{name} {value}" for name, value in known.items())
     line = f"{parsed.prompt[:60]!r}: {read or 'nothing understood'}"
     if parsed.parts:
-        line += f"; {', '.join(f'{p} {color}' for p, color in parsed.parts.items())}"
+        line += "; " + ", ".join(
+            f"no {place}" if color == NONE else f"{place} {color}"
+            for place, color in parsed.parts.items()
+        )
     if parsed.unrecognised:
         line += f"; not understood: {', '.join(parsed.unrecognised)[:200]}"
     return line

@@ -642,7 +642,10 @@ class ParsedAnswer(Struct, kw_only=True):
     ]
     parts: Annotated[
         dict[str, str],
-        Meta(description="Colors of parts that have a place: back, belly, head, feet."),
+        Meta(
+            description="Colors of parts that have a place: back, belly, head, feet,"
+            " eyes; eyes may be None."
+        ),
     ]
     warning: str | None = None
 

@@ -84,12 +84,14 @@ class Painted(NamedTuple):
         for row, colors in parts.items():
             for i, place in enumerate(PLACES):
                 if place in colors:
-                    paint[row, i] = np.array(_PAINTS[colors[place]]) / 127.5 - 1
+                    paint[row, i] = PAINTS[colors[place]]
                     given[row, i] = True
         return cls(paint, given)
 
 
-_read = functools.lru_cache(_CACHED_PROMPTS)(parse_by_rules)
+# Prompts come again and again: with other seeds, or for each step of a way.
+read = functools.lru_cache(_CACHED_PROMPTS)(parse_by_rules)
+PAINTS = {name: np.array(rgb) / 127.5 - 1 for name, rgb in _PAINTS.items()}
 
 
 def parts_of(recipe: Recipe) -> dict[str, str]:
@@ -100,19 +102,20 @@ def parts_of(recipe: Recipe) -> dict[str, str]:
     is given has its own colors; and a belly isn't seen from behind.
     """
     end = recipe.nearer
-    read = _read(end.prompt)
-    if recipe.start or recipe.kin or not read.parts:
+    found = read(end.prompt)
+    if recipe.start or recipe.kin or not found.parts:
         return {}
     less = [name for name, value in recipe.active_slides.items() if value <= 0]
-    avoided = {getattr(read.attributes, name) for name in less}
+    avoided = {getattr(found.attributes, name) for name in less}
     if recipe.negative:
-        away = _read(recipe.negative)
+        away = read(recipe.negative)
         named = away.attributes.primary_color, away.attributes.secondary_color
         avoided |= {*named, *away.parts.values()}
     return {
         place: color
-        for place, color in read.parts.items()
-        if color not in avoided
+        for place, color in found.parts.items()
+        if place in PLACES
+        and color not in avoided
         and not (place == "belly" and end.attributes.view == "back")
     }
 

@@ -19,6 +19,7 @@ from pokejax.attributes import UNKNOWN_ID
 from pokejax.config import PriorConfig
 from pokejax.images.pixels import to_float, to_uint8
 from pokejax.inference.bundle import Bundle
+from pokejax.inference.eyes import Eyes, paint_eyes
 from pokejax.inference.parts import Painted, paint_parts
 from pokejax.models.prior import COLOR_TIME, Prior, advance, leap, times, trends
 
@@ -180,6 +181,7 @@ class Programs:
         slid: Slid | None = None,
         relatives: Relatives | None = None,
         painted: Painted | None = None,
+        eyes: Eyes | None = None,
         *,
         plain: bool,
         previews: bool,
@@ -202,25 +204,27 @@ class Programs:
             relations only.
           painted: parts of rows that have colours of their own, if any has; for a model
             whose z is a thumbnail only.
+          eyes: which rows have eyes, if any has; likewise.
           plain: whether no row asks for other guidance than the usual one, or is led by
             anything but prompt and attributes: then the quick prior will do, if there
             is one.
           previews: whether pictures before the final ones are wanted.
         """
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
+        extras = painted, eyes
         if self._prior_params is None:
             if previews:
                 typical = knobs * np.array([1, 0, 1, 1], np.float32)
                 z0, known = self._begin(
                     self._params, text_emb, attributes, seeds, typical
                 )
-                yield self._drawn(z0, known, painted, False)
-            yield self._drawn(z, cond, painted, True)
+                yield self._drawn(z0, known, extras, False)
+            yield self._drawn(z, cond, extras, True)
             return
         if plain and self._quick:
             for latent, final in self._quick.latents(z, text_emb, attributes, knobs):
                 if previews or final:
-                    yield self._drawn(latent, cond, painted, final)
+                    yield self._drawn(latent, cond, extras, final)
             return
         cond_of_flow, opened, strength, color = self._enter(
             self._prior_params, text_emb, attributes, knobs
@@ -266,15 +270,24 @@ class Programs:
             )
             final = step[1] == 1
             if previews or final:
-                yield self._drawn(latent, cond, painted, final)
+                yield self._drawn(latent, cond, extras, final)
 
     def _drawn(
-        self, z: Array, cond: Array, painted: Painted | None, final: bool
+        self,
+        z: Array,
+        cond: Array,
+        extras: tuple[Painted | None, Eyes | None],
+        final: bool,
     ) -> Drawn:
-        """What becomes of latents, after their parts were painted."""
+        """What becomes of latents, after their parts and eyes were painted."""
+        painted, eyes = extras
         share = None
         if painted:
             z, share = paint_parts(z, *painted)
+        if eyes:
+            z, own = paint_eyes(z, *eyes, taken=share)
+            if eyes.named.any():
+                share = own if share is None else jnp.maximum(share, own)
         images, sound = self._decode(self._params, z, cond)
         return Drawn(images, sound, share, final)
 

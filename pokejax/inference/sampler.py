@@ -17,14 +17,23 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
-from pokejax.attributes import CONDITIONS, NONE, RELATIONS, UNKNOWN_ID, Attributes
+from pokejax.attributes import (
+    COLORS,
+    CONDITIONS,
+    NONE,
+    RELATIONS,
+    UNKNOWN_ID,
+    Attributes,
+)
 from pokejax.commands import call_of
+from pokejax.images.colors import name_of
 from pokejax.images.finish import USUAL_COLORS
 from pokejax.images.pixels import to_float
 from pokejax.images.tint import in_color
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
+from pokejax.inference.eyes import Eyes, eyes_of
 from pokejax.inference.parts import Painted, parts_of
 from pokejax.inference.programs import Avoided, Given, Programs, Relatives
 from pokejax.inference.recipe import (
@@ -97,8 +106,16 @@ def _in_its_color(
     if color is None or recipe.kin or dict(recipe.slides).get("primary_color", 1) <= 0:
         return image
     there = painted is not None and second in parts_of(recipe).values()
+    eyes = eyes_of(recipe)
+    there |= second == eyes
     second = None if second in (None, NONE) or there else second
-    return in_color(np.dstack([image, alpha]), color, second, painted)
+    turned = in_color(np.dstack([image, alpha]), color, second, painted)
+    if painted is not None and eyes:
+        # A few pixels, whose color may well be that of others, which were turned.
+        names = name_of(image.reshape(-1, 3)).reshape(painted.shape)
+        own = painted & (names == COLORS.index(eyes))
+        turned[own] = image[own]
+    return turned
 
 
 class Sampler:
@@ -146,7 +163,7 @@ class Sampler:
         )
         self.embed = functools.lru_cache(_CACHED_PROMPTS)(self._embed)
         self.avoid = functools.lru_cache(_CACHED_PROMPTS)(self._avoid)
-        self.parts = parts_of
+        self.parts, self.eyes = parts_of, eyes_of
         self.imagine = imagined
         # What is meant where a prompt doesn't say how its creature is drawn.
         styles = bundle.header.config.data.styles
@@ -454,7 +471,7 @@ class Sampler:
         if self.takes_pictures:
             slid = slid_rows(recipes, text_emb, self.embed)
         pictures = self._given(recipes), self._avoided(recipes), slid
-        beside = self._kin(recipes), self._painted(recipes)
+        beside = self._kin(recipes), self._painted(recipes), self._eyes(recipes)
         return text_emb, attributes, seeds, knobs, *pictures, *beside
 
     def _ids(self, recipe: Recipe, end: Recipe) -> Int[np.ndarray, " 12"]:
@@ -534,6 +551,13 @@ class Sampler:
             if (colors := self.parts(recipe))
         }
         return Painted.of(self.tile_rows, parts) if parts else None
+
+    def _eyes(self, recipes: Sequence[Recipe]) -> Eyes | None:
+        """The eyes of a padded tile's rows, if any row has some."""
+        if self.bundle.header.config.model.latent != "thumbnail":
+            return None
+        eyes = Eyes.of(self.tile_rows, [self.eyes(recipe) for recipe in recipes])
+        return eyes if eyes.given.any() else None
 
     def check_relation(self, relation: str) -> None:
         """Refuse what the model hasn't learned to draw beside a relative.

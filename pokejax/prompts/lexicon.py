@@ -720,7 +720,11 @@ PLACES = {
         "mohawk"),
     "feet": ("foot", "footed", "feet", "leg", "legged", "paw", "pawed", "hoof",
         "hoofed", "boot", "sock", "talon"),
+    "eyes": ("eye", "eyed"),
 }
+# Who has no eyes.
+EYELESS = ("eyeless", "faceless")
+FACES = ("eye", "face")
 # "Black and white striped" speaks of the creature, "black-striped" of the stripes.
 PATTERNED = ("striped", "spotted", "dotted", "speckled", "banded", "ringed")
 # A color before one of these speaks of the creature itself.

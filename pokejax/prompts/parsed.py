@@ -30,7 +30,8 @@ class ParsedPrompt:
         them; a language model doesn't say where it read something.
       unrecognised: content words that the rules read nothing from, in order, each once.
       parts: the colors of parts with a place, as the rules read them: of the "back" in
-        "with a red shell". Places are the keys of `pokejax.prompts.lexicon.PLACES`.
+        "with a red shell". Places are the keys of `pokejax.prompts.lexicon.PLACES`;
+        the eyes of a creature without any are `NONE`.
       warning: why the rules answered though a model was asked for, or empty.
     """
 

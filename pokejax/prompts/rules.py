@@ -63,6 +63,7 @@ from pokejax.prompts.phrases import (
 
 _HEDGES = stems(lexicon.HEDGES)
 _PARTS = stems(lexicon.PARTS)
+_EYELESS, _FACES = stems(lexicon.EYELESS), stems(lexicon.FACES)
 _NOT_ITSELF = (Noun.PART, Noun.WRAP, Noun.THING)
 _THINGS = {
     tuple(token.stem for token in tokenize(thing))
@@ -129,6 +130,7 @@ class _Reader:
     ) -> None:
         self.tokens = tokens
         self.found = [f for f in found if not denied[f.first]]
+        self.covered = denied
         self.denied = [f for f in found if denied[f.first]]
         self.legs = [f for f in find_legs(tokens) if not denied[f.first]]
         self.nouns = NounFinder(tokens, self.found)
@@ -224,7 +226,7 @@ class _Reader:
     def parts(self) -> dict[str, tuple[str, int]]:
         """By place, a part's color and the token that names it.
 
-        The first such part wins, and of its colors the last one.
+        The first such part wins, and of its colors the last one. Eyes may be `NONE`.
         """
         parts: dict[str, tuple[str, int]] = {}
         for f in self.found:
@@ -234,6 +236,11 @@ class _Reader:
             place, i = found
             if place not in parts or parts[place][1] == i:
                 parts[place] = meaning.value, i
+        for i, token in enumerate(self.tokens):
+            denied = self.covered[i] and token.stem in _FACES
+            colored = any(f.last == i - 1 and f.of("color") for f in self.denied)
+            if token.stem in _EYELESS or (denied and not colored):
+                parts["eyes"] = NONE, i
         return parts
 
     def types(self) -> _Chosen:

@@ -88,9 +88,9 @@ function showChips() {
     el(
       "span",
       { class: "chip part", role: "listitem", title: "Painted where most creatures have it, if the model draws thumbnails" },
-      swatch("color", color),
-      el("span", { class: "chip-name" }, `${place} `),
-      color,
+      ...(color === "None"
+        ? [`no ${place}`]
+        : [swatch("color", color), el("span", { class: "chip-name" }, `${place} `), color]),
     ),
   );
   byId("chips").replaceChildren(...chips, ...parts, ...unknown);

@@ -10,6 +10,7 @@ from PIL import Image
 
 from pokejax.attributes import COLORS, Attributes
 from pokejax.images.colors import name_of, primary_and_secondary
+from pokejax.inference.eyes import EYES
 from pokejax.inference.parts import PLACES, Painted, paint_parts, parts_of
 from pokejax.inference.recipe import Kin, Recipe, Start
 from pokejax.inference.sampler import Sampler
@@ -34,7 +35,7 @@ def paint(z: np.ndarray, **colors: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_every_place_that_can_be_read_can_be_painted():
-    assert list(PLACES) == list(NAMED)
+    assert [*PLACES, EYES] == list(NAMED)
 
 
 @pytest.mark.parametrize("color", COLORS)

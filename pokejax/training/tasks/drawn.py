@@ -2,7 +2,7 @@
 
 An upsampler that has only seen real thumbnails takes what is uncertain in drawn ones
 for texture. What it should make of them nobody knows, but a critic can say whether it
-looks real.
+looks real. Most fronts have eyes painted on, as they will have when pictures are drawn.
 """
 
 from pathlib import Path
@@ -15,13 +15,17 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 from tqdm import tqdm
 
+from pokejax.attributes import CONDITIONS
 from pokejax.config import Config, ConfigError
 from pokejax.data.split import Dataset
 from pokejax.inference import bundle
+from pokejax.inference.eyes import Eyes, paint_eyes
 from pokejax.models.prior import sample
 
 _COUNT = 6144
 _TOGETHER = 64
+_EYES = 0.75  # share of fronts with eyes: given pictures and relatives have their own
+_VIEW = list(CONDITIONS).index("view")
 
 
 class Drawn(NamedTuple):
@@ -83,5 +87,8 @@ def draw(config: Config, dataset: Dataset) -> Drawn:
             jax.random.fold_in(key, start), (len(rows), latent_dim)
         )
         z = flow(params, noise, emb, split.attributes[rows])
+        seen = split.attributes[rows, _VIEW] != CONDITIONS["view"].index("back")
+        eyes = Eyes.of(len(rows), [""] * len(rows))
+        z, _ = paint_eyes(z, seen & (rng.random(len(rows)) < _EYES), *eyes[1:])
         parts.append(Drawn(z, jnp.asarray(emb), jnp.asarray(split.attributes[rows])))
     return Drawn(*(jnp.concatenate(x) for x in zip(*parts, strict=True)))
