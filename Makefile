@@ -62,6 +62,8 @@ train-quick: $(MODEL) ## Fetch, build the dataset, train a small model: minutes
 
 train: $(PACKED) ## Train the shipped model anew: hours, or minutes on a GPU
 	$(MAKE) train-packed
+	$(PYTHON) -m pokejax.picker --data $(DATASET)-turned --model runs/shipped.safetensors \
+	  --out runs/shipped.safetensors
 
 # Each creature in three more palettes, relabelled; one file for machines that have JAX,
 # Flax, Optax and Orbax, and nothing to read sprites or prompts with.

@@ -3,9 +3,9 @@
     python benchmarks/faces.py --data DIR --model FILE [--full] [--best-of 4]
 
 192 pictures, four of each of 48 prompts of test species, against 256 real fronts of
-test species: KID in the features of AlexNet, which a critic was trained with, and of
-VGG16, which none was; how many a judge takes for fronts, and tells from real ones; how
-many have the colour asked for. Real training fronts get the same treatment in the first
+test species: KID in the features of AlexNet and of VGG16, through whose layers critics
+look when upsamplers are trained; how many a judge takes for fronts, and tells from real
+ones; how many have the colour asked for. Real training fronts get the same treatment in the first
 line. The whole evaluation is `pokejax evaluate`; this is for choosing.
 """
 

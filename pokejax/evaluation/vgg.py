@@ -1,8 +1,8 @@
 """VGG16's activations, as LPIPS weighs them: a second pair of eyes.
 
-AlexNet looks at every fourth pixel, and the critic that upsamplers are trained with
-looks through it. VGG16 sees every pixel, and nothing here is trained to please it: what
-is flat in sprites and mottled in drawings, it notices first.
+AlexNet looks at every fourth pixel, VGG16 at each of them: what is flat in sprites and
+mottled in drawings, it notices first. Upsamplers are trained with critics that look
+through both, but see patches of the fine layers only, mixed at random.
 """
 
 import hashlib

@@ -365,7 +365,7 @@ def from_arrays(
         tint = " tint" if sampling.tint else ""
         drawn = "two-step imagined"
         if header.config.model.latent == "thumbnail":
-            drawn += " painted eyes"
+            drawn += " painted eyes evened"
         way = f"{sampling.steps} {drawn} {sampling.guidance}{warp}{pull}{tint}"
         if header.quick:
             way += f" quick {header.quick.steps} {header.quick.time_power}"

@@ -21,6 +21,7 @@ from pokejax.images.pixels import to_float, to_uint8
 from pokejax.inference.bundle import Bundle
 from pokejax.inference.eyes import Eyes, paint_eyes
 from pokejax.inference.parts import Painted, paint_parts
+from pokejax.inference.surfaces import even_out
 from pokejax.models.prior import COLOR_TIME, Prior, advance, leap, times, trends
 
 
@@ -94,12 +95,14 @@ class Drawn(NamedTuple):
       images: RGB on white, with alpha as a fourth channel if the model draws one.
       sound: which pictures' pixels were all finite.
       painted: how much of each square of a thumbnail was painted over, if any was.
+      eyes: likewise, the squares of eyes that have a colour of their own.
       final: whether these are the pictures, and not what they are heading for.
     """
 
     images: UInt8[Array, "b h w c"]
     sound: Bool[Array, " b"]
     painted: Float[Array, "b s s"] | None
+    eyes: Float[Array, "b s s"] | None
     final: bool
 
 
@@ -114,6 +117,7 @@ class Programs:
           prior: whether its learned prior is used, if it has one, and the quick one.
         """
         config = bundle.header.config
+        self._thumbnails = config.model.latent == "thumbnail"
         graphdef, self._params = nnx.split(bundle.model)
         self._prior_params = self._relate = None
         self._times = times(config.prior.steps, config.prior.time_power)
@@ -211,7 +215,8 @@ class Programs:
           previews: whether pictures before the final ones are wanted.
         """
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
-        extras = painted, eyes
+        drawn = given.strength == 1 if given else np.ones(len(z), bool)
+        extras = drawn, painted, eyes
         if self._prior_params is None:
             if previews:
                 typical = knobs * np.array([1, 0, 1, 1], np.float32)
@@ -276,20 +281,20 @@ class Programs:
         self,
         z: Array,
         cond: Array,
-        extras: tuple[Painted | None, Eyes | None],
+        extras: tuple[Bool[np.ndarray, " b"], Painted | None, Eyes | None],
         final: bool,
     ) -> Drawn:
-        """What becomes of latents, after their parts and eyes were painted."""
-        painted, eyes = extras
-        share = None
+        """What becomes of latents, which are touched up if they are thumbnails."""
+        drawn, painted, eyes = extras
+        share = own = None
+        if self._thumbnails:
+            z = even_out(z, drawn)
         if painted:
             z, share = paint_parts(z, *painted)
         if eyes:
             z, own = paint_eyes(z, *eyes, taken=share)
-            if eyes.named.any():
-                share = own if share is None else jnp.maximum(share, own)
         images, sound = self._decode(self._params, z, cond)
-        return Drawn(images, sound, share, final)
+        return Drawn(images, sound, share, own, final)
 
     def _step(self, *inputs, away: tuple[Array, np.ndarray] | None):
         """Where the flow is next, the latent that it is heading for, its velocity.

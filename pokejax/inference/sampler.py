@@ -18,7 +18,6 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from pokejax.attributes import (
-    COLORS,
     CONDITIONS,
     NONE,
     RELATIONS,
@@ -26,7 +25,6 @@ from pokejax.attributes import (
     Attributes,
 )
 from pokejax.commands import call_of
-from pokejax.images.colors import name_of
 from pokejax.images.finish import USUAL_COLORS
 from pokejax.images.pixels import to_float
 from pokejax.images.tint import in_color
@@ -66,7 +64,7 @@ class Round(NamedTuple):
 
     `images` are RGB on white; `alpha` is None for a model that draws none. Those that
     are `tinted` get the colour that was asked for, if there is one, but for the pixels
-    that were `painted` already.
+    that were `painted` already, and for `eyes` in a colour of their own.
     """
 
     images: UInt8[np.ndarray, "n h w 3"]
@@ -74,6 +72,7 @@ class Round(NamedTuple):
     final: bool
     tinted: bool = False
     painted: Bool[np.ndarray, "n h w"] | None = None
+    eyes: Bool[np.ndarray, "n h w"] | None = None
 
     def sample(self, i: int, recipe: Recipe, model_id: str) -> Sample:
         """Picture `i`, finished as its recipe says."""
@@ -84,8 +83,10 @@ class Round(NamedTuple):
             image = np.where(anew[..., None], image, given[..., :3])
             alpha = None if alpha is None else np.where(anew, alpha, given[..., 3])
         elif self.tinted and alpha is not None:
-            painted = None if self.painted is None else self.painted[i]
-            image = _in_its_color(image, alpha, recipe, painted)
+            painted, eyes = (
+                None if mask is None else mask[i] for mask in (self.painted, self.eyes)
+            )
+            image = _in_its_color(image, alpha, recipe, painted, eyes)
         drawn = Sample(image, recipe, model_id, partial, alpha=alpha)
         return drawn.finished(recipe.colors) if recipe.colors else drawn
 
@@ -95,6 +96,7 @@ def _in_its_color(
     alpha: UInt8[np.ndarray, "h w"],
     recipe: Recipe,
     painted: Bool[np.ndarray, "h w"] | None,
+    eyes: Bool[np.ndarray, "h w"] | None,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The picture in the colour that its recipe asks for, or as it is.
 
@@ -106,16 +108,24 @@ def _in_its_color(
     if color is None or recipe.kin or dict(recipe.slides).get("primary_color", 1) <= 0:
         return image
     there = painted is not None and second in parts_of(recipe).values()
-    eyes = eyes_of(recipe)
-    there |= second == eyes
+    there |= second == eyes_of(recipe)
     second = None if second in (None, NONE) or there else second
     turned = in_color(np.dstack([image, alpha]), color, second, painted)
-    if painted is not None and eyes:
-        # A few pixels, whose color may well be that of others, which were turned.
-        names = name_of(image.reshape(-1, 3)).reshape(painted.shape)
-        own = painted & (names == COLORS.index(eyes))
+    if eyes is not None and eyes.any():
+        # Their color may be that of other pixels, too, and was turned with those.
+        colors, counts = np.unique(image[eyes], axis=0, return_counts=True)
+        own = eyes & (image == colors[counts.argmax()]).all(axis=-1)
         turned[own] = image[own]
     return turned
+
+
+def _pixels(
+    share: Float[Array, "b s s"], rows: int, size: int
+) -> Bool[np.ndarray, "n h w"]:
+    """The pixels of which a thumbnail's squares have more than half."""
+    most = np.asarray(share)[:rows] > 0.5
+    each = size // most.shape[1]
+    return most.repeat(each, axis=1).repeat(each, axis=2)
 
 
 class Sampler:
@@ -416,12 +426,12 @@ class Sampler:
             rgb = np.ascontiguousarray(images[..., :3])
             alpha = images[..., 3] if images.shape[-1] == 4 else None
             tinted = self.bundle.header.config.prior.tint
-            painted = None
-            if drawn.painted is not None:
-                share = np.asarray(drawn.painted)[: len(recipes)]
-                each = images.shape[1] // share.shape[1]
-                painted = (share > 0.5).repeat(each, axis=1).repeat(each, axis=2)
-            yield Round(rgb, alpha, drawn.final, tinted, painted)
+            size = images.shape[1]
+            painted, eyes = (
+                None if share is None else _pixels(share, len(recipes), size)
+                for share in (drawn.painted, drawn.eyes)
+            )
+            yield Round(rgb, alpha, drawn.final, tinted, painted, eyes)
 
     def warm_up(self) -> None:
         """Compile all that drawing needs, so that no request waits for it."""

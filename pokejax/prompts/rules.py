@@ -236,10 +236,11 @@ class _Reader:
             place, i = found
             if place not in parts or parts[place][1] == i:
                 parts[place] = meaning.value, i
+        # "Without red eyes" has some, of another color.
+        colored = {f.last + 1 for f in self.denied if f.of("color")}
         for i, token in enumerate(self.tokens):
-            denied = self.covered[i] and token.stem in _FACES
-            colored = any(f.last == i - 1 and f.of("color") for f in self.denied)
-            if token.stem in _EYELESS or (denied and not colored):
+            denied = self.covered[i] and token.stem in _FACES and i not in colored
+            if token.stem in _EYELESS or denied:
                 parts["eyes"] = NONE, i
         return parts
 

@@ -2,7 +2,8 @@
 
 An upsampler that has only seen real thumbnails takes what is uncertain in drawn ones
 for texture. What it should make of them nobody knows, but a critic can say whether it
-looks real. Most fronts have eyes painted on, as they will have when pictures are drawn.
+looks real. They are touched up as they will be when pictures are drawn, and most fronts
+have eyes.
 """
 
 from pathlib import Path
@@ -20,6 +21,7 @@ from pokejax.config import Config, ConfigError
 from pokejax.data.split import Dataset
 from pokejax.inference import bundle
 from pokejax.inference.eyes import Eyes, paint_eyes
+from pokejax.inference.surfaces import even_out
 from pokejax.models.prior import sample
 
 _COUNT = 6144
@@ -89,6 +91,7 @@ def draw(config: Config, dataset: Dataset) -> Drawn:
         z = flow(params, noise, emb, split.attributes[rows])
         seen = split.attributes[rows, _VIEW] != CONDITIONS["view"].index("back")
         eyes = Eyes.of(len(rows), [""] * len(rows))
+        z = even_out(z, np.ones(len(z), bool))
         z, _ = paint_eyes(z, seen & (rng.random(len(rows)) < _EYES), *eyes[1:])
         parts.append(Drawn(z, jnp.asarray(emb), jnp.asarray(split.attributes[rows])))
     return Drawn(*(jnp.concatenate(x) for x in zip(*parts, strict=True)))
