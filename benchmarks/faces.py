@@ -5,8 +5,8 @@
 192 pictures, four of each of 48 prompts of test species, against 256 real fronts of
 test species: KID in the features of AlexNet and of VGG16, through whose layers critics
 look when upsamplers are trained; how many a judge takes for fronts, and tells from real
-ones; how many have the colour asked for. Real training fronts get the same treatment in the first
-line. The whole evaluation is `pokejax evaluate`; this is for choosing.
+ones; how many have the colour asked for. Real training fronts get the same treatment in
+the first line. The whole evaluation is `pokejax evaluate`; this is for choosing.
 """
 
 import argparse

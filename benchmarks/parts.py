@@ -18,6 +18,7 @@ import argparse
 import dataclasses
 from collections import defaultdict
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from faces import native
@@ -71,7 +72,8 @@ def print_maps(split: Split, named: list[Named]) -> None:
     for item in named:
         by_place[item[2]].append(item)
     for place, items in by_place.items():
-        total, count = np.zeros((2, SQUARES, SQUARES))
+        total = np.zeros((SQUARES, SQUARES))
+        count = np.zeros_like(total)
         for row, _, _, color in items:
             inside = split.alpha[row : row + 1][0] >= 128
             rgb = split.images[row : row + 1][0][inside]
@@ -96,7 +98,7 @@ def eyes_in(rgba: np.ndarray) -> np.ndarray:
     dark = (rgb.max(axis=-1) < 90) & inside
     rows = np.flatnonzero(inside.any(axis=1))
     lowest = rows[0] + 0.62 * (rows[-1] - rows[0])
-    areas, count = ndimage.label(light, around)
+    areas, count = cast(tuple[np.ndarray, int], ndimage.label(light, around))
     found: list[np.ndarray] = []
     for i in range(1, count + 1):
         area = areas == i

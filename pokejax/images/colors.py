@@ -145,6 +145,17 @@ def leading(shares: np.ndarray) -> tuple[int, int | None]:
     return int(first), int(second) if shares[second] >= SECONDARY_SHARE else None
 
 
+def distinct(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The `k 3` colors of `n 3` uint8 sRGB, in order, and which of them each one is.
+
+    As `np.unique` over rows, but packed into integers, which sort five times as fast.
+    """
+    red, green, blue = (rgb[:, i].astype(np.int32) for i in range(3))
+    packed, index = np.unique((red << 16) | (green << 8) | blue, return_inverse=True)
+    colors = np.stack([packed >> 16, packed >> 8, packed], axis=1) & 255
+    return colors.astype(np.uint8), index.reshape(-1)
+
+
 def name_of(rgb: np.ndarray) -> np.ndarray:
     """`n` indices into `COLORS` of `n 3` uint8 sRGB."""
     names, _ = _name_table()

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
-from pokejax.images.colors import foreground_mask, oklab
+from pokejax.images.colors import distinct, foreground_mask, oklab
 
 USUAL_COLORS = 15  # beside transparency: what sprites of the handhelds had
 FEWEST_COLORS, MOST_COLORS = 2, 255
@@ -67,9 +67,9 @@ def pixel_art(
         )
     inside = _inside(image, alpha)
     if alpha is not None and np.isin(alpha, (0, 255)).all():
-        own, labels = np.unique(image[inside], axis=0, return_inverse=True)
+        own, labels = distinct(image[inside])
         if len(own) <= colors:
-            return _art(inside, own, labels.reshape(-1))
+            return _art(inside, own, labels)
     inside = _without_specks(inside)
     if not inside.any():
         return _art(inside, np.zeros((0, 3), np.uint8), np.zeros(0, np.uint8))

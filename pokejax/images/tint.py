@@ -12,7 +12,14 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from pokejax.attributes import COLORS
-from pokejax.images.colors import counted_pixels, leading, name_of, oklab, srgb
+from pokejax.images.colors import (
+    counted_pixels,
+    distinct,
+    leading,
+    name_of,
+    oklab,
+    srgb,
+)
 
 _ANGLES = (0, *itertools.chain(*((a, -a) for a in range(10, 181, 10))))  # degrees
 _GRAY, _HUED = 1e-3, 0.04  # chroma below, and above
@@ -45,8 +52,7 @@ def in_color(
     counted = counted_pixels(Image.fromarray(rgba))
     if stays is not None:
         counted &= ~stays
-    palette, index = np.unique(rgb.reshape(-1, 3), axis=0, return_inverse=True)
-    index = index.reshape(-1)
+    palette, index = distinct(rgb.reshape(-1, 3))
     counts = np.bincount(index[counted.reshape(-1)], minlength=len(palette))
     shares = counts / max(counts.sum(), 1)
     wanted = COLORS.index(color)

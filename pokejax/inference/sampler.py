@@ -25,6 +25,7 @@ from pokejax.attributes import (
     Attributes,
 )
 from pokejax.commands import call_of
+from pokejax.images.colors import distinct
 from pokejax.images.finish import USUAL_COLORS
 from pokejax.images.pixels import to_float
 from pokejax.images.tint import in_color
@@ -113,8 +114,8 @@ def _in_its_color(
     turned = in_color(np.dstack([image, alpha]), color, second, painted)
     if eyes is not None and eyes.any():
         # Their color may be that of other pixels, too, and was turned with those.
-        colors, counts = np.unique(image[eyes], axis=0, return_counts=True)
-        own = eyes & (image == colors[counts.argmax()]).all(axis=-1)
+        colors, index = distinct(image[eyes])
+        own = eyes & (image == colors[np.bincount(index).argmax()]).all(axis=-1)
         turned[own] = image[own]
     return turned
 
