@@ -303,16 +303,22 @@ def srgb(lab: np.ndarray) -> np.ndarray:
     to_lms = np.linalg.inv(np.array(_TO_LAB)).T
     to_linear = np.linalg.inv(np.array(_TO_LMS)).T
 
-    def linear(share: np.ndarray) -> np.ndarray:
-        return (np.hstack([lightness, plane * share]) @ to_lms) ** 3 @ to_linear
+    gray, hued = lightness * to_lms[0], plane @ to_lms[1:]
 
-    low, high = np.zeros_like(lightness), np.ones_like(lightness)
-    share = high
-    for _ in range(12):  # halving, to a hundredth of a step of 255
-        rgb = linear(share)
-        fits = ((rgb > -1e-4) & (rgb < 1 + 1e-4)).all(axis=1, keepdims=True)
-        low, high = np.where(fits, share, low), np.where(fits, high, share)
+    def linear(share: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        return (gray[rows] + share * hued[rows]) ** 3 @ to_linear
+
+    def fits(rgb: np.ndarray) -> np.ndarray:
+        return ((rgb > -1e-4) & (rgb < 1 + 1e-4)).all(axis=1, keepdims=True)
+
+    rgb = linear(np.ones_like(lightness))
+    outside = np.flatnonzero(~fits(rgb))
+    low, high = np.zeros((len(outside), 1)), np.ones((len(outside), 1))
+    for _ in range(11):  # halving, to a hundredth of a step of 255
         share = (low + high) / 2
-    rgb = linear(low).clip(0, 1)
+        shown = fits(linear(share, outside))
+        low, high = np.where(shown, share, low), np.where(shown, high, share)
+    rgb[outside] = linear(low, outside)
+    rgb = rgb.clip(0, 1)
     rgb = np.where(rgb <= 0.0031308, rgb * 12.92, 1.055 * rgb ** (1 / 2.4) - 0.055)
     return (rgb * 255).round().astype(np.uint8)

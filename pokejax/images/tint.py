@@ -88,15 +88,16 @@ def _sought(
     lab = oklab(palette / 255.0)
     grays = np.hypot(lab[:, 1], lab[:, 2]) < _GRAY
     for chroma, light in _SHADES:
-        turned = np.stack([_turned(lab, angle, chroma, light) for angle in _ANGLES])
+        turned = _turned(lab, chroma, light)
         colors = srgb(turned.reshape(-1, 3)).reshape(turned.shape)
         stays = ~free | grays if light == 1 else ~free
         colors[:, stays] = palette[stays]  # to the byte
         if chroma == light == 1:
             colors[0] = palette
         found: list[tuple[bool, bool, float, int]] = []
-        for i, row in enumerate(colors):
-            total = np.bincount(name_of(row), shares, minlength=len(COLORS))
+        names = name_of(colors.reshape(-1, 3)).reshape(colors.shape[:2])
+        for i, row in enumerate(names):
+            total = np.bincount(row, shares, minlength=len(COLORS))
             first, next_one = leading(total)
             matches = next_one == other and other is not None
             few = other is not None and total[other] < _SEEN
@@ -112,9 +113,12 @@ def _sought(
 
 
 def _turned(
-    lab: Float[np.ndarray, "k 3"], degrees: float, chroma: float, light: float
-) -> Float[np.ndarray, "k 3"]:
-    angle = np.radians(degrees)
-    cosine, sine = chroma * np.cos(angle), chroma * np.sin(angle)
-    plane = lab[:, 1:] @ np.array([[cosine, sine], [-sine, cosine]])
-    return np.concatenate([light * lab[:, :1], plane], axis=1)
+    lab: Float[np.ndarray, "k 3"], chroma: float, light: float
+) -> Float[np.ndarray, "a k 3"]:
+    """The palette at each of `_ANGLES`."""
+    angles = np.radians(_ANGLES)
+    cosine, sine = chroma * np.cos(angles), chroma * np.sin(angles)
+    turns = np.array([[cosine, sine], [-sine, cosine]]).transpose(2, 0, 1)
+    planes = lab[None, :, 1:] @ turns
+    lights = np.broadcast_to(light * lab[None, :, :1], (len(turns), len(lab), 1))
+    return np.concatenate([lights, planes], axis=2)
