@@ -309,7 +309,7 @@ def srgb(lab: np.ndarray) -> np.ndarray:
         return (gray[rows] + share * hued[rows]) ** 3 @ to_linear
 
     def fits(rgb: np.ndarray) -> np.ndarray:
-        return ((rgb > -1e-4) & (rgb < 1 + 1e-4)).all(axis=1, keepdims=True)
+        return ((rgb > -1e-4) & (rgb < 1 + 1e-4)).all(axis=1)[:, None]
 
     rgb = linear(np.ones_like(lightness))
     outside = np.flatnonzero(~fits(rgb))
