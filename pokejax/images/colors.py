@@ -302,21 +302,20 @@ def srgb(lab: np.ndarray) -> np.ndarray:
     lightness, plane = lab[:, :1].clip(0, 1), lab[:, 1:]
     to_lms = np.linalg.inv(np.array(_TO_LAB)).T
     to_linear = np.linalg.inv(np.array(_TO_LMS)).T
-
     gray, hued = lightness * to_lms[0], plane @ to_lms[1:]
 
     def linear(share: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         return (gray[rows] + share * hued[rows]) ** 3 @ to_linear
 
     def fits(rgb: np.ndarray) -> np.ndarray:
-        return ((rgb > -1e-4) & (rgb < 1 + 1e-4)).all(axis=1)[:, None]
+        return (rgb.min(axis=1) > -1e-4) & (rgb.max(axis=1) < 1 + 1e-4)
 
     rgb = linear(np.ones_like(lightness))
     outside = np.flatnonzero(~fits(rgb))
     low, high = np.zeros((len(outside), 1)), np.ones((len(outside), 1))
     for _ in range(11):  # halving, to a hundredth of a step of 255
         share = (low + high) / 2
-        shown = fits(linear(share, outside))
+        shown = fits(linear(share, outside))[:, None]
         low, high = np.where(shown, share, low), np.where(shown, high, share)
     rgb[outside] = linear(low, outside)
     rgb = rgb.clip(0, 1)
