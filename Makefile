@@ -72,6 +72,8 @@ $(PACKED): | $(READY) $(DATASET)/batches.meta
 	  --hue-turns 3
 	$(PYTHON) -m pokejax.pack --dir $(DATASET)-turned --out $@
 
+# Memory in huge pages makes steps on a CPU a tenth shorter.
+train-packed: export GLIBC_TUNABLES = glibc.malloc.hugetlb=1
 # Whatever ends it, `timeout` included: the same command continues from there.
 train-packed: ## Train the shipped model's five stages from PACKED, or continue
 	test -f $(MODEL64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64.py \

@@ -40,6 +40,7 @@ SLID = "primary_color", (-1.0, 1.0, 3.0)
 PARTS = {
     "shells": "a small blue water turtle with a red shell",
     "bellies": "a big green dragon with a yellow belly",
+    "eyes": "a black wolf with yellow eyes",
 }
 STOPS = (0.0, 0.25, 0.5, 0.75, 1.0)
 

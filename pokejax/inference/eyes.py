@@ -64,13 +64,15 @@ class Eyes(NamedTuple):
 def eyes_of(recipe: Recipe) -> str | None:
     """The color of the eyes that a recipe's picture gets, "" for the usual one.
 
-    None for backs, pictures that start from one, and creatures said to have no eyes.
+    None for backs, pictures that keep something of a given one, and creatures that are
+    said to have no eyes.
     """
     end = recipe.nearer
     behind = end.attributes.view == "back"
     behind |= recipe.kin is not None and recipe.kin.relation == "back"
     color = read(end.prompt).parts.get(EYES, "")
-    if behind or recipe.start or color == NONE:
+    given = recipe.start is not None and recipe.start.strength < 1
+    if behind or given or color == NONE:
         return None
     away = read(recipe.negative).parts.get(EYES) if recipe.negative else None
     if not color and end.attributes.primary_color == "Black":

@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "thumbnail64.safetensors"
-SHA256 = "98503945c82e446c39ebac7a39cf0be7623bd7fdad684d77b0babab629a8d043"
+SHA256 = "f149ed1bfaaf8a5cb50dbe2a73576b6846e84ea11a77e187ce3d0eb790202865"

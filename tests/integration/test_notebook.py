@@ -56,6 +56,7 @@ def checkout(path: Path, model: Path) -> None:
     pinned.write_text(replace_once(text, shipped.SHA256, digest))
 
 
+@pytest.mark.slow  # each of its commands has tests of its own
 @pytest.mark.weights
 def test_it_runs_from_top_to_bottom(
     flow_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

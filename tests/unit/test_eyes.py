@@ -100,7 +100,8 @@ def test_who_has_which_eyes(prompt: str, color: str | None):
 def test_what_else_decides():
     given = np.full((64, 64, 4), 255, np.uint8)
     cat = "a black cat with yellow eyes"
-    assert eyes_of(recipe(cat, start=Start.of(given))) is None
+    assert eyes_of(recipe(cat, start=Start.of(given, strength=0.9))) is None
+    assert eyes_of(recipe(cat, start=Start.of(given, strength=1.0))) == "Yellow"
     assert eyes_of(recipe(cat, kin=Kin(given.tobytes(), "back"))) is None
     assert eyes_of(recipe(cat, kin=Kin(given.tobytes(), "evolution"))) == "Yellow"
     assert eyes_of(recipe(cat, negative="yellow eyes")) == ""
