@@ -28,7 +28,7 @@ EYES = "eyes"  # as `pokejax.prompts.lexicon.PLACES` calls them
 _DOWN = -0.9
 _LOW, _ASIDE = 0.45, 0.1  # what it costs to be further off, down and across
 _TAKEN = 1.0  # what it costs to be on another part
-_APART = 1  # squares between a face's middle and each eye; real ones are 2 apart
+_SIDE = 16  # of a thumbnail in which an eye is one square; real ones are 2 apart
 _SMOOTH = 0.65  # how much of a face is its mean color
 _DEEP = 0.9  # how much of an eye's square is the eye
 _DARK, _LIGHT = -0.9, 0.9  # an eye's lightness
@@ -86,7 +86,7 @@ def paint_eyes(
     given: Bool[Array, " b"],
     named: Bool[Array, " b"],
     color: Float[Array, "b 3"],
-    taken: Float[Array, "b s s"] | None = None,
+    taken: Float[Array, "b s s"],
 ) -> tuple[Float[Array, "b z"], Float[Array, "b s s"]]:
     """Thumbnails with eyes, and the squares of those with a color of their own.
 
@@ -97,25 +97,25 @@ def paint_eyes(
       given: as `Eyes` has it.
       named: likewise.
       color: likewise.
-      taken: how much of each square was painted as some other part, if any was.
+      taken: how much of each square was painted as some other part.
     """
     side = round((z.shape[1] // CHANNELS) ** 0.5)
     rgb, alpha = jnp.split(z.reshape(-1, side, side, CHANNELS), (3,), axis=-1)
     opaque = jnp.clip((alpha[..., 0] + 1) / 2, 0, 1)
-    if taken is None:
-        taken = jnp.zeros_like(opaque)
     row, column = face_of(opaque, taken)
     down = jnp.arange(side).reshape(1, side, 1) - row.reshape(-1, 1, 1)
     across = jnp.arange(side).reshape(1, 1, side) - column.reshape(-1, 1, 1)
+    size = max(1, side // _SIDE)
     # From a row above the eyes to two below them, and a square beside each.
-    face = (down >= -1) & (down <= 2) & (jnp.abs(across) <= _APART + 1)
+    face = (down >= -size) & (down < 3 * size) & (jnp.abs(across) < 3 * size)
     weight = (face * opaque * (1 - taken))[..., None]
     mean = (weight * rgb).sum((1, 2)) / jnp.maximum(weight.sum((1, 2)), 1e-3)
     mean = mean[:, None, None]
     painted = rgb + _SMOOTH * weight * (mean - rgb)
     light = jnp.where(mean.mean(axis=-1, keepdims=True) < _DUSK, _LIGHT, _DARK)
     eye = jnp.where(named.reshape(-1, 1, 1, 1), color[:, None, None], light)
-    there = ((down == 0) & (jnp.abs(across) == _APART))[..., None]
+    beside = (jnp.abs(across) >= size) & (jnp.abs(across) < 2 * size)
+    there = ((down >= 0) & (down < size) & beside)[..., None]
     painted += _DEEP * there * opaque[..., None] * (eye - painted)
     with_eyes = jnp.concatenate([painted, alpha], axis=-1).reshape(z.shape)
     own = there[..., 0] & (given & named)[:, None, None]

@@ -23,6 +23,7 @@ from pokejax.inference.eyes import Eyes, paint_eyes
 from pokejax.inference.parts import Painted, paint_parts
 from pokejax.inference.surfaces import even_out
 from pokejax.models.prior import COLOR_TIME, Prior, advance, leap, times, trends
+from pokejax.models.thumbnail import CHANNELS
 
 
 class Given(NamedTuple):
@@ -292,7 +293,10 @@ class Programs:
         if painted:
             z, share = paint_parts(z, *painted)
         if eyes:
-            z, own = paint_eyes(z, *eyes, taken=share)
+            # Zeros for tiles without: what stands beside a row changes no program.
+            side = round((z.shape[1] // CHANNELS) ** 0.5)
+            taken = jnp.zeros((len(z), side, side)) if share is None else share
+            z, own = paint_eyes(z, *eyes, taken)
         images, sound = self._decode(self._params, z, cond)
         return Drawn(images, sound, share, own, final)
 

@@ -18,7 +18,8 @@ from pokejax.prompts.rules import parse_by_rules
 
 
 def paint(z: np.ndarray, color: str = "") -> tuple[np.ndarray, np.ndarray]:
-    painted, own = paint_eyes(z.reshape(1, -1), *Eyes.of(1, [color]))
+    nothing = jnp.zeros((1, 16, 16))
+    painted, own = paint_eyes(z.reshape(1, -1), *Eyes.of(1, [color]), nothing)
     return np.asarray(painted).reshape(z.shape), np.asarray(own[0])
 
 
@@ -75,7 +76,7 @@ def test_eyes_are_light_in_dark_faces_and_have_the_colour_that_is_named():
 
 def test_rows_without_eyes_keep_their_bits():
     z = np.asarray(jax.random.normal(jax.random.key(0), (3, 1024)))
-    painted, _ = paint_eyes(z, *Eyes.of(3, [None, ""]))
+    painted, _ = paint_eyes(z, *Eyes.of(3, [None, ""]), jnp.zeros((3, 16, 16)))
     assert list((np.asarray(painted) == z).all(axis=1)) == [True, False, True]
 
 

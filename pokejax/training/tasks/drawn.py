@@ -78,6 +78,8 @@ def draw(config: Config, dataset: Dataset) -> Drawn:
             color_guidance=sampling.color_guidance,
         )
 
+    side = config.model.latent_side(config.data.image_size)
+    taken = jnp.zeros((_TOGETHER, side, side))
     split, rng = dataset.splits["train"], np.random.default_rng(config.train.seed)
     key = jax.random.key(config.train.seed)
     parts: list[Drawn] = []
@@ -89,9 +91,9 @@ def draw(config: Config, dataset: Dataset) -> Drawn:
             jax.random.fold_in(key, start), (len(rows), latent_dim)
         )
         z = flow(params, noise, emb, split.attributes[rows])
-        seen = split.attributes[rows, _VIEW] != CONDITIONS["view"].index("back")
-        eyes = Eyes.of(len(rows), [""] * len(rows))
-        z = even_out(z, np.ones(len(z), bool))
-        z, _ = paint_eyes(z, seen & (rng.random(len(rows)) < _EYES), *eyes[1:])
+        front = split.attributes[rows, _VIEW] != CONDITIONS["view"].index("back")
+        some = front & (rng.random(len(rows)) < _EYES)
+        eyes = Eyes.of(len(rows), ["" if given else None for given in some])
+        z, _ = paint_eyes(even_out(z, np.ones(len(z), bool)), *eyes, taken)
         parts.append(Drawn(z, jnp.asarray(emb), jnp.asarray(split.attributes[rows])))
     return Drawn(*(jnp.concatenate(x) for x in zip(*parts, strict=True)))
