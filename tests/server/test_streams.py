@@ -272,9 +272,11 @@ def test_a_full_queue_is_measured_in_tiles(start: Starter):
         batcher._tile_s = 1.0
         live.gate.clear()
         results: list[httpx.Response] = []
-        threads = [ask(live, results, num_samples=16) for _ in range(4)]
-        # The first tile may be taken before it is full.
-        wait_for(lambda: depth(live) >= 64 - batcher.max_rows)
+        threads = [ask(live, results, num_samples=16)]
+        # All four at once would be more than one caller's share.
+        wait_for(lambda: depth(live) == 16 - batcher.max_rows)
+        threads += [ask(live, results, num_samples=16) for _ in range(3)]
+        wait_for(lambda: depth(live) == 64 - batcher.max_rows)
         refused = client.post("/api/v1/generate", json=body)
         tiles = -(-depth(live) // batcher.max_rows)
         assert refused.headers["retry-after"] == str(tiles)
