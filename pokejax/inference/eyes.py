@@ -75,9 +75,10 @@ def eyes_of(recipe: Recipe) -> str | None:
     if behind or given or color == NONE:
         return None
     away = read(recipe.negative).parts.get(EYES) if recipe.negative else None
-    if not color and end.attributes.primary_color == "Black":
+    color = "" if color == away else color
+    if not color and end.attributes.primary_color == "Black" and away != "Yellow":
         return "Yellow"  # dark ones would be lost, whatever color it is drawn in
-    return "" if color == away else color
+    return color
 
 
 @jax.jit
