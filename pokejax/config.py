@@ -298,6 +298,12 @@ class TrainConfig:
     patience: int = setting(
         0, "stop after this many epochs without a better validation loss; 0: never"
     )
+    most_copies: float = setting(
+        0.0,
+        "stop once a larger share of drawings is nearer to a training picture than all"
+        " but 1 % of held-out ones, and keep the last model that drew fewer; looked at"
+        " with each sample grid; 0: never, and the best validation loss is kept",
+    )
     steps_per_call: int = setting(
         0, "steps per compiled call; 0: one on CPU, where loops are slow, otherwise 32"
     )
@@ -347,7 +353,7 @@ class TrainConfig:
             ok = 0 < value < math.inf
             _check(ok, f"train.{name}", value, "a finite number above 0")
         _check(bool(self.workdir.strip()), "train.workdir", self.workdir, "a directory")
-        for name in ("attribute_drop_prob", "ema_decay"):
+        for name in ("attribute_drop_prob", "ema_decay", "most_copies"):
             _check_fraction(f"train.{name}", getattr(self, name))
         _check(
             self.batch_size % self.accumulate == 0,

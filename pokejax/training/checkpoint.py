@@ -12,6 +12,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from pokejax.inference.bundle import (
 )
 
 SUMS = "checksums.json"
+RANK = "rank"
 _STATE = "state"
 # How often, and after how many seconds, to look again if what was being read is gone.
 _TRIES, _DELETING_SECONDS = 5, 0.2
@@ -88,16 +90,16 @@ class Checkpoint:
         """Look for damage that shows without reading everything."""
         if not (self.path / _STATE).is_dir():
             raise self._damaged(f"{_STATE}/ is missing")
-        _ = self.val_loss
+        _ = self.rank
 
     @property
-    def val_loss(self) -> float | None:
-        """Of the epoch that ends here; None in the middle of one."""
+    def rank(self) -> float | None:
+        """The lowest is the best; None in the middle of an epoch, say."""
         file = self.path / "metrics" / "metrics"
         if not file.parent.is_dir():
             return None
         try:
-            return float(json.loads(file.read_bytes())["val_loss"])
+            return rank_in(json.loads(file.read_bytes()))
         except (OSError, ValueError, TypeError, KeyError):
             raise self._damaged("metrics/metrics can't be read") from None
 
@@ -225,6 +227,11 @@ def holds_something(path: Path) -> bool:
         return False
 
 
+def rank_in(metrics: Mapping[str, float]) -> float:
+    """A checkpoint's rank; before there were ranks, that was the validation loss."""
+    return float(metrics[RANK] if RANK in metrics else metrics["val_loss"])
+
+
 def checksums(path: Path) -> dict[str, str]:
     """SHA-256 of each file in a directory but the checksums themselves, by its name."""
     sums: dict[str, str] = {}
@@ -263,17 +270,17 @@ def load_bundle(path: Path, *, which: str = "best") -> Bundle:
 
 
 def _best(checkpoints: list[Checkpoint]) -> Checkpoint | None:
-    """The one with the lowest validation loss."""
-    scored: list[tuple[float, Checkpoint]] = []
+    """The one of the lowest rank."""
+    ranked: list[tuple[float, Checkpoint]] = []
     for checkpoint in checkpoints:
         try:
-            loss = checkpoint.val_loss
+            rank = checkpoint.rank
         except DamagedError as error:
             print(f"warning: {error}; left out", file=sys.stderr)
             continue
-        if loss is not None:
-            scored.append((loss, checkpoint))
-    return min(scored, key=lambda pair: pair[0])[1] if scored else None
+        if rank is not None:
+            ranked.append((rank, checkpoint))
+    return min(ranked, key=lambda pair: pair[0])[1] if ranked else None
 
 
 def _bundle_of(checkpoint: Checkpoint, origin: Path) -> Bundle:

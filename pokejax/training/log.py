@@ -25,15 +25,19 @@ COST_COLUMNS = (
     "Peak_MB",
 )
 
+# Share of drawings, at epochs that were looked at, with `train.most_copies`.
+COPIED = "Copied"
 
-def columns(parts: Sequence[str]) -> tuple[str, ...]:
-    """The log's columns for a loss with these parts; a KL adds three."""
+
+def columns(parts: Sequence[str], *, copies: bool = False) -> tuple[str, ...]:
+    """The log's columns for a loss with these parts; a KL adds three, `copies` one."""
     return (
         "Epoch",
         *(f"Train_{part}" for part in parts),
         *(f"Val_{part}" for part in parts),
         *(f"Test_{part}" for part in parts),  # of `train.test_pictures`
         *(("Beta", "Active_Units", "Collapsed") if "KL" in parts else ()),
+        *((COPIED,) if copies else ()),
         *COST_COLUMNS,
     )
 
@@ -155,7 +159,8 @@ class LossLog:
             partial.open("w", newline="") as file,
         ):
             # A column that an old checkpoint doesn't have stays empty.
-            writer = csv.DictWriter(file, columns(self.parts))
+            copies = any(COPIED in values for values in self.rows)
+            writer = csv.DictWriter(file, columns(self.parts, copies=copies))
             writer.writeheader()
             for values in self.rows:
                 writer.writerow({name: f"{x:.6g}" for name, x in values.items()})

@@ -9,6 +9,7 @@ import dataclasses
 import math
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +81,16 @@ class Loop:
                     self.checkpoints.wait()
                     return False
                 progress.update()
+                row = self.log.rows[-1]
                 if self._out_of_patience():
                     say(f"No better validation loss in {self.config.patience} epochs.")
+                    break
+                if self._copies(row):
+                    say(
+                        f"{row[log.COPIED]:.1%} of drawings are as near to a training"
+                        " picture as hardly any held-out one; train.most_copies is"
+                        f" {self.config.most_copies:.1%}."
+                    )
                     break
                 # Asked to stop while this epoch was being evaluated or saved.
                 if epoch < self.config.epochs and any_process(
@@ -169,21 +178,23 @@ class Loop:
             row["Beta"] = losses.beta(epoch, trainer.config.loss)
             row["Active_Units"] = float(latents.active)
             row["Collapsed"] = float(latents.collapsed)
+        last = epoch == self.config.epochs or self._out_of_patience(row)
+        shown = last or epoch % self.config.sample_every == 0
+        if shown and self.config.most_copies:
+            row[log.COPIED] = trainer.copied(self.held_out)
+            last |= self._copies(row)
         row["Seconds"] = time.monotonic() - started
         row |= costs
         if is_first():
             self.log.add(row)
         else:
             self.log.rows.append(row)
-        last = epoch == self.config.epochs or self._out_of_patience()
-        pictures = []
-        if last or epoch % self.config.sample_every == 0:
-            pictures = self._save_pictures(epoch)
+        pictures = self._save_pictures(epoch) if shown else []
         if self.board:
             self.board.add(epoch, row, pictures)
         intervals = (self.config.checkpoint_every, self.config.keep_every or epoch + 1)
         if last or is_best or any(epoch % interval == 0 for interval in intervals):
-            self._save(epoch, val_parts["Loss"])
+            self._save(epoch, row)
         if is_first():
             if sys.stdout.isatty():
                 message = log.epoch_message(
@@ -212,18 +223,21 @@ class Loop:
             "Peak_MB": peak_memory_mb(),
         }
 
-    def _save(self, epoch: int, val_loss: float | None) -> None:
+    def _save(self, epoch: int, row: Mapping[str, float] | None) -> None:
+        """Save the state; `row` is the log's, at the end of an epoch."""
         header = dataclasses.replace(
             self.trainer.header, epoch=epoch, val_loss=self._best()
         )
-        if val_loss is not None:
-            header = dataclasses.replace(header, val_loss=val_loss)
+        rank = None
+        if row is not None:
+            header = dataclasses.replace(header, val_loss=row["Val_Loss"])
+            rank = self._rank(row)
         self.checkpoints.save(
             self.trainer.step,
             self.trainer.state,
             header,
             history=self.log.rows,
-            val_loss=val_loss,
+            rank=rank,
             first_step=self.trainer.first_step,
         )
 
@@ -255,8 +269,25 @@ class Loop:
     def _best(self) -> float:
         return min((row["Val_Loss"] for row in self.log.rows), default=float("inf"))
 
-    def _out_of_patience(self) -> bool:
-        since_best = [row["Val_Loss"] for row in self.log.rows][::-1]
+    def _rank(self, row: Mapping[str, float]) -> float | None:
+        """An epoch's among the checkpoints, of which the lowest is the best.
+
+        Where copies are watched, that is the latest that draws few enough; if none
+        does, the first of all. Validation loss falls and rises for other reasons.
+        """
+        if not self.config.most_copies:
+            return row["Val_Loss"]
+        if log.COPIED not in row:
+            return None
+        return row["Epoch"] if self._copies(row) else -row["Epoch"]
+
+    def _copies(self, row: Mapping[str, float]) -> bool:
+        """Whether too many drawings were found to be training pictures, nearly."""
+        limit = self.config.most_copies
+        return bool(limit) and row.get(log.COPIED, 0) > limit
+
+    def _out_of_patience(self, *row: Mapping[str, float]) -> bool:
+        since_best = [row["Val_Loss"] for row in (*self.log.rows, *row)][::-1]
         return bool(self.config.patience) and (
             since_best.index(min(since_best)) >= self.config.patience
         )

@@ -18,6 +18,7 @@ from pokejax.config import Config
 from pokejax.files import whole_file
 from pokejax.training import grids, plots
 from pokejax.training.latents import Latents
+from pokejax.training.log import COPIED
 
 Row = Mapping[str, float]
 
@@ -120,10 +121,17 @@ def _opening(summary: RunSummary) -> str:
         f" {summary.best_val_loss:.4f}, was epoch {summary.best_epoch}."
     )
     if done < planned:
-        text += " Stopped early: the validation loss had stopped falling."
+        text += f" Stopped early: {_reason(summary)}."
     if summary.skipped:
         text += f" {summary.skipped} steps were not finite and were skipped."
     return text
+
+
+def _reason(summary: RunSummary) -> str:
+    limit, copied = summary.config.train.most_copies, summary.rows[-1].get(COPIED, 0)
+    if limit and copied > limit:
+        return f"{copied:.1%} of drawings were nearly training pictures"
+    return "the validation loss had stopped falling"
 
 
 def _losses(summary: RunSummary) -> str:

@@ -35,6 +35,7 @@ _FREE_TO_CHANGE = {
     "train.test_pictures",
     "train.sample_every",
     "train.patience",
+    "train.most_copies",
     "train.steps_per_call",
     "train.tensorboard",
     *(name for name, _, _ in config_lib.leaves() if name.startswith("mesh.")),

@@ -21,6 +21,7 @@ from orbax.checkpoint import v1 as ocp
 from pokejax.files import whole_file
 from pokejax.inference.bundle import Header
 from pokejax.training.checkpoint import (
+    RANK,
     SUMS,
     Checkpoint,
     CheckpointError,
@@ -28,6 +29,7 @@ from pokejax.training.checkpoint import (
     checksums,
     holds_something,
     names_step,
+    rank_in,
 )
 from pokejax.training.mesh import is_first, meet
 
@@ -50,7 +52,7 @@ class _KeepIf:
 
 
 class Checkpoints:
-    """The checkpoints of one run: the latest few and the best by validation loss."""
+    """The checkpoints of one run: the latest few and the best."""
 
     def __init__(
         self, directory: Path, *, keep: Callable[[int], bool] = lambda step: False
@@ -84,7 +86,7 @@ class Checkpoints:
                     _KeepIf(keep),
                     # Sorted worst first; the last is kept.
                     policies.BestN(
-                        get_metric_fn=lambda metrics: metrics["val_loss"],
+                        get_metric_fn=rank_in,
                         reverse=True,
                         n=1,
                         keep_checkpoints_without_metrics=False,
@@ -102,7 +104,7 @@ class Checkpoints:
         header: Header,
         *,
         history: list[dict[str, float]],
-        val_loss: float | None,
+        rank: float | None,
         first_step: int,
     ) -> None:
         """Begin to save the state; training may go on while it is written.
@@ -112,7 +114,7 @@ class Checkpoints:
           state: the whole training state.
           header: of the run, as of the last whole epoch.
           history: the log's rows so far.
-          val_loss: at the end of an epoch; None in the middle of one.
+          rank: the lowest is the best; None is no candidate.
           first_step: as of the trainer.
 
         Raises:
@@ -125,7 +127,7 @@ class Checkpoints:
             saving = self._checkpointer.save_async(
                 step,
                 state,
-                metrics=None if val_loss is None else {"val_loss": val_loss},
+                metrics=None if rank is None else {RANK: rank},
                 custom_metadata=cast(
                     Any,
                     # A copy, since the log grows while this is written.
@@ -187,11 +189,11 @@ class Checkpoints:
 
     @property
     def best(self) -> Checkpoint | None:
-        """The one with the lowest validation loss, or None."""
-        scored = [c for c in self._checkpointer.checkpoints if c.metrics]
+        """The one of the lowest rank, or None."""
+        ranked = [c for c in self._checkpointer.checkpoints if c.metrics]
         best = min(
-            scored,
-            key=lambda c: cast(dict[str, float], c.metrics)["val_loss"],
+            ranked,
+            key=lambda c: rank_in(cast(dict[str, float], c.metrics)),
             default=None,
         )
         if best is None:

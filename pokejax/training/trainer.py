@@ -19,6 +19,8 @@ from jaxtyping import Array, Float, Int
 from pokejax.config import Config, ConfigError
 from pokejax.data.fingerprint import fingerprint
 from pokejax.data.split import Dataset
+from pokejax.images.pixels import to_uint8
+from pokejax.images.training_index import TrainingIndex
 from pokejax.inference.bundle import Header, weights_hash
 from pokejax.training import losses
 from pokejax.training.feed import Feed
@@ -47,6 +49,12 @@ from pokejax.training.step import (
 )
 from pokejax.training.tasks import make_task
 from pokejax.training.tasks.task import Batch, Task
+
+# When copies are looked for: drawings, how many at once, and the share of held-out
+# pictures that may be as near to a training picture as one that counts.
+_DRAWN_FOR_COPIES = 512
+_DRAWN_TOGETHER = 32
+_NEAR = 0.01
 
 
 class TrainingError(RuntimeError):
@@ -113,6 +121,7 @@ class Trainer:
         )
         self.first_step = 0
         self.compile_seconds = 0.0
+        self._index: TrainingIndex | None = None
         self._shapes_seen: set[tuple[int, ...]] = set()
         self._evaluate = make_evaluate(self.task)
         self._show = jax.jit(partial(_show, self.task))
@@ -256,18 +265,46 @@ class Trainer:
         return parts, Latents(int((variance > ACTIVE_VARIANCE).sum()), means["kl"])
 
     def show(
-        self, name: str, rows: Int[np.ndarray, " n"], samples: int
+        self, name: str, rows: Int[np.ndarray, " n"], samples: int, *, seed: int = 0
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pictures of a split, their reconstructions, and samples of their prompts.
+
+        Args:
+          name: of the split.
+          rows: of the split.
+          samples: of each prompt; all prompts' first samples share their noise.
+          seed: of the noise.
 
         Returns:
           `n h w 3`, `n h w 3` and `n k h w 3` float32 in [-1, 1].
         """
         split, places = self.feed.chosen(name, rows)
         shape = (samples, self.config.model.latent_dim)
-        z = self._replicate(jax.random.normal(jax.random.key(0), shape))
+        z = self._replicate(jax.random.normal(jax.random.key(seed), shape))
         shown = self._show(self._eval_params(), self.frozen, split, places, z)
         return jax.device_get(whole(shown, self.mesh))
+
+    def copied(self, name: str) -> float:
+        """Share of drawings that are nearer to a training picture than held-out ones.
+
+        By rough colours: a drawing counts if at most one in a hundred of the split's
+        own pictures is as near. As many prompts of the split as `_DRAWN_FOR_COPIES` are
+        drawn, each time from the same noise.
+        """
+        if self._index is None:
+            splits = self.feed.dataset.splits
+            train, held_out = splits["train"].images[:], splits[name].images[:]
+            self._index = TrainingIndex.of(train, held_out)
+        count = min(_DRAWN_FOR_COPIES, len(self.feed.dataset.splits[name]))
+        rows = np.arange(count) * len(self.feed.dataset.splits[name]) // count
+        nearer: list[float] = []
+        for start in range(0, count, _DRAWN_TOGETHER):
+            # A last, shorter batch would compile once more: it starts over instead.
+            wanted = rows[np.arange(start, start + _DRAWN_TOGETHER) % count]
+            _, _, drawn = self.show(name, wanted, 1, seed=start)
+            images = to_uint8(drawn[: count - start, 0])
+            nearer += [self._index.nearness(image).nearer for image in images]
+        return float((np.array(nearer) <= _NEAR).mean())
 
     def whole_params(self) -> tuple[Any, Any]:
         """The weights to keep, of CVAE and prior, where each process can read them."""

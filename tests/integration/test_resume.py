@@ -262,7 +262,7 @@ def test_some_checkpoints_are_kept_for_good(trainer: Trainer, tmp_path: Path):
     checkpoints = Checkpoints(tmp_path, keep=lambda step: step == 1)
     for step in range(1, 6):
         checkpoints.save(
-            step, trainer.state, trainer.header, history=[], val_loss=None, first_step=0
+            step, trainer.state, trainer.header, history=[], rank=None, first_step=0
         )
     checkpoints.close()
     assert {path.name for path in tmp_path.iterdir()} == {"1", "3", "4", "5"}
