@@ -19,7 +19,7 @@ from pokejax.attributes import UNKNOWN_ID
 from pokejax.config import PriorConfig
 from pokejax.images.pixels import to_float, to_uint8
 from pokejax.inference.bundle import Bundle
-from pokejax.inference.eyes import Eyes, paint_eyes
+from pokejax.inference.eyes import Eyes, draw_eyes, smooth_face
 from pokejax.inference.parts import Painted, paint_parts
 from pokejax.inference.surfaces import even_out
 from pokejax.models.prior import COLOR_TIME, Prior, advance, leap, times, trends
@@ -96,14 +96,14 @@ class Drawn(NamedTuple):
       images: RGB on white, with alpha as a fourth channel if the model draws one.
       sound: which pictures' pixels were all finite.
       painted: how much of each square of a thumbnail was painted over, if any was.
-      eyes: likewise, the squares of eyes that have a colour of their own.
+      eyes: which pixels are eyes, if any picture has some.
       final: whether these are the pictures, and not what they are heading for.
     """
 
     images: UInt8[Array, "b h w c"]
     sound: Bool[Array, " b"]
     painted: Float[Array, "b s s"] | None
-    eyes: Float[Array, "b s s"] | None
+    eyes: Bool[Array, "b h w"] | None
     final: bool
 
 
@@ -287,18 +287,21 @@ class Programs:
     ) -> Drawn:
         """What becomes of latents, which are touched up if they are thumbnails."""
         drawn, painted, eyes = extras
-        share = own = None
+        share = None
+        side = round((z.shape[1] // CHANNELS) ** 0.5)
         if self._thumbnails:
             z = even_out(z, drawn)
         if painted:
             z, share = paint_parts(z, *painted)
-        if eyes:
-            # Zeros for tiles without: what stands beside a row changes no program.
-            side = round((z.shape[1] // CHANNELS) ** 0.5)
-            taken = jnp.zeros((len(z), side, side)) if share is None else share
-            z, own = paint_eyes(z, *eyes, taken)
+        if not eyes:
+            images, sound = self._decode(self._params, z, cond)
+            return Drawn(images, sound, share, None, final)
+        # Zeros for tiles without: what stands beside a row changes no program.
+        taken = jnp.zeros((len(z), side, side)) if share is None else share
+        z, face = smooth_face(z, eyes.given, taken)
         images, sound = self._decode(self._params, z, cond)
-        return Drawn(images, sound, share, own, final)
+        images, where = draw_eyes(images, eyes, face, side=side)
+        return Drawn(images, sound, share, where, final)
 
     def _step(self, *inputs, away: tuple[Array, np.ndarray] | None):
         """Where the flow is next, the latent that it is heading for, its velocity.

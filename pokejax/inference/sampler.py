@@ -25,7 +25,6 @@ from pokejax.attributes import (
     Attributes,
 )
 from pokejax.commands import call_of
-from pokejax.images.colors import distinct
 from pokejax.images.finish import USUAL_COLORS
 from pokejax.images.pixels import to_float
 from pokejax.images.tint import in_color
@@ -65,7 +64,7 @@ class Round(NamedTuple):
 
     `images` are RGB on white; `alpha` is None for a model that draws none. Those that
     are `tinted` get the colour that was asked for, if there is one, but for the pixels
-    that were `painted` already, and for `eyes` in a colour of their own.
+    that were `painted` already, and for `eyes`.
     """
 
     images: UInt8[np.ndarray, "n h w 3"]
@@ -112,11 +111,8 @@ def _in_its_color(
     there |= second == eyes_of(recipe)
     second = None if second in (None, NONE) or there else second
     turned = in_color(np.dstack([image, alpha]), color, second, painted)
-    if eyes is not None and eyes.any():
-        # Their color may be that of other pixels, too, and was turned with those.
-        colors, index = distinct(image[eyes])
-        own = eyes & (image == colors[np.bincount(index).argmax()]).all(axis=-1)
-        turned[own] = image[own]
+    if eyes is not None:
+        turned[eyes] = image[eyes]
     return turned
 
 
@@ -428,10 +424,11 @@ class Sampler:
             alpha = images[..., 3] if images.shape[-1] == 4 else None
             tinted = self.bundle.header.config.prior.tint
             size = images.shape[1]
-            painted, eyes = (
-                None if share is None else _pixels(share, len(recipes), size)
-                for share in (drawn.painted, drawn.eyes)
-            )
+            painted = eyes = None
+            if drawn.painted is not None:
+                painted = _pixels(drawn.painted, len(recipes), size)
+            if drawn.eyes is not None:
+                eyes = np.asarray(drawn.eyes)[: len(recipes)]
             yield Round(rgb, alpha, drawn.final, tinted, painted, eyes)
 
     def warm_up(self) -> None:
@@ -567,7 +564,8 @@ class Sampler:
         """The eyes of a padded tile's rows, if any row has some."""
         if self.bundle.header.config.model.latent != "thumbnail":
             return None
-        eyes = Eyes.of(self.tile_rows, [self.eyes(recipe) for recipe in recipes])
+        seeds = [recipe.nearer.seed for recipe in recipes]
+        eyes = Eyes.of(self.tile_rows, [self.eyes(x) for x in recipes], seeds)
         return eyes if eyes.given.any() else None
 
     def check_relation(self, relation: str) -> None:

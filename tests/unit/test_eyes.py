@@ -1,4 +1,4 @@
-"""Eyes, painted onto thumbnails of fronts."""
+"""Eyes, drawn on fronts."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,16 +11,33 @@ from test_parts import ball
 
 from pokejax.attributes import COLORS, Attributes
 from pokejax.images.colors import name_of
-from pokejax.inference.eyes import Eyes, eyes_of, face_of, paint_eyes
+from pokejax.images.pixels import to_uint8
+from pokejax.inference.eyes import (
+    Eyes,
+    Face,
+    draw_eyes,
+    eyes_of,
+    face_of,
+    smooth_face,
+)
 from pokejax.inference.recipe import Kin, Recipe, Start
 from pokejax.inference.sampler import Sampler
 from pokejax.prompts.rules import parse_by_rules
 
 
-def paint(z: np.ndarray, color: str = "") -> tuple[np.ndarray, np.ndarray]:
+def smooth(z: np.ndarray) -> tuple[np.ndarray, Face]:
     nothing = jnp.zeros((1, 16, 16))
-    painted, own = paint_eyes(z.reshape(1, -1), *Eyes.of(1, [color]), nothing)
-    return np.asarray(painted).reshape(z.shape), np.asarray(own[0])
+    changed, found = smooth_face(z.reshape(1, -1), jnp.ones(1, bool), nothing)
+    return np.asarray(changed).reshape(z.shape), found
+
+
+def draw(z: np.ndarray, color: str = "", seed: int = 0) -> tuple[np.ndarray, ...]:
+    """RGB of a thumbnail in squares with eyes on them, and these eyes' pixels."""
+    large = to_uint8(z).repeat(4, axis=0).repeat(4, axis=1)
+    large[..., 3] = np.where(large[..., 3] < 128, 0, 255)
+    _, found = smooth(z)
+    images, where = draw_eyes(large[None], Eyes.of(1, [color], [seed]), found, side=16)
+    return np.asarray(images[0]), np.asarray(where[0])
 
 
 def recipe(prompt: str, **changes: Any) -> Recipe:
@@ -46,38 +63,68 @@ def test_a_face_is_where_a_creature_is_broad_and_high_up():
     assert beside[0] < column
 
 
-def test_two_dark_squares_and_a_smooth_face_around_them():
+def test_a_face_is_smooth():
     z = ball()
     z[..., :3] += 0.1 * np.random.default_rng(0).normal(size=(16, 16, 3))
-    painted, own = paint(z)
+    changed, found = smooth(z)
     row, column = face(z)
-    for side in (-1, 1):
-        assert painted[row, column + side, :3].max() < -0.7
-    assert painted[row, column, 2] > 0.2
-    below = painted[row + 1 : row + 3, column - 1 : column + 2, :3]
-    assert below.std(axis=(0, 1)).max() < 0.06
-    np.testing.assert_array_equal(painted[row + 4 :], z[row + 4 :])
-    np.testing.assert_array_equal(painted[..., 3], z[..., 3])
-    assert not own.any()
+    assert (int(found.row[0]), int(found.column[0])) == (row, column)
+    there = slice(row, row + 3), slice(column - 1, column + 2)
+    noise = [x[there][..., :3].std(axis=(0, 1)).max() for x in (z, changed)]
+    assert noise[1] < 0.3 * noise[0]
+    np.testing.assert_array_equal(changed[row + 4 :], z[row + 4 :])
+    np.testing.assert_array_equal(changed[..., 3], z[..., 3])
+
+
+def test_there_are_two_eyes_beside_the_middle_of_the_face():
+    z = ball()
+    row, column = face(z)
+    image, where = draw(z)
+    y, x = np.nonzero(where)
+    assert 4 * row <= y.min() and y.max() < 4 * row + 5
+    assert x.min() < 4 * column <= x.max() - 4
+    assert not where[:, 4 * column : 4 * column + 4].any()
+    left, right = where[:, : 4 * column].sum(), where[:, 4 * column + 4 :].sum()
+    assert left == right > 9
+    # Dark, with some shine.
+    brightness = image[where][:, :3].mean(axis=1)
+    assert (brightness < 40).sum() > 2 * (brightness > 240).sum() > 0
+    plain = to_uint8(z).repeat(4, axis=0).repeat(4, axis=1)
+    np.testing.assert_array_equal(image[~where][:, :3], plain[~where][:, :3])
+
+
+def test_five_seeds_in_a_row_have_five_kinds_of_eyes():
+    masks = {draw(ball(), seed=seed)[0].tobytes() for seed in range(10)}
+    assert len(masks) == 5
+
+
+def test_narrow_faces_have_small_eyes():
+    at = np.arange(16)
+    pole = (abs(at[None] - 7) < 2) & (at[:, None] > 3) & (at[:, None] < 13)
+    color = np.where(pole[..., None], 0.3, 1.0) * np.ones(3)
+    z = np.dstack([color, 2 * pole - 1]).astype(np.float32)
+    assert 0 < draw(z)[1].sum() < draw(ball())[1].sum() / 2
 
 
 def test_eyes_are_light_in_dark_faces_and_have_the_colour_that_is_named():
     z = ball()
     z[..., :3] = np.where(z[..., 3:] > 0, -0.8, z[..., :3])
-    row, column = face(z)
-    assert paint(z)[0][row, column + 1, :3].min() > 0.5
-    red, own = paint(z, "Red")
-    assert red[row, column + 1, 0] > 0.3 > red[row, column + 1, 1]
-    assert [tuple(x) for x in np.argwhere(own)] == [
-        (row, column - 1),
-        (row, column + 1),
-    ]
+    image, where = draw(z)
+    assert (image[where][:, :3].min(axis=1) > 200).sum() > where.sum() / 2
+    for dark in (z, ball()):
+        image, where = draw(dark, "Red")
+        assert (name_of(image[where][:, :3]) == COLORS.index("Red")).sum() >= 6
 
 
 def test_rows_without_eyes_keep_their_bits():
     z = np.asarray(jax.random.normal(jax.random.key(0), (3, 1024)))
-    painted, _ = paint_eyes(z, *Eyes.of(3, [None, ""]), jnp.zeros((3, 16, 16)))
-    assert list((np.asarray(painted) == z).all(axis=1)) == [True, False, True]
+    eyes = Eyes.of(3, [None, ""], [0, 0])
+    changed, found = smooth_face(z, eyes.given, jnp.zeros((3, 16, 16)))
+    assert list((np.asarray(changed) == z).all(axis=1)) == [True, False, True]
+    images = np.full((3, 64, 64, 4), 128, np.uint8)
+    drawn, where = draw_eyes(images, eyes, found, side=16)
+    assert list((np.asarray(drawn) == images).all(axis=(1, 2, 3))) == [1, 0, 1]
+    assert list(np.asarray(where).any(axis=(1, 2))) == [False, True, False]
 
 
 @pytest.mark.parametrize(

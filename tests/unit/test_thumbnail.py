@@ -9,7 +9,7 @@ from flax import nnx
 from pokejax.config import Config, ConfigError, LossConfig, ModelConfig
 from pokejax.models.critic import Critic, fools, tells_apart
 from pokejax.models.cvae import CVAE
-from pokejax.models.thumbnail import COLORS, NOISE
+from pokejax.models.thumbnail import COLORS, NOISE, agreed
 
 SMALL = ModelConfig(latent="thumbnail", channels=(8, 16), latent_dim=4 * 8**2, blocks=1)
 
@@ -45,6 +45,24 @@ def test_a_drawn_picture_has_few_colors_and_is_cut_out(model: CVAE):
         assert set(pixels[:, 3]) == {-1, 1}
         seen = np.unique(pixels[pixels[:, 3] > 0], axis=0)
         assert 2 < len(seen) <= COLORS
+
+
+def test_neighbours_outvote_who_isnt_sure_and_specks_in_black():
+    palette = jnp.array([[[0.8, 0, 0], [0, 0, 0.8], [-0.9] * 3]])
+    red, blue, black, opaque = range(4)
+    logits = np.zeros((1, 12, 12, 4), np.float32)
+    logits[..., opaque] = 8
+    logits[..., red] = 3
+    logits[0, 5, 3, blue] = 4  # not sure
+    logits[0, 5, 8, blue] = 9  # sure
+    logits[0, 2, 5, black] = 6
+    logits[0, 8:11, 2:5, black] = 6  # no speck
+    logits[0, 7, 9, opaque] = -1
+    changed = np.asarray(agreed(jnp.asarray(logits), palette))[0]
+    chosen = changed[..., :3].argmax(axis=-1)
+    assert [chosen[5, 3], chosen[5, 8], chosen[2, 5]] == [red, blue, red]
+    assert (chosen[8:11, 2:5] == black).sum() >= 5
+    assert (changed[..., opaque] > 0).all()
 
 
 def test_training_may_mix_colors_and_has_a_slope(model: CVAE):

@@ -2,8 +2,7 @@
 
 An upsampler that has only seen real thumbnails takes what is uncertain in drawn ones
 for texture. What it should make of them nobody knows, but a critic can say whether it
-looks real. They are touched up as they will be when pictures are drawn, and most fronts
-have eyes.
+looks real. They are touched up as they will be when pictures are drawn.
 """
 
 from pathlib import Path
@@ -20,13 +19,15 @@ from pokejax.attributes import CONDITIONS
 from pokejax.config import Config, ConfigError
 from pokejax.data.split import Dataset
 from pokejax.inference import bundle
-from pokejax.inference.eyes import Eyes, paint_eyes
+from pokejax.inference.eyes import smooth_face
 from pokejax.inference.surfaces import even_out
 from pokejax.models.prior import sample
 
 _COUNT = 6144
 _TOGETHER = 64
-_EYES = 0.75  # share of fronts with eyes: given pictures and relatives have their own
+_EYES = (
+    0.75  # share of fronts that get eyes: given pictures and relatives have their own
+)
 _VIEW = list(CONDITIONS).index("view")
 
 
@@ -93,7 +94,6 @@ def draw(config: Config, dataset: Dataset) -> Drawn:
         z = flow(params, noise, emb, split.attributes[rows])
         front = split.attributes[rows, _VIEW] != CONDITIONS["view"].index("back")
         some = front & (rng.random(len(rows)) < _EYES)
-        eyes = Eyes.of(len(rows), ["" if given else None for given in some])
-        z, _ = paint_eyes(even_out(z, np.ones(len(z), bool)), *eyes, taken)
+        z, _ = smooth_face(even_out(z, np.ones(len(z), bool)), some, taken)
         parts.append(Drawn(z, jnp.asarray(emb), jnp.asarray(split.attributes[rows])))
     return Drawn(*(jnp.concatenate(x) for x in zip(*parts, strict=True)))
