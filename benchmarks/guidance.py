@@ -4,7 +4,7 @@
 
 Each row draws all validation captions with the full prior, guided by so much between
 two times (0 is noise, 1 the picture), and by nothing but the color outside of them, and
-compares the drawings with the validation pictures. Nothing is painted, evened or
+compares the drawings with the validation pictures. Nothing is painted, cleaned or
 tinted: that would hide what the prior does. Source of guiding in an interval:
 Kynkäänniemi et al., arXiv 2404.07724.
 

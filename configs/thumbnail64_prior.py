@@ -42,6 +42,7 @@ config = replace(
         warmup_steps=30,
         ema_decay=0.9995,
         attribute_drop_prob=0.0,  # the prior hides its own, and more of them
+        most_copies=0.02,
         sample_every=4,
         checkpoint_every=2,
         workdir="runs/thumbnail64_prior",

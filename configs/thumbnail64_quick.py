@@ -30,6 +30,7 @@ config = replace(
         learning_rate=4e-4,
         warmup_steps=20,
         schedule="cosine",
+        most_copies=0.0,  # it draws what its teacher does
         ema_decay=0.998,
         sample_every=1,
         checkpoint_every=1,

@@ -23,7 +23,7 @@ from pokejax.inference.eyes import Eyes, draw_eyes, smooth_face
 from pokejax.inference.parts import Painted, paint_parts
 from pokejax.inference.surfaces import even_out
 from pokejax.models.prior import COLOR_TIME, Prior, advance, leap, times, trends
-from pokejax.models.thumbnail import CHANNELS
+from pokejax.models.thumbnail import CHANNELS, Upsampler
 
 
 class Given(NamedTuple):
@@ -154,8 +154,10 @@ class Programs:
             return z, known + (guidance - 1) * (known - opened)
 
         @jax.jit
-        def decode(params, z, cond):
-            image = nnx.merge(graphdef, params).decoder(z, cond, dropout_key=None)
+        def decode(params, z, cond, drawn):
+            decoder = nnx.merge(graphdef, params).decoder
+            more = {"drawn": drawn} if isinstance(decoder, Upsampler) else {}
+            image = decoder(z, cond, dropout_key=None, **more)
             return to_uint8(image), jnp.isfinite(image).all(axis=(1, 2, 3))
 
         self._begin, self._decode = begin, decode
@@ -294,12 +296,12 @@ class Programs:
         if painted:
             z, share = paint_parts(z, *painted)
         if not eyes:
-            images, sound = self._decode(self._params, z, cond)
+            images, sound = self._decode(self._params, z, cond, drawn)
             return Drawn(images, sound, share, None, final)
         # Zeros for tiles without: what stands beside a row changes no program.
         taken = jnp.zeros((len(z), side, side)) if share is None else share
         z, face = smooth_face(z, eyes.given, taken)
-        images, sound = self._decode(self._params, z, cond)
+        images, sound = self._decode(self._params, z, cond, drawn)
         images, where = draw_eyes(images, eyes, face, side=side)
         return Drawn(images, sound, share, where, final)
 

@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "thumbnail64.safetensors"
-SHA256 = "f149ed1bfaaf8a5cb50dbe2a73576b6846e84ea11a77e187ce3d0eb790202865"
+SHA256 = "9fb744cda2a2b976681c758a76f4281a00dd75d16cdc97b98c6bb19df04eab58"

@@ -14,7 +14,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from pokejax.config import ModelConfig
 from pokejax.models.convs import UpConv
@@ -91,6 +91,7 @@ class Upsampler(nnx.Module):
         cond: Float[Array, "b c"],
         *,
         dropout_key: Array | None,
+        drawn: Bool[Array, " b"] | None = None,
     ) -> Float[Array, "b h w 4"]:
         """A picture in [-1, 1], RGB on white and alpha.
 
@@ -99,6 +100,7 @@ class Upsampler(nnx.Module):
           cond: from `CVAE.condition`.
           dropout_key: of training, in which half of the pictures may mix their colours,
             since a choice has no slope; None takes the likeliest colour everywhere.
+          drawn: whose thumbnails a prior drew, so that pixels vote; None is nobody's.
         """
         thumbnail = z.reshape(len(z), self.side, self.side, CHANNELS)
         x = self.conv_in(thumbnail) + self.condition(cond)[:, None, None]
@@ -108,7 +110,8 @@ class Upsampler(nnx.Module):
         for doubling, block in zip(self.doublings, self.between, strict=True):
             x = block(nnx.gelu(doubling(nnx.gelu(x))))
         x = _pixel_shuffle(self.head(nnx.gelu(x)))
-        x = agreed(x, palette)
+        if drawn is not None:
+            x = jnp.where(drawn.reshape(-1, 1, 1, 1), agreed(x, palette), x)
         share = nnx.softmax(x[..., :-1])
         opaque = nnx.sigmoid(x[..., -1:])
         chosen = jax.nn.one_hot(jnp.argmax(share, axis=-1), COLORS)

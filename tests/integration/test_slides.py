@@ -10,8 +10,10 @@ from PIL import Image
 
 from pokejax import Sampler, generate
 from pokejax.attributes import CONDITIONS, Attributes
+from pokejax.inference import programs
 from pokejax.inference.recipe import PromptError, Recipe, slides_of
 from pokejax.inference.slides import slid_rows
+from pokejax.models import thumbnail
 
 FISH = Recipe("a red fish", Attributes(primary_color="Red", shape="Aquatic"), 1)
 COLOR, SHAPE = (list(CONDITIONS).index(n) for n in ("primary_color", "shape"))
@@ -54,8 +56,12 @@ def test_what_changes_nothing_changes_no_byte(sampler: Sampler, flow_model: Path
     np.testing.assert_array_equal(one.image, other.image)
 
 
-def test_more_goes_on_where_none_and_all_have_led(sampler: Sampler):
+def test_more_goes_on_where_none_and_all_have_led(
+    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+):
     """The way of a picture from 0 to 1, which is a straight one in a single step."""
+    monkeypatch.setattr(thumbnail, "agreed", lambda logits, palette: logits)
+    monkeypatch.setattr(programs, "even_out", lambda z, drawn: z)
     header = sampler.bundle.header
     prior = dataclasses.replace(header.config.prior, steps=1)
     config = dataclasses.replace(header.config, prior=prior)

@@ -165,7 +165,8 @@ def _with_critic(
             some = Drawn(**frozen["drawn"]).some(key, half)
             model = nnx.merge(graphdef, params["model"])
             cond = model.condition(some.text_emb, some.attributes)
-            made = model.decoder(some.z, cond, dropout_key=key)
+            vote = {"drawn": jnp.ones(half, bool)}
+            made = model.decoder(some.z, cond, dropout_key=key, **vote)
             afar, _ = model.encoder(made, cond, dropout_key=None)
             made, real = _shifted(made, batch.image[:half], dropout_key)
             fooled, told = judged(params, features, made, real)
