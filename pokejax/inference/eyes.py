@@ -129,9 +129,11 @@ def eyes_of(recipe: Recipe) -> str | None:
     behind |= recipe.kin is not None and recipe.kin.relation == "back"
     color = read(end.prompt).parts.get(EYES, "")
     given = recipe.start is not None and recipe.start.strength < 1
-    if behind or given or color == NONE:
+    negative = recipe.negative
+    unwanted = negative and read(f"without {negative}").parts.get(EYES) == NONE
+    if behind or given or unwanted or color == NONE:
         return None
-    away = read(recipe.negative).parts.get(EYES) if recipe.negative else None
+    away = read(negative).parts.get(EYES) if negative else None
     color = "" if color == away else color
     if not color and end.attributes.primary_color == "Black" and away != "Yellow":
         return "Yellow"  # dark ones would be lost, whatever color it is drawn in

@@ -23,6 +23,7 @@ TINY = [
     "--train.epochs=1",
     "--train.batch_size=8",
     "--debug-samples=16",
+    "--train.most_copies=0",
 ]
 SMALL = ["--prior.width=16", "--prior.depth=1", "--prior.heads=2", "--prior.steps=2"]
 

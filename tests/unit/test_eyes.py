@@ -153,6 +153,8 @@ def test_what_else_decides():
     assert eyes_of(recipe(cat, kin=Kin(given.tobytes(), "back"))) is None
     assert eyes_of(recipe(cat, kin=Kin(given.tobytes(), "evolution"))) == "Yellow"
     assert eyes_of(recipe(cat, negative="yellow eyes")) == ""
+    assert eyes_of(recipe(cat, negative="eyes")) is None
+    assert eyes_of(recipe(cat, negative="a dog")) == "Yellow"
     assert eyes_of(recipe("a red cat with blue eyes", negative="blue eyes")) == ""
     assert eyes_of(recipe(cat, attributes=Attributes(view="back"))) is None
 
