@@ -300,9 +300,9 @@ class TrainConfig:
     )
     most_copies: float = setting(
         0.0,
-        "stop once a larger share of drawings is nearer to a training picture than all"
-        " but 1 % of held-out ones, and keep the last model that drew fewer; looked at"
-        " with each sample grid; 0: never, and the best validation loss is kept",
+        "stop once a larger share of drawings is nearer to a training picture than 99"
+        " in 100 held-out ones, and keep the last model that drew fewer; looked at with"
+        " each sample grid; 0: never, and the best validation loss is kept",
     )
     steps_per_call: int = setting(
         0, "steps per compiled call; 0: one on CPU, where loops are slow, otherwise 32"
