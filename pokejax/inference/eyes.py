@@ -62,7 +62,6 @@ _SMALL = len(_KINDS) - 1
 _TABLE = np.array(
     [[[[".#o+".index(x) for x in line] for line in eye] for eye in k] for k in _KINDS]
 )
-_RIM, _IRIS, _SHINE = 1, 2, 3
 
 
 class Eyes(NamedTuple):

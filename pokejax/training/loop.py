@@ -193,7 +193,9 @@ class Loop:
         if self.board:
             self.board.add(epoch, row, pictures)
         intervals = (self.config.checkpoint_every, self.config.keep_every or epoch + 1)
-        if last or is_best or any(epoch % interval == 0 for interval in intervals):
+        # What was looked at for copies may be the last model to draw few enough.
+        wanted = last or is_best or log.COPIED in row
+        if wanted or any(epoch % interval == 0 for interval in intervals):
             self._save(epoch, row)
         if is_first():
             if sys.stdout.isatty():

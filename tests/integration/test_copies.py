@@ -17,6 +17,7 @@ from pokejax.training.trainer import Trainer
 from tests.conftest import TINY
 
 FLAGS = ["--train.sample_every=2", "--train.epochs=7", "--train.most_copies=0.5"]
+FLAGS += ["--train.checkpoint_every=100"]  # so only what was looked at is saved
 
 
 def run_on(dataset: Dataset, drawn_dataset: Path, workdir: Path, *more: str) -> Loop:
