@@ -23,6 +23,7 @@ PACKED  := set.npz
 MODEL64 := runs/thumbnail64/model.safetensors
 PRIOR64 := runs/thumbnail64_prior/model.safetensors
 SHARP64 := runs/thumbnail64_sharp/model.safetensors
+DETAIL64 := runs/thumbnail64_details/model.safetensors
 KIN64   := runs/thumbnail64_kin/model.safetensors
 TRAIN   :=
 
@@ -75,7 +76,7 @@ $(PACKED): | $(READY) $(DATASET)/batches.meta
 # Memory in huge pages makes steps on a CPU a tenth shorter.
 train-packed: export GLIBC_TUNABLES = glibc.malloc.hugetlb=1
 # Whatever ends it, `timeout` included: the same command continues from there.
-train-packed: ## Train the shipped model's five stages from PACKED, or continue
+train-packed: ## Train the shipped model's six stages from PACKED, or continue
 	test -f $(MODEL64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64.py \
 	  --data.dir $(PACKED) --resume auto $(TRAIN)
 	test -f $(PRIOR64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64_prior.py \
@@ -83,8 +84,11 @@ train-packed: ## Train the shipped model's five stages from PACKED, or continue
 	test -f $(SHARP64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64_sharp.py \
 	  --data.dir $(PACKED) --train.start_from $(MODEL64) --loss.drawn_by $(PRIOR64) \
 	  --resume auto $(TRAIN)
+	test -f $(DETAIL64) || $(PYTHON) -m pokejax.train \
+	  --config configs/thumbnail64_details.py --data.dir $(PACKED) \
+	  --train.start_from $(SHARP64) --resume auto $(TRAIN)
 	test -f $(KIN64) || $(PYTHON) -m pokejax.train --config configs/thumbnail64_kin.py \
-	  --data.dir $(PACKED) --prior.base $(SHARP64) --train.start_from $(PRIOR64) \
+	  --data.dir $(PACKED) --prior.base $(DETAIL64) --train.start_from $(PRIOR64) \
 	  --resume auto $(TRAIN)
 	$(PYTHON) -m pokejax.train --config configs/thumbnail64_quick.py --data.dir $(PACKED) \
 	  --prior.base $(KIN64) --resume auto $(TRAIN)

@@ -11,11 +11,17 @@ from dataclasses import replace
 
 from pokejax.config import load
 
+base = load("thumbnail64_details")
 thumbnail64_prior = load("thumbnail64_prior")
 
 config = replace(
     thumbnail64_prior,
-    prior=replace(thumbnail64_prior.prior, relative_prob=0.6),
+    model=replace(thumbnail64_prior.model, details=base.model.details),
+    prior=replace(
+        thumbnail64_prior.prior,
+        base="runs/thumbnail64_details/model.safetensors",
+        relative_prob=0.6,
+    ),
     train=replace(
         thumbnail64_prior.train,
         epochs=16,

@@ -17,6 +17,7 @@ thumbnail64_prior = load("thumbnail64_prior")
 
 config = replace(
     thumbnail64_prior,
+    model=load("thumbnail64_kin").model,
     prior=replace(
         thumbnail64_prior.prior,
         base="runs/thumbnail64_kin/model.safetensors",

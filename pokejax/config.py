@@ -118,6 +118,11 @@ class ModelConfig:
         "length of z; spatial, thumbnail: its channels (thumbnail: 4) times the square"
         " of its side",
     )
+    details: int = setting(
+        0,
+        "thumbnail: numbers at each of its places for what a given picture has beyond"
+        " it; a run of its own learns these, and nothing else; 0: none",
+    )
     dropout: float = setting(0.2, "dropout rate of the fully connected layers")
     compute_dtype: Literal["float32", "bfloat16"] = setting(
         "float32",
@@ -139,6 +144,13 @@ class ModelConfig:
         ok = 0 <= self.blocks <= _MOST_LAYERS
         _check(ok, "model.blocks", self.blocks, f"a number from 0 to {_MOST_LAYERS}")
         _check_positive("model.latent_dim", self.latent_dim, _WIDEST)
+        _check_not_negative("model.details", self.details)
+        _check(
+            self.details <= (_WIDEST if self.latent == "thumbnail" else 0),
+            "model.details",
+            self.details,
+            f"0 to {_WIDEST}, and 0 unless model.latent is thumbnail",
+        )
         _check_fraction("model.dropout", self.dropout)
 
     def latent_side(self, image_size: int) -> int:
@@ -432,6 +444,13 @@ class Config:
             "loss.adversarial_weight",
             self.loss.adversarial_weight,
             "0 unless model.latent is thumbnail",
+        )
+        begun = self.train.start_from or self.prior.base
+        _check(
+            bool(begun) or not self.model.details,
+            "model.details",
+            self.model.details,
+            "0 unless train.start_from is set, since the upsampler isn't trained then",
         )
         if latent == "vector":
             return

@@ -31,7 +31,8 @@ class Rebuilt(NamedTuple):
     """What a model makes of `n` pictures.
 
     Attributes:
-      images: `n h w 3` float32 in [-1, 1]; the posterior mean, decoded.
+      images: `n h w 3` float32 in [-1, 1]; the posterior mean, decoded, with details
+        if the model keeps any.
       mean: `n z`, the posterior's.
       logvar: `n z`, the posterior's.
     """

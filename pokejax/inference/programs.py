@@ -4,9 +4,9 @@ Every picture takes the same path through the same programs, whether or not prev
 shown along the way; that is why its bytes are always the same.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -22,8 +22,13 @@ from pokejax.inference.bundle import Bundle
 from pokejax.inference.eyes import Eyes, draw_eyes, smooth_face
 from pokejax.inference.parts import Painted, paint_parts
 from pokejax.inference.surfaces import even_out
+from pokejax.models.cvae import CVAE
 from pokejax.models.prior import COLOR_TIME, Prior, advance, leap, times, trends
 from pokejax.models.thumbnail import CHANNELS, Upsampler
+
+# A place of a thumbnail, whose numbers lie in [-1, 1], shows what a given one's does if
+# none of them differs by more than this.
+_SAME = 0.2
 
 
 class Given(NamedTuple):
@@ -107,11 +112,25 @@ class Drawn(NamedTuple):
     final: bool
 
 
+class _Extras(NamedTuple):
+    """What a tile's latents need on their way to pictures.
+
+    Attributes:
+      drawn: which rows hold nothing of a given picture.
+      painted: as in `Programs.rounds`; so are the others.
+    """
+
+    drawn: Bool[np.ndarray, " b"]
+    painted: Painted | None
+    eyes: Eyes | None
+    given: Given | None
+
+
 class Programs:
     """The programs that make a bundle's pictures, for tiles of one size."""
 
     def __init__(self, bundle: Bundle, *, prior: Literal["flow", "full", "normal"]):
-        """Jit all of them; nothing compiles before the first tile.
+        """Make all of them; nothing compiles before the first tile.
 
         Args:
           bundle: the model.
@@ -131,36 +150,13 @@ class Programs:
             if config.prior.relative_prob:
                 self._relate = _relate_program(graphdef, prior_graphdef)
                 self._beside = bundle.prior.positions.shape
-        has_flow = self._prior_params is not None
         self._quick = None
         if bundle.quick and bundle.header.quick and prior == "flow":
             self._quick = _Quick(bundle.quick, bundle.header.quick)
-
-        @jax.jit
-        def begin(params, text_emb, attributes, seeds, knobs):
-            mix, temperature, guidance, _ = jnp.split(knobs, 4, axis=1)
-            z = temperature * _blend_noise(seeds, mix, config.model.latent_dim)
-            known = _blend(
-                nnx.merge(graphdef, params).condition, text_emb, attributes, mix
-            )
-            if has_flow:  # then it is the flow that is guided
-                return z, known
-            # The open condition: the same text with no attribute known, which training
-            # shows the model now and then.
-            unknown = jnp.full_like(attributes, UNKNOWN_ID)
-            opened = _blend(
-                nnx.merge(graphdef, params).condition, text_emb, unknown, mix
-            )
-            return z, known + (guidance - 1) * (known - opened)
-
-        @jax.jit
-        def decode(params, z, cond, drawn):
-            decoder = nnx.merge(graphdef, params).decoder
-            more = {"drawn": drawn} if isinstance(decoder, Upsampler) else {}
-            image = decoder(z, cond, dropout_key=None, **more)
-            return to_uint8(image), jnp.isfinite(image).all(axis=(1, 2, 3))
-
-        self._begin, self._decode = begin, decode
+        self._begin, self._decode = _model_programs(
+            graphdef, config.model.latent_dim, flows=self._prior_params is not None
+        )
+        self._retain = _details_program(graphdef) if bundle.model.has_details else None
 
     @property
     def flows(self) -> bool:
@@ -219,8 +215,9 @@ class Programs:
         """
         z, cond = self._begin(self._params, text_emb, attributes, seeds, knobs)
         drawn = given.strength == 1 if given else np.ones(len(z), bool)
-        extras = drawn, painted, eyes
+        extras = _Extras(drawn, painted, eyes, given)
         if self._prior_params is None:
+            extras = extras._replace(given=None)
             if previews:
                 typical = knobs * np.array([1, 0, 1, 1], np.float32)
                 z0, known = self._begin(
@@ -254,7 +251,7 @@ class Programs:
             # Zeros for rows without: the steps of all rows are the same program.
             beside = jnp.zeros((len(seeds), *self._beside))
             if relatives:
-                relate = partial(self._relate, *both, *relatives, *ends)
+                relate = functools.partial(self._relate, *both, *relatives, *ends)
                 cond_of_flow, beside = relate(cond_of_flow)
                 away = away and (relate(away[0])[0], away[1])
         flow = cond_of_flow, opened, strength
@@ -284,11 +281,11 @@ class Programs:
         self,
         z: Array,
         cond: Array,
-        extras: tuple[Bool[np.ndarray, " b"], Painted | None, Eyes | None],
+        extras: _Extras,
         final: bool,
     ) -> Drawn:
         """What becomes of latents, which are touched up if they are thumbnails."""
-        drawn, painted, eyes = extras
+        drawn, painted, eyes, given = extras
         share = None
         side = round((z.shape[1] // CHANNELS) ** 0.5)
         if self._thumbnails:
@@ -296,14 +293,29 @@ class Programs:
         if painted:
             z, share = paint_parts(z, *painted)
         if not eyes:
-            images, sound = self._decode(self._params, z, cond, drawn)
+            images, sound = self._decoded(z, cond, drawn, given)
             return Drawn(images, sound, share, None, final)
         # Zeros for tiles without: what stands beside a row changes no program.
         taken = jnp.zeros((len(z), side, side)) if share is None else share
         z, face = smooth_face(z, eyes.given, taken)
-        images, sound = self._decode(self._params, z, cond, drawn)
+        images, sound = self._decoded(z, cond, drawn, given)
         images, where = draw_eyes(images, eyes, face, side=side)
         return Drawn(images, sound, share, where, final)
+
+    def _decoded(
+        self, z: Array, cond: Array, drawn: Bool[np.ndarray, " b"], given: Given | None
+    ) -> tuple[UInt8[Array, "b h w c"], Bool[Array, " b"]]:
+        """Pictures, and which are sound; with a given one's details where it is kept.
+
+        Rows without a given picture keep the exact bits of the usual program.
+        """
+        images, sound = self._decode(self._params, z, cond, drawn)
+        if given is None or self._retain is None:
+            return images, sound
+        own, fine = self._retain(self._params, z, cond, drawn, *given)
+        keeps = (given.strength < 1) | given.stays.any(axis=(1, 2))
+        images = jnp.where(keeps[:, None, None, None], own, images)
+        return images, jnp.where(keeps, fine, sound)
 
     def _step(self, *inputs, away: tuple[Array, np.ndarray] | None):
         """Where the flow is next, the latent that it is heading for, its velocity.
@@ -328,19 +340,7 @@ class _Quick:
     def __init__(self, prior: Prior, config: PriorConfig):
         graphdef, self._params = nnx.split(prior)
         self.times = times(config.steps, config.time_power)
-
-        @jax.jit
-        def enter(params, text_emb, attributes, knobs):
-            embed = nnx.merge(graphdef, params).embed
-            return _blend(embed, text_emb, attributes, knobs[:, :1])
-
-        @jax.jit
-        def step(params, x, time, until, cond):
-            prior: Prior = nnx.merge(graphdef, params)
-            x, end = leap(prior, x, time, until, cond)
-            return x, prior.denormalise(end)
-
-        self._enter, self._step = enter, step
+        self._enter, self._step = _quick_programs(graphdef)
 
     def latents(
         self, x: Array, text_emb: np.ndarray, attributes: np.ndarray, knobs: np.ndarray
@@ -353,6 +353,72 @@ class _Quick:
             yield latent, span[1] == 1
 
 
+# Models of the same sizes share what is compiled: weights are arguments.
+_once = functools.lru_cache(maxsize=8)
+
+
+@_once
+def _model_programs(
+    graphdef: nnx.GraphDef, latent_dim: int, *, flows: bool
+) -> tuple[Callable[..., tuple[Array, Array]], Callable[..., tuple[Array, Array]]]:
+    """Noise and condition of a tile; and what latents are as pictures."""
+
+    @jax.jit
+    def begin(params, text_emb, attributes, seeds, knobs):
+        mix, temperature, guidance, _ = jnp.split(knobs, 4, axis=1)
+        z = temperature * _blend_noise(seeds, mix, latent_dim)
+        model: CVAE = nnx.merge(graphdef, params)
+        known = _blend(model.condition, text_emb, attributes, mix)
+        if flows:  # then it is the flow that is guided
+            return z, known
+        # The open condition: the same text with no attribute known, which training
+        # shows the model now and then.
+        unknown = jnp.full_like(attributes, UNKNOWN_ID)
+        opened = _blend(model.condition, text_emb, unknown, mix)
+        return z, known + (guidance - 1) * (known - opened)
+
+    @jax.jit
+    def decode(params, z, cond, drawn):
+        decoder = nnx.merge(graphdef, params).decoder
+        more = {"drawn": drawn} if isinstance(decoder, Upsampler) else {}
+        image = decoder(z, cond, dropout_key=None, **more)
+        return to_uint8(image), jnp.isfinite(image).all(axis=(1, 2, 3))
+
+    return begin, decode
+
+
+@_once
+def _quick_programs(
+    graphdef: nnx.GraphDef,
+) -> tuple[Callable[..., Array], Callable[..., tuple[Array, Array]]]:
+    """A quick prior's condition, and one step along its flow."""
+
+    @jax.jit
+    def enter(params, text_emb, attributes, knobs):
+        embed = nnx.merge(graphdef, params).embed
+        return _blend(embed, text_emb, attributes, knobs[:, :1])
+
+    @jax.jit
+    def step(params, x, time, until, cond):
+        prior: Prior = nnx.merge(graphdef, params)
+        x, end = leap(prior, x, time, until, cond)
+        return x, prior.denormalise(end)
+
+    return enter, step
+
+
+@_once
+def picker_program(graphdef: nnx.GraphDef) -> Callable[..., Float[Array, " b"]]:
+    """How much a picker likes a tile of pictures, given the ids asked for."""
+
+    @jax.jit
+    def like(params, images, asked):
+        return nnx.merge(graphdef, params).liking(to_float(images), asked)
+
+    return like
+
+
+@_once
 def _slide_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
     """A condition in which only so much of each attribute is kept."""
 
@@ -369,6 +435,7 @@ def _slide_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
     return slide
 
 
+@_once
 def _avoid_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
     """Negative prompts as the condition that guidance leads away from."""
 
@@ -381,6 +448,7 @@ def _avoid_program(prior_graphdef: nnx.GraphDef) -> Callable[..., Array]:
     return avoid
 
 
+@_once
 def _relate_program(
     graphdef: nnx.GraphDef, prior_graphdef: nnx.GraphDef
 ) -> Callable[..., tuple[Array, Array]]:
@@ -398,6 +466,7 @@ def _relate_program(
     return relate
 
 
+@_once
 def _anchor_program(
     graphdef: nnx.GraphDef, prior_graphdef: nnx.GraphDef
 ) -> Callable[..., tuple[Array, Array]]:
@@ -409,15 +478,51 @@ def _anchor_program(
         prior: Prior = nnx.merge(prior_graphdef, prior_params)
         mean, _ = model.encode(to_float(images), text_emb, attributes)
         b, side = len(images), prior.side
-        cut = (b, side, stays.shape[1] // side, side, stays.shape[2] // side)
-        # A place of z stays if nothing of what it stands for is drawn anew.
-        whole = stays.reshape(cut).all(axis=(2, 4)).reshape(b, -1, 1)
+        whole = _whole(stays, side).reshape(b, -1, 1)
         each = mean.shape[1] // side**2
         return prior.normalise(mean), jnp.repeat(whole, each, axis=2).reshape(b, -1)
 
     return anchor
 
 
+@_once
+def _details_program(
+    graphdef: nnx.GraphDef,
+) -> Callable[..., tuple[UInt8[Array, "b h w 4"], Bool[Array, " b"]]]:
+    """Thumbnails as pictures that keep a given one's details where they agree with it.
+
+    Where a picture isn't kept at all, agreeing is chance: only what stays counts.
+    """
+
+    @jax.jit
+    def retain(params, z, cond, drawn, given, stays, strength):
+        model: CVAE = nnx.merge(graphdef, params)
+        pixels = to_float(given)
+        mean, _ = model.encoder(pixels, cond, dropout_key=None)
+        details = model.encoder.details(pixels)
+        b, side = details.shape[:2]
+        apart = jnp.abs(z - mean).reshape(b, side, side, -1).max(axis=-1)
+        kept = (apart < _SAME) & (strength < 1)[:, None, None]
+        kept |= _whole(stays, side)
+        image = model.decoder(
+            z,
+            cond,
+            dropout_key=None,
+            drawn=drawn,
+            details=jnp.where(kept[..., None], details, 0),
+        )
+        return to_uint8(image), jnp.isfinite(image).all(axis=(1, 2, 3))
+
+    return retain
+
+
+def _whole(stays: Bool[Array, "b h w"], side: int) -> Bool[Array, "b s s"]:
+    """The places of a map of which no pixel is drawn anew."""
+    b, h, w = stays.shape
+    return stays.reshape(b, side, h // side, side, w // side).all(axis=(2, 4))
+
+
+@_once
 def _flow_programs(
     graphdef: nnx.GraphDef, config: PriorConfig
 ) -> tuple[Callable[..., tuple], Callable[..., tuple]]:

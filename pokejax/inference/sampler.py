@@ -26,14 +26,19 @@ from pokejax.attributes import (
 )
 from pokejax.commands import call_of
 from pokejax.images.finish import USUAL_COLORS
-from pokejax.images.pixels import to_float
 from pokejax.images.tint import in_color
 from pokejax.inference import shipped
 from pokejax.inference.bundle import Bundle, BundleError
 from pokejax.inference.bundle import read as read_bundle
 from pokejax.inference.eyes import Eyes, eyes_of
 from pokejax.inference.parts import Painted, parts_of
-from pokejax.inference.programs import Avoided, Given, Programs, Relatives
+from pokejax.inference.programs import (
+    Avoided,
+    Given,
+    Programs,
+    Relatives,
+    picker_program,
+)
 from pokejax.inference.recipe import (
     Kin,
     PromptError,
@@ -279,12 +284,7 @@ class Sampler:
         if self.bundle.picker is None:
             return None
         graphdef, params = nnx.split(self.bundle.picker)
-
-        @jax.jit
-        def like(params, images, asked):
-            return nnx.merge(graphdef, params).liking(to_float(images), asked)
-
-        return functools.partial(like, params)
+        return functools.partial(picker_program(graphdef), params)
 
     @property
     def image_size(self) -> int:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from pokejax.attributes import CONDITIONS, UNKNOWN_ID
 from pokejax.config import ModelConfig
 from pokejax.models.convs import UpConv, half_conv
+from pokejax.models.details import some_of
 from pokejax.models.spatial import SpatialDecoder, SpatialEncoder
 from pokejax.models.thumbnail import ThumbnailEncoder, Upsampler
 
@@ -46,7 +47,7 @@ class CategoryEmbedder(nnx.Module):
           dims: size of the embedding of each that counts; others are ignored.
           rngs: stream `params`.
         """
-        self.dims = dict(dims)
+        self.names = frozenset(dims)  # hashable, as what is static has to be
         self.tables = nnx.Dict(
             {
                 name: nnx.Embed(
@@ -68,7 +69,7 @@ class CategoryEmbedder(nnx.Module):
         """
         columns: list[Array] = []
         for i, name in enumerate(CONDITIONS):
-            if name not in self.dims:
+            if name not in self.names:
                 continue
             ids = attributes[:, i]
             embedded = self.tables[name](jnp.maximum(ids, 0))
@@ -177,6 +178,7 @@ class CVAE(nnx.Module):
           rngs: stream `params`.
         """
         self.conditional = config.conditional
+        self.has_details = config.details > 0
         condition_dim = 0
         if config.conditional:
             condition_dim = text_dim + CATEGORY_DIM
@@ -209,14 +211,14 @@ class CVAE(nnx.Module):
         noise: Float[Array, "b z"],
         dropout_key: Array | None = None,
     ) -> tuple[Float[Array, "b h w _"], Float[Array, "b z"], Float[Array, "b z"]]:
-        """Reconstruct `image` through a sampled z.
+        """Reconstruct `image` through a sampled z, and its details if it has any.
 
         Args:
           image: `b h w c` float32 in [-1, 1]; RGB on white and, if c = 4, alpha.
           text_emb: `b t` float32.
           attributes: `b 12` int32 ids, `UNKNOWN_ID` where unknown.
           noise: `b z` standard normal; zeros decode the posterior mean.
-          dropout_key: turns dropout on; None turns it off.
+          dropout_key: turns dropout on, and leaves details out; None turns both off.
 
         Returns:
           recon in [-1, 1], RGB and, of thumbnails, alpha; mean and logvar.
@@ -227,7 +229,13 @@ class CVAE(nnx.Module):
         )
         mean, logvar = self.encoder(image, cond, dropout_key=encoder_key)
         z = mean + jnp.exp(0.5 * logvar) * noise
-        recon = self.decoder(z, cond, dropout_key=decoder_key)
+        more = {}
+        if self.has_details:
+            details = self.encoder.details(image)
+            if dropout_key is not None:
+                details = some_of(details, jax.random.fold_in(dropout_key, 1))
+            more = {"details": details}
+        recon = self.decoder(z, cond, dropout_key=decoder_key, **more)
         return recon, mean, logvar
 
     def encode(

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from pokejax.config import ModelConfig
 from pokejax.models.convs import UpConv
+from pokejax.models.details import DetailDecoder, DetailEncoder, present
 from pokejax.models.spatial import ResBlock
 
 CHANNELS = 4  # RGB on white, and alpha
@@ -32,15 +33,21 @@ _VOTES = 3.0
 # than half of the neighbours are as dark: an outline isn't within, and specks go.
 _DARK = -0.3  # mean of RGB in [-1, 1]
 _LONELY = 4.0
+_NEVER = -1e9  # logit of what isn't chosen
 
 
 class ThumbnailEncoder(nnx.Module):
-    """Picture with alpha -> its thumbnail as the mean of z; knows no weights."""
+    """Picture with alpha -> its thumbnail as the mean of z, without any weights.
+
+    What a picture has beyond that is for `details`, if the model was taught some.
+    """
 
     def __init__(
         self, config: ModelConfig, image_size: int, condition_dim: int, *, rngs
     ):
         self.side = config.latent_side(image_size)
+        if config.details:
+            self.details = DetailEncoder(config, rngs=rngs)
 
     def __call__(
         self,
@@ -84,6 +91,8 @@ class Upsampler(nnx.Module):
         self.between = nnx.List(ResBlock(width, rngs=rngs) for width in widths[1:])
         # Four pixels of each place: their colours, and whether they are opaque.
         self.head = nnx.Conv(narrow, 4 * (COLORS + 1), (3, 3), rngs=rngs)
+        if config.details:
+            self.details = DetailDecoder(config, rngs=rngs)
 
     def __call__(
         self,
@@ -92,6 +101,7 @@ class Upsampler(nnx.Module):
         *,
         dropout_key: Array | None,
         drawn: Bool[Array, " b"] | None = None,
+        details: Float[Array, "b s s d"] | None = None,
     ) -> Float[Array, "b h w 4"]:
         """A picture in [-1, 1], RGB on white and alpha.
 
@@ -101,20 +111,25 @@ class Upsampler(nnx.Module):
           dropout_key: of training, in which half of the pictures may mix their colours,
             since a choice has no slope; None takes the likeliest colour everywhere.
           drawn: whose thumbnails a prior drew, so that pixels vote; None is nobody's.
+          details: of given pictures, zeros where there are none; None has none at all.
         """
         thumbnail = z.reshape(len(z), self.side, self.side, CHANNELS)
         x = self.conv_in(thumbnail) + self.condition(cond)[:, None, None]
+        if details is not None:
+            x = x + self.details.coarse(details)
         for block in self.blocks:
             x = block(x)
-        palette = self._palette(thumbnail, x)
+        palette, coarse = self._palette(thumbnail, x), x
         for doubling, block in zip(self.doublings, self.between, strict=True):
             x = block(nnx.gelu(doubling(nnx.gelu(x))))
-        x = _pixel_shuffle(self.head(nnx.gelu(x)))
+        fine, x = x, _pixel_shuffle(self.head(nnx.gelu(x)))
         if drawn is not None:
             x = jnp.where(drawn.reshape(-1, 1, 1, 1), agreed(x, palette), x)
+        if details is not None:
+            x, palette = self._detailed(x, palette, details, coarse, fine)
         share = nnx.softmax(x[..., :-1])
         opaque = nnx.sigmoid(x[..., -1:])
-        chosen = jax.nn.one_hot(jnp.argmax(share, axis=-1), COLORS)
+        chosen = jax.nn.one_hot(jnp.argmax(share, axis=-1), share.shape[-1])
         mixed = jnp.zeros((len(z), 1, 1, 1), bool)
         if dropout_key is not None:
             mixed = jax.random.bernoulli(dropout_key, 0.5, mixed.shape)
@@ -124,6 +139,26 @@ class Upsampler(nnx.Module):
         )
         rgb = jnp.einsum("bhwk,bkc->bhwc", share, palette)
         return jnp.concatenate([opaque * rgb + (1 - opaque), 2 * opaque - 1], axis=-1)
+
+    def _detailed(
+        self,
+        logits: Float[Array, "b h w c"],
+        palette: Float[Array, "b k 3"],
+        details: Float[Array, "b s s d"],
+        coarse: Float[Array, "b s s f"],
+        fine: Float[Array, "b t t g"],
+    ) -> tuple[Float[Array, "b h w e"], Float[Array, "b l 3"]]:
+        """Logits and palette, those of details where there are any."""
+        more, pixels = self.details(details, coarse, fine)
+        pixels = _pixel_shuffle(pixels)
+        palette = jnp.concatenate([palette, more], axis=1)
+        near = self.details.nearness(jnp.tanh(pixels[..., :3]), palette)
+        own = jnp.concatenate([near, pixels[..., 3:]], axis=-1)
+        none = jnp.full((*logits.shape[:3], more.shape[1]), _NEVER)
+        without = jnp.concatenate([logits[..., :-1], none, logits[..., -1:]], axis=-1)
+        each = logits.shape[1] // self.side
+        there = present(details).repeat(each, axis=1).repeat(each, axis=2)
+        return jnp.where(there[..., None], own, without), palette
 
     def _palette(
         self, thumbnail: Float[Array, "b s s 4"], x: Float[Array, "b s s w"]

@@ -12,8 +12,8 @@ from pokejax.inference import bundle
 from pokejax.inference.bundle import Header, named_leaves
 from pokejax.training.step import TrainState
 
-# Of a prior: what looks at relatives is zero at first, so it may be new.
-_MAY_BE_NEW = ("relative_in.", "relations.")
+# A trained prior may learn of relatives, and a trained upsampler of details.
+_MAY_BE_NEW = ("relative_in.", "relations.", "encoder.details.", "decoder.details.")
 
 
 def started_from(path: Path, state: TrainState, header: Header) -> TrainState:

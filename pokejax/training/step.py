@@ -297,7 +297,10 @@ def _updated(
     if config.train.ema_decay:
         keep = ema_rate(state.step, config.train.ema_decay)
         ema_params = jax.tree.map(
-            lambda old, new: keep * old + (1 - keep) * new, ema_params, params
+            # So that weights that nothing moves stay what they are to the bit.
+            lambda old, new: old + (1 - keep) * (new - old),
+            ema_params,
+            params,
         )
     skipped = state.skipped
     added = parts

@@ -4,16 +4,20 @@ import io
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+from flax import nnx
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 from safetensors.numpy import load_file, save_file
 
 from pokejax import Sampler, export, generate, train
 from pokejax.attributes import VOCABULARIES, Attributes
+from pokejax.inference import bundle
 from pokejax.inference.bundle import BundleError
 from pokejax.prompts.parse import parse_prompt
+from server.metrics import compilations
 from tests.conftest import TINY
 from tests.helpers.bundles import content, write, write_wild
 from tests.helpers.llm_server import LlmServer
@@ -41,6 +45,23 @@ def test_same_request_same_bytes(sampler: Sampler, tiny_run: Path):
     assert third.png() == four[2].png()
     assert four[0].png() != four[1].png()
     assert sampler.generate("a red dragon", seed=42)[0].png() != four[0].png()
+
+
+def test_models_of_the_same_sizes_share_what_is_compiled(
+    flow_model: Path, tmp_path: Path
+):
+    given, other = bundle.read(flow_model), tmp_path / "other.safetensors"
+    assert given.prior
+    model, prior = (
+        jax.tree.map(lambda x: x / 2, nnx.state(part))
+        for part in (given.model, given.prior)
+    )
+    bundle.write(other, given.header, model, prior)
+    first = Sampler.load(flow_model).generate(PROMPT, seed=1)[0]
+    compiled = compilations()
+    second = Sampler.load(other).generate(PROMPT, seed=1)[0]
+    assert compilations() == compiled
+    assert (first.image != second.image).any()  # whose weights are its own
 
 
 def test_png_carries_what_made_it(sampler: Sampler):

@@ -1,4 +1,4 @@
-"""The shipped model's recipe, made tiny: upsampler with a critic, then its priors."""
+"""The shipped model's recipe, made tiny: upsampler, details, then its priors."""
 
 from pathlib import Path
 
@@ -25,6 +25,7 @@ TINY = [
     "--debug-samples=16",
     "--train.most_copies=0",
 ]
+DETAILS = ["--model.details=2"]
 SMALL = ["--prior.width=16", "--prior.depth=1", "--prior.heads=2", "--prior.steps=2"]
 
 
@@ -58,16 +59,28 @@ def test_all_stages_train_export_and_draw(
     assert len(colors) <= 1 + sampler.usual_colors
     assert not sampler.relations
 
+    # Details are all that is learned then: drawings stay as they were.
+    detailed = tmp_path / "details"
+    more = ["--config", "configs/thumbnail64_details.py", *TINY, *data, *DETAILS]
+    more += ["--train.start_from", str(best), "--train.workdir", str(detailed)]
+    assert train.main(more) == 0
+    before, after = weights(base), weights(detailed)
+    new = after.keys() - before.keys()
+    assert new and all(".details." in name for name in new)
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value, err_msg=name)
+
     # What was trained without relatives goes on with them, from where it was.
     kin = tmp_path / "kin"
     third = ["--config", "configs/thumbnail64_kin.py", *TINY[:-1], *SMALL, *data]
-    third += ["--prior.base", str(best), "--train.epochs=2"]
+    third += ["--prior.base", str(detailed / "model.safetensors"), *DETAILS]
+    third += ["--train.epochs=2"]
     third += ["--train.start_from", str(prior / "model.safetensors")]
     third += ["--train.learning_rate=1e-5", "--train.checkpoint_every=1"]
     assert train.main([*third, "--train.workdir", str(kin)]) == 0
     assert Sampler.load(kin / "model.safetensors").relations == {"front", "back"}
     before, after = weights(prior), weights(kin)
-    assert after.keys() - before.keys() == {
+    assert after.keys() - before.keys() - new == {
         "prior.relative_in.kernel",
         "prior.relations.embedding",
     }
@@ -77,7 +90,7 @@ def test_all_stages_train_export_and_draw(
     quick, out = tmp_path / "quick", tmp_path / "quick.safetensors"
     fourth = ["--config", "configs/thumbnail64_quick.py", *TINY[:-1], *SMALL, *data]
     fourth += ["--prior.base", str(kin / "model.safetensors"), "--train.epochs=1"]
-    fourth += ["--prior.steps=1"]
+    fourth += ["--prior.steps=1", *DETAILS]
     assert train.main([*fourth, "--train.workdir", str(quick)]) == 0
     with pytest.raises(BundleError, match="without the one that it was distilled from"):
         Sampler.load(quick)

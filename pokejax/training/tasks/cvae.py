@@ -1,7 +1,8 @@
 """Training a CVAE: L1 + LPIPS + KL on pictures; nothing is frozen but LPIPS.
 
 With `loss.adversarial_weight` a critic is trained beside it, in the same step: each of
-the two sees the other's weights as constants.
+the two sees the other's weights as constants. With `model.details` only what learns
+details is trained, and all else stays as it was.
 """
 
 from collections.abc import Callable
@@ -60,6 +61,8 @@ def cvae_task(header: Header, dataset: Dataset) -> Task:
         params, image, text_emb, noise = jax.tree.map(
             lambda x: x.astype(dtype), (params, batch.image, batch.text_emb, random)
         )
+        if config.model.details:
+            params = _details_alone(params)
         outputs = nnx.merge(graphdef, params)(
             image, text_emb, batch.attributes, noise=noise, dropout_key=dropout_key
         )
@@ -97,6 +100,16 @@ def cvae_task(header: Header, dataset: Dataset) -> Task:
         return task
     drawn = draw(config, dataset) if config.loss.drawn_by else None
     return _with_critic(task, header, rebuilt, drawn)
+
+
+def _details_alone(params: nnx.State) -> nnx.State:
+    """The same weights, all but those of details as constants."""
+
+    def held(path: tuple[Any, ...], leaf: Array) -> Array:
+        ours = any(getattr(key, "key", None) == "details" for key in path)
+        return leaf if ours else jax.lax.stop_gradient(leaf)
+
+    return jax.tree.map_with_path(held, params)
 
 
 def _shifted(recon: Array, image: Array, key: Array | None) -> tuple[Array, Array]:

@@ -88,8 +88,9 @@ def show(
       z: N(0, 1).
       to_latent: `(z, text_emb, attributes)` -> latents for the decoder.
     """
-    mean, _ = model.encode(batch.image, batch.text_emb, batch.attributes)
-    recon = model.decode(mean, batch.text_emb, batch.attributes)[..., :3]
+    known = batch.text_emb, batch.attributes
+    mean, _ = model.encode(batch.image, *known)
+    recon = model(batch.image, *known, noise=jnp.zeros_like(mean))[0][..., :3]
 
     def draw(text_emb: Array, attributes: Array) -> Array:
         condition = jnp.tile(text_emb, (len(z), 1)), jnp.tile(attributes, (len(z), 1))
