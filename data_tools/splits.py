@@ -149,7 +149,11 @@ def place_species(
 
 @functools.cache
 def known_splits() -> Mapping[str, str]:
-    """Split by species of the npm package, from `known_splits.txt` beside this file."""
+    """Split by species of all sources, from `known_splits.txt` beside this file.
+
+    Drawn anew, a species moves whenever labels of any change, and a model would be
+    tested on what it was trained on.
+    """
     found: dict[str, str] = {}
     split = ""
     for line in Path(__file__).with_name("known_splits.txt").read_text().splitlines():

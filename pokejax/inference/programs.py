@@ -27,8 +27,8 @@ from pokejax.models.prior import COLOR_TIME, Prior, advance, leap, times, trends
 from pokejax.models.thumbnail import CHANNELS, Upsampler
 
 # A place of a thumbnail, whose numbers lie in [-1, 1], shows what a given one's does if
-# none of them differs by more than this.
-_SAME = 0.2
+# none of them differs by more than this: half of it at strength 0.5, and nothing at 1.
+_SAME = 0.8
 
 
 class Given(NamedTuple):
@@ -491,7 +491,8 @@ def _details_program(
 ) -> Callable[..., tuple[UInt8[Array, "b h w 4"], Bool[Array, " b"]]]:
     """Thumbnails as pictures that keep a given one's details where they agree with it.
 
-    Where a picture isn't kept at all, agreeing is chance: only what stays counts.
+    The less of it is to be kept, the closer they have to: of a doodle in flat colours
+    the details are that it is flat. Where nothing is, agreeing is chance.
     """
 
     @jax.jit
@@ -502,7 +503,7 @@ def _details_program(
         details = model.encoder.details(pixels)
         b, side = details.shape[:2]
         apart = jnp.abs(z - mean).reshape(b, side, side, -1).max(axis=-1)
-        kept = (apart < _SAME) & (strength < 1)[:, None, None]
+        kept = apart < _SAME * (1 - strength)[:, None, None]
         kept |= _whole(stays, side)
         image = model.decoder(
             z,

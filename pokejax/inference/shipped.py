@@ -6,4 +6,4 @@
 from pathlib import Path
 
 MODEL = Path(__file__).parents[1] / "weights" / "thumbnail64.safetensors"
-SHA256 = "9fb744cda2a2b976681c758a76f4281a00dd75d16cdc97b98c6bb19df04eab58"
+SHA256 = "107b4a1bb494657aa631a5c01fa41e25d78c2b4e8a354c7bc95ae6b1802d469c"
