@@ -12,6 +12,7 @@ from pokejax import Sampler, generate
 from pokejax.images.colors import primary_and_secondary
 from pokejax.inference import bundle, shipped
 from pokejax.inference.bundle import BundleError
+from pokejax.inference.recipe import Start
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,14 @@ def test_colours_are_what_the_prompt_says(color: str, sampler: Sampler):
     assert len({sample.image.tobytes() for sample in samples}) == 8
     corners = np.stack([sample.image[::63, ::63] for sample in samples])
     assert np.median(corners) > 240
+
+
+def test_what_starts_from_a_picture_keeps_its_details(sampler: Sampler):
+    (given,) = sampler.generate("a small blue water turtle", seed=8)
+    start = Start(given.rgba.tobytes(), 0.3)
+    (near,) = sampler.generate("a creature", seed=1, start=start)
+    # 15 without details, of 255.
+    assert 0 < np.abs(near.image.astype(int) - given.image).mean() < 10
 
 
 def test_it_is_what_commands_draw_with(tmp_path: Path):
