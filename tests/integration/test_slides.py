@@ -60,6 +60,9 @@ def test_more_goes_on_where_none_and_all_have_led(
     sampler: Sampler, monkeypatch: pytest.MonkeyPatch
 ):
     """The way of a picture from 0 to 1, which is a straight one in a single step."""
+    # Nor is what is compiled for others shared, which holds the vote.
+    own = programs._model_programs.__wrapped__
+    monkeypatch.setattr(programs, "_model_programs", own)
     monkeypatch.setattr(thumbnail, "agreed", lambda logits, palette: logits)
     monkeypatch.setattr(programs, "even_out", lambda z, drawn: z)
     header = sampler.bundle.header
