@@ -1,3 +1,4 @@
+from functools import partial
 from typing import Literal
 
 import jax
@@ -121,9 +122,10 @@ def test_a_third_condition_is_led_away_from(key: jax.Array):
     x, time, until = jax.random.normal(key, (2, 6)), jnp.zeros(2), jnp.full(2, 0.5)
     guidance, lean = jnp.array([2.0, 1.0]), jnp.array([3.0, 0.0])
     flow = cond, opened, guidance
-    led, end, _ = advance(prior, x, time, until, *flow, (far, lean))
-    plain, *_ = advance(prior, x, time, until, *flow)
-    away = prior(x, time, cond) - prior(x, time, far)
+    step, velocity = jax.jit(partial(advance, prior)), jax.jit(prior.__call__)
+    led, end, _ = step(x, time, until, *flow, (far, lean))
+    plain, *_ = step(x, time, until, *flow)
+    away = velocity(x, time, cond) - velocity(x, time, far)
     np.testing.assert_allclose(led[1], plain[1], atol=1e-5)
     np.testing.assert_allclose(led[0] - plain[0], 0.5 * 2 * 3 * away[0], atol=1e-4)
     np.testing.assert_allclose(end, x + 2 * (led - x), atol=1e-4)
