@@ -309,11 +309,14 @@ class Programs:
 
         Rows without a given picture keep the exact bits of the usual program.
         """
-        images, sound = self._decode(self._params, z, cond, drawn)
+        usual = self._params, z, cond, drawn
         if given is None or self._retain is None:
-            return images, sound
-        own, fine = self._retain(self._params, z, cond, drawn, *given)
+            return self._decode(*usual)
+        own, fine = self._retain(*usual, *given)
         keeps = (given.strength < 1) | given.stays.any(axis=(1, 2))
+        if keeps.all():
+            return own, fine
+        images, sound = self._decode(*usual)
         images = jnp.where(keeps[:, None, None, None], own, images)
         return images, jnp.where(keeps, fine, sound)
 

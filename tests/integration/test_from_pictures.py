@@ -10,7 +10,7 @@ from PIL import Image
 from pokejax import Sampler, generate
 from pokejax.attributes import Attributes
 from pokejax.inference.recipe import PromptError, Recipe, Sample, Start
-from tests.helpers.flow import CONFIG
+from tests.helpers.flow import CONFIG, write_flow_model
 from tests.unit.test_given import art, png
 
 
@@ -68,6 +68,29 @@ def test_it_draws_the_same_alone_and_beside_others(sampler: Sampler):
     alone = sampler.sample([recipe])[0].png(), sampler.sample([plain])[0].png()
     together = sampler.sample([plain, recipe, plain])
     assert [s.png() for s in together] == [alone[1], alone[0], alone[1]]
+
+
+def test_details_are_kept_whatever_stands_beside(tmp_path: Path):
+    config = dataclasses.replace(
+        CONFIG,
+        model=dataclasses.replace(CONFIG.model, details=2),
+        train=dataclasses.replace(CONFIG.train, start_from="an upsampler"),
+    )
+    write_flow_model(tmp_path / "details.safetensors", config)
+    sampler = Sampler.load(tmp_path / "details.safetensors", tile_rows=2)
+    plain = Recipe("a red fish", Attributes(), 1, guidance=2.0)
+    mask = anew().tobytes()
+    starts = [Start(given().tobytes(), 0.2), Start(given().tobytes(), 1.0, mask)]
+    first, second = (dataclasses.replace(plain, start=start) for start in starts)
+    alone = [sampler.sample([r])[0].image for r in (first, second, plain)]
+    for order in ((0, 1), (0, 2), (2, 1)):
+        drawn = sampler.sample([(first, second, plain)[i] for i in order])
+        for i, sample in zip(order, drawn, strict=True):
+            np.testing.assert_array_equal(sample.image, alone[i])
+    sampler._programs._retain = None
+    bare = [sampler.sample([r])[0].image for r in (first, second, plain)]
+    changed = [(a != b).any() for a, b in zip(alone, bare, strict=True)]
+    assert changed[0] and not changed[2]
 
 
 def test_the_command_takes_pictures_and_says_what_is_wrong(
